@@ -1,0 +1,30 @@
+//! Waxseal's judgement: everything that is decided, and nothing that is asked or done.
+//!
+//! This crate has no sockets, files, clock, randomness or logging. Whoever calls it passes the
+//! facts, the time and the seed, and gets a value back; so every decision can be replayed from a
+//! record (promise P5) and every protocol machine can be tested without a network.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`domain`], [`envelope`], [`reply`], [`time`], [`dns`] | values that are parsed once |
+//! | [`facts`] | what was observed about a destination |
+//! | [`channel`] | what a connection was, what it had to be, and the proof that it may carry mail |
+//! | [`org`] | what the organisation demands |
+//! | [`decide`] | verdict, plan, settlement |
+//! | [`memory`] | what was achieved before: it may raise a demand, never lower one |
+//! | [`evidence`] | the record of an attempt |
+
+pub mod channel;
+pub mod dane;
+pub mod decide;
+pub mod dns;
+pub mod domain;
+pub mod envelope;
+pub mod evidence;
+pub mod facts;
+pub mod memory;
+pub mod org;
+pub mod outcome;
+pub mod reply;
+pub mod sts;
+pub mod time;

@@ -1,0 +1,1 @@
+//! What the organisation demands: rules, exceptions, defaults.

@@ -1,0 +1,39 @@
+//! Points in time as values. Core never reads a clock: the time is a parameter.
+
+use std::{fmt, ops::Add, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct UnixTime(pub u64);
+
+impl UnixTime {
+    /// The time since `earlier`; zero where `earlier` is later (a clock that jumped back).
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+
+    /// `span` before this, but never before 1970.
+    pub const fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span.as_secs()))
+    }
+}
+
+impl Add<Duration> for UnixTime {
+    type Output = Self;
+
+    /// Saturates: a remote `max_age` cannot overflow a clock.
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.as_secs()))
+    }
+}
+
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{}", self.0)
+    }
+}

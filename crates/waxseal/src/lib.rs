@@ -1,0 +1,1 @@
+//! Waxseal asks, does and records; what is decided is decided in `waxseal-core`.
