@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, TrustAnchor};
 use serde::{Deserialize, Serialize};
 
-use crate::{dane::Tlsa, domain::Domain, facts::Peer, time::UnixTime};
+use crate::{dane::Tlsa, decide::HostRoute, domain::Domain, facts::Peer, time::UnixTime};
 
 /// The least that the organisation accepts for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -174,4 +174,103 @@ pub enum Handshake {
     Full,
     /// From a ticket (RFC 8446 §2.2).
     Resumed,
+}
+
+/// Proof that a channel was judged and may carry one message (promise P2). The SMTP client writes
+/// no address, credential or message byte without one, and only [`permit`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelProof {
+    peer: Peer,
+    address: SocketAddr,
+    level: Level,
+}
+
+impl ChannelProof {
+    /// Whom the channel leads to.
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Where it was connected to.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the channel really is.
+    pub const fn level(&self) -> Level {
+        self.level
+    }
+}
+
+/// Why a channel may not carry a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of failure.
+    pub kind: RefusalKind,
+    /// One sentence for records and DSNs: `mx1.example.net did not offer STARTTLS`.
+    pub detail: String,
+}
+
+/// Kinds of refusal; where there is one, the result type of RFC 8460 §4.3 in brackets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// No TLS was to be had [`starttls-not-supported`].
+    NoTls,
+    /// Bytes stood between the 220 and the handshake: an attack.
+    Injected,
+    /// The handshake failed, or the peer speaks only what is too old [`validation-failure`].
+    Handshake,
+    /// No name matches [`certificate-host-mismatch`].
+    HostMismatch,
+    /// The certificate ran out, or is not valid yet [`certificate-expired`].
+    Expired,
+    /// No chain to a trusted root [`certificate-not-trusted`].
+    NotTrusted,
+    /// No TLSA record matches [`validation-failure`].
+    TlsaMismatch,
+    /// No pin matches.
+    PinMismatch,
+    /// The demand was met, and the level is still below the organisation's floor.
+    BelowFloor,
+}
+
+/// Judges a connection: does it meet the route's demand and the organisation's floor?
+///
+/// # Errors
+/// Says which part of the demand is not met.
+pub fn permit(
+    route: &HostRoute,
+    seen: &Seen,
+    _roots: &[TrustAnchor<'_>],
+    _now: UnixTime,
+) -> Result<ChannelProof, Refusal> {
+    let refuse =
+        |kind, detail: &str| Err(Refusal { kind, detail: format!("{}: {detail}", seen.peer) });
+    let level = match &seen.tls {
+        TlsSeen::Injected => {
+            return refuse(RefusalKind::Injected, "bytes before the TLS handshake");
+        }
+        TlsSeen::Established(_) => Level::Encrypted,
+        TlsSeen::NotOffered | TlsSeen::Refused(_) | TlsSeen::HandshakeFailed { .. } => {
+            Level::Cleartext
+        }
+    };
+    let meets = match route.floor {
+        Floor::None => true,
+        Floor::Encrypted => level != Level::Cleartext,
+        Floor::Authenticated | Floor::Qualified | Floor::Sealed => false,
+    };
+    if !meets {
+        return refuse(RefusalKind::BelowFloor, "below the organisation's floor");
+    }
+    match (&route.demand, level) {
+        (Demand::Opportunistic, _) | (Demand::Encrypt, Level::Encrypted) => {
+            Ok(ChannelProof { peer: seen.peer.clone(), address: seen.address, level })
+        }
+        (Demand::Encrypt, _) => refuse(RefusalKind::NoTls, "no TLS"),
+        // Judged in full once the verification of chains is there; until then: no.
+        (Demand::Authenticate(_), _) => refuse(RefusalKind::NotTrusted, "not authenticated"),
+    }
 }
