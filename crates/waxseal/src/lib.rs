@@ -1,1 +1,3 @@
 //! Waxseal asks, does and records; what is decided is decided in `waxseal-core`.
+
+pub mod cli;

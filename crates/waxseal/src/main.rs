@@ -1,3 +1,7 @@
-//! The `waxseal` command.
+//! The `waxseal` command: parse, load, dispatch.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waxseal::cli::main().into()
+}

@@ -1,0 +1,199 @@
+//! The command line (DESIGN §9): one file a sub-command. Results go to standard output,
+//! diagnostics to standard error.
+
+mod exit;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ffi::OsString,
+    io::{IsTerminal, Write},
+    panic::{self, AssertUnwindSafe},
+    path::PathBuf,
+};
+
+use clap::{Parser, Subcommand, ValueEnum, error::ErrorKind};
+
+pub use exit::Exit;
+
+/// Where the configuration is looked for without `--config`.
+pub const DEFAULT_CONFIG: &str = "/etc/waxseal/waxseal.toml";
+
+/// Outbound email that is secure by default, with proof.
+#[derive(Debug, Parser)]
+#[command(name = "waxseal", version, arg_required_else_help = true)]
+struct Line {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every sub-command understands.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", global = true, default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// When to use colour
+    #[arg(long, value_enum, value_name = "WHEN", global = true, default_value = "auto")]
+    color: Color,
+    /// Say only what failed
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// The sub-commands: one variant and one arm in [`dispatch`] each, in alphabetical order.
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// Runs one sub-command.
+async fn dispatch(command: Command, _context: &Context) -> anyhow::Result<Exit> {
+    match command {}
+}
+
+/// `--color`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON document, or JSON Lines where the contract says so.
+    Json,
+}
+
+/// Whether escape sequences are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// Colours and bold.
+    Colour,
+    /// Only text.
+    Plain,
+}
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// Only what failed.
+    Quiet,
+    /// What an operator wants to know.
+    Normal,
+    /// `-v`: steps.
+    Verbose,
+    /// `-vv`: everything.
+    Debug,
+}
+
+/// What every sub-command is given.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// `-c/--config`; may not exist, for commands that can do without.
+    pub config: PathBuf,
+    /// `--json`
+    pub output: Output,
+    /// `--color`, resolved for standard output.
+    pub paint: Paint,
+    /// `-q/-v`
+    pub voice: Voice,
+}
+
+impl Context {
+    fn new(global: Global) -> Self {
+        let coloured = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            // https://no-color.org: any value that is not empty.
+            Color::Auto => {
+                std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        };
+        Self {
+            config: global.config,
+            output: if global.json { Output::Json } else { Output::Text },
+            paint: if coloured { Paint::Colour } else { Paint::Plain },
+            voice: match (global.quiet, global.verbose) {
+                (true, _) => Voice::Quiet,
+                (false, 0) => Voice::Normal,
+                (false, 1) => Voice::Verbose,
+                (false, _) => Voice::Debug,
+            },
+        }
+    }
+
+    /// Prints a result; standard output that was closed early (`| head`) is no error.
+    ///
+    /// # Errors
+    /// Standard output cannot be written, for example because the disk is full.
+    pub fn print(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
+        let written = out.write_all(text.as_ref().as_bytes()).and_then(|()| out.flush());
+        match written {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Says something to the operator on standard error, unless `-q`.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if self.voice != Voice::Quiet {
+            complain(text.as_ref());
+        }
+    }
+}
+
+/// Standard error, and nothing to be done where even that fails.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Parses the command line of this process and does what it says.
+pub fn main() -> Exit {
+    panic::set_hook(Box::new(|bug| {
+        complain(&format!(
+            "waxseal: this is a bug, please report it: {bug}\n(waxseal {})",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }));
+    panic::catch_unwind(AssertUnwindSafe(|| run(std::env::args_os()))).unwrap_or(Exit::Bug)
+}
+
+/// Does what a command line says.
+fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
+    let line = match Line::try_parse_from(line) {
+        Ok(line) => line,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let _ = error.print();
+            return if asked { Exit::Ok } else { Exit::Usage };
+        }
+    };
+    let context = Context::new(line.global);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("waxseal: the runtime cannot be started: {error}"));
+            return Exit::TryAgain;
+        }
+    };
+    match runtime.block_on(dispatch(line.command, &context)) {
+        Ok(exit) => exit,
+        Err(error) => {
+            complain(&format!("waxseal: {error:#}"));
+            Exit::of(&error)
+        }
+    }
+}
