@@ -1,1 +1,12 @@
-//! The one integration binary: one module a subject, in alphabetical order.
+//! Integration tests: the gateway and its command as their users meet them, with real peers where
+//! they matter.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "this whole crate is tests"
+)]
+
+mod peers;

@@ -1,0 +1,14 @@
+//! Real mail servers from Debian, started for one test on a free loopback port with throw-away
+//! data (`tests/peers` unpacks them, `tests/run-peer` gives each a namespace of its own).
+
+mod exim;
+mod opensmtpd;
+mod postfix;
+mod process;
+
+pub(crate) use exim::exim;
+pub(crate) use opensmtpd::opensmtpd;
+pub(crate) use postfix::postfix;
+pub(crate) use process::{Identity, Peer};
+
+mod tests;

@@ -1,0 +1,107 @@
+//! Postfix as a receiver.
+
+use std::{fmt::Write, fs, path::Path};
+
+use super::process::{Identity, Peer, free_port, open_to_all, package, shared_folder};
+
+const SERVICES: &str = "\
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+";
+
+/// A Postfix that takes mail for any recipient of `domain`, over STARTTLS where it has an identity.
+pub(crate) async fn postfix(domain: &str, identity: Option<&Identity>) -> Peer {
+    let (folder, port) = (shared_folder(), free_port());
+    write_configuration(folder.path(), &package("postfix"), port);
+    let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
+    write!(
+        main,
+        "myhostname = mx.{domain}\nmydestination =\nlocal_recipient_maps =\n\
+         virtual_mailbox_domains = {domain}\nvirtual_mailbox_base = {base}\n\
+         virtual_mailbox_maps = static:mail/\nvirtual_uid_maps = static:65534\n\
+         virtual_gid_maps = static:65534\nvirtual_minimum_uid = 1\n\
+         smtpd_relay_restrictions = reject_unauth_destination\n",
+        base = folder.path().display(),
+    )
+    .unwrap();
+    if let Some(identity) = identity {
+        let chain = folder.path().join("chain.pem");
+        fs::write(&chain, format!("{}{}", identity.key, identity.chain)).unwrap();
+        write!(
+            main,
+            "smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {}\n\
+             smtpd_tls_received_header = yes\n",
+            chain.display()
+        )
+        .unwrap();
+    }
+    start(folder, port, &main).await
+}
+
+/// Starts a Postfix with a finished `main.cf`.
+async fn start(folder: tempfile::TempDir, port: u16, main: &str) -> Peer {
+    fs::write(folder.path().join("etc/main.cf"), main).unwrap();
+    let etc = folder.path().join("etc").display().to_string();
+    let master = package("postfix").join("usr/lib/postfix/sbin/master").display().to_string();
+    let prepare = format!(
+        "cd {spool} && chown -R postfix . && chown root . pid && chgrp postdrop maildrop public \
+         && chmod 730 maildrop && chmod 710 public && chown postfix {data} && exec {master} -c {etc} -d",
+        spool = folder.path().join("spool").display(),
+        data = folder.path().join("data").display(),
+    );
+    Peer::start(
+        "postfix",
+        folder,
+        port,
+        &["env", &format!("MAIL_CONFIG={etc}"), "bash", "-c", &prepare],
+    )
+    .await
+}
+
+/// The parts of the configuration that do not depend on what the peer is for.
+fn write_configuration(folder: &Path, package: &Path, port: u16) {
+    for name in ["etc", "spool", "data", "mail"] {
+        fs::create_dir(folder.join(name)).unwrap();
+        open_to_all(&folder.join(name));
+    }
+    for queue in [
+        "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming",
+        "maildrop", "pid", "private", "public", "saved", "trace",
+    ] {
+        fs::create_dir(folder.join("spool").join(queue)).unwrap();
+    }
+    let (folder, package) = (folder.display(), package.display());
+    let main = format!(
+        "compatibility_level = 3.6\nqueue_directory = {folder}/spool\n\
+         data_directory = {folder}/data\nconfig_directory = {folder}/etc\n\
+         command_directory = {package}/usr/sbin\n\
+         daemon_directory = {package}/usr/lib/postfix/sbin\n\
+         shlib_directory = {package}/usr/lib/postfix\nmail_owner = postfix\n\
+         setgid_group = postdrop\nmaillog_file = {folder}/log\nmaillog_file_prefixes = /tmp\n\
+         import_environment = LD_LIBRARY_PATH MAIL_CONFIG TZ=UTC LANG=C\n\
+         export_environment = LD_LIBRARY_PATH TZ LANG\ninet_interfaces = 127.0.0.1\n\
+         inet_protocols = ipv4\nalias_maps =\nalias_database =\n"
+    );
+    fs::write(format!("{folder}/etc/main.cf"), main).unwrap();
+    let master = format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}");
+    fs::write(format!("{folder}/etc/master.cf"), master).unwrap();
+}

@@ -1,0 +1,131 @@
+//! What all peers share: a process, its port, and the maildir that it delivers to.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tokio::{io::AsyncReadExt, net::TcpStream, time};
+
+/// A certificate and its key for a peer to present, as PEM.
+pub(crate) struct Identity {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+}
+
+/// A running mail server. Dropping it stops it and everything it started.
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The folder that a Debian package was unpacked to.
+pub(crate) fn package(name: &str) -> PathBuf {
+    let folder = root().join("target/peers").join(name);
+    assert!(
+        folder.join(".complete").exists(),
+        "{name} is not unpacked, so this cannot be tested; run: tests/peers {name}"
+    );
+    folder
+}
+
+/// A loopback port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A folder that every user may enter: servers drop their rights and still have to deliver here.
+pub(crate) fn shared_folder() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("waxseal-peer-").tempdir().unwrap();
+    open_to_all(folder.path());
+    folder
+}
+
+/// Lets every user of this machine read and write a folder of throw-away data.
+pub(crate) fn open_to_all(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+impl Peer {
+    /// Starts `command` (run in the namespace of `package`) and waits for its greeting on `port`.
+    pub(crate) async fn start(
+        package_name: &str,
+        folder: tempfile::TempDir,
+        port: u16,
+        command: &[&str],
+    ) -> Self {
+        let log = fs::File::create(folder.path().join("stderr")).unwrap();
+        let process = Command::new(root().join("tests/run-peer"))
+            .arg(package_name)
+            .arg(folder.path().join("namespace"))
+            .args(command)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut peer = Self { address, process, folder };
+        peer.wait_for_greeting().await;
+        peer
+    }
+
+    async fn wait_for_greeting(&mut self) {
+        let mut tick = time::interval(Duration::from_millis(20));
+        for _ in 0..500 {
+            tick.tick().await;
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("the peer ended with {status} before it greeted:\n{}", self.log());
+            }
+            let Ok(mut stream) = TcpStream::connect(self.address).await else { continue };
+            let mut code = [0; 3];
+            let read = time::timeout(Duration::from_secs(5), stream.read_exact(&mut code)).await;
+            if matches!(read, Ok(Ok(_))) && code == *b"220" {
+                return;
+            }
+        }
+        panic!("the peer did not greet within 10 s:\n{}", self.log());
+    }
+
+    /// What the server printed and logged so far.
+    pub(crate) fn log(&self) -> String {
+        ["stderr", "log"]
+            .iter()
+            .filter_map(|name| fs::read_to_string(self.folder.path().join(name)).ok())
+            .collect()
+    }
+
+    /// Waits until `count` messages were delivered, and returns them.
+    pub(crate) async fn delivered(&self, count: usize) -> Vec<String> {
+        let new = self.folder.path().join("mail/new");
+        let mut tick = time::interval(Duration::from_millis(20));
+        for _ in 0..1_000 {
+            tick.tick().await;
+            let files: Vec<_> = fs::read_dir(&new).into_iter().flatten().flatten().collect();
+            if files.len() >= count {
+                let read = |file: &fs::DirEntry| {
+                    String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned()
+                };
+                return files.iter().map(read).collect();
+            }
+        }
+        panic!("{count} messages did not arrive within 20 s:\n{}", self.log());
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
