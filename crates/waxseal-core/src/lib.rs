@@ -18,6 +18,7 @@ pub mod channel;
 pub mod dane;
 pub mod decide;
 pub mod dns;
+pub mod dnssec;
 pub mod domain;
 pub mod envelope;
 pub mod evidence;

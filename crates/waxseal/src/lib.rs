@@ -1,3 +1,4 @@
 //! Waxseal asks, does and records; what is decided is decided in `waxseal-core`.
 
 pub mod cli;
+pub mod resolve;
