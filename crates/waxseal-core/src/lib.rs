@@ -9,6 +9,7 @@
 //! | [`domain`], [`envelope`], [`reply`], [`time`], [`dns`] | values that are parsed once |
 //! | [`facts`] | what was observed about a destination |
 //! | [`channel`] | what a connection was, what it had to be, and the proof that it may carry mail |
+//! | [`dane`], [`sts`], [`pki`] | what TLSA records, policies and certificates say |
 //! | [`org`] | what the organisation demands |
 //! | [`decide`] | verdict, plan, settlement |
 //! | [`memory`] | what was achieved before: it may raise a demand, never lower one |
@@ -26,6 +27,7 @@ pub mod facts;
 pub mod memory;
 pub mod org;
 pub mod outcome;
+pub mod pki;
 pub mod reply;
 pub mod sts;
 pub mod time;

@@ -1,8 +1,16 @@
 //! DANE for SMTP (RFC 6698, 7671, 7672).
 
+mod usable;
+mod verify;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    usable::{MAX_RECORDS, Usage, effective},
+    verify::{How, Match, Mismatch, verify},
+};
 
 /// One TLSA record as it was published (RFC 6698 §2.1). Unknown values are kept: they make a
 /// record unusable, not invisible.

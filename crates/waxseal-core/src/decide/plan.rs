@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Because;
 use crate::{
-    channel::{Demand, Floor, Level},
+    channel::{Demand, Floor, Level, TrustFirst},
     domain::Domain,
     envelope::{Body, Charset, TlsAsk},
     facts::Peer,
@@ -79,6 +79,9 @@ pub struct HostRoute {
     pub demand: Demand,
     /// The organisation's floor: the level that comes out has to meet it too.
     pub floor: Floor,
+    /// Whether a policy of first contact is enough for that floor.
+    #[serde(default)]
+    pub trust_first: TrustFirst,
     /// What the level will be if the demand is met.
     pub level: Level,
     /// The peer must offer REQUIRETLS, and MAIL carries it (RFC 8689 §4.2.1).

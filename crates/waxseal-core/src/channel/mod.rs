@@ -1,11 +1,19 @@
 //! What a connection was, what it had to be, and the proof that it may carry mail.
 
-use std::net::SocketAddr;
+mod permit;
+mod strength;
 
-use rustls_pki_types::{CertificateDer, TrustAnchor};
+use std::{fmt, net::SocketAddr};
+
+use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
-use crate::{dane::Tlsa, decide::HostRoute, domain::Domain, facts::Peer, time::UnixTime};
+use crate::{dane::Tlsa, domain::Domain, facts::Peer, time::UnixTime};
+
+pub use self::{
+    permit::{ChannelProof, Held, Refusal, RefusalKind, Waiting, permit},
+    strength::qualifies,
+};
 
 /// The least that the organisation accepts for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,6 +52,75 @@ pub enum Level {
     Dane,
     /// Keys or a named CA that the administrator agreed with the peer.
     Pinned,
+}
+
+/// Whether a policy that was fetched for the first time in this very attempt authenticates
+/// (`trust_first_policy`): an attacker at first contact could have hidden another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrustFirst {
+    /// It does.
+    #[default]
+    Yes,
+    /// Only a policy that was known before does.
+    No,
+}
+
+impl Level {
+    /// Whether a channel of this level meets a floor: the table of DESIGN §2. `qualified` also
+    /// asks for TLS parameters, see [`qualifies`].
+    pub const fn meets(self, floor: Floor, first: TrustFirst) -> bool {
+        match floor {
+            Floor::None => true,
+            Floor::Encrypted => !matches!(self, Self::Cleartext),
+            Floor::Authenticated => match self {
+                Self::Cleartext | Self::Encrypted | Self::Named => false,
+                Self::StsFirst => matches!(first, TrustFirst::Yes),
+                Self::Sts | Self::Anchored | Self::Dane | Self::Pinned => true,
+            },
+            Floor::Qualified => matches!(self, Self::Dane | Self::Pinned),
+            Floor::Sealed => false,
+        }
+    }
+
+    /// As it is written in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cleartext => "cleartext",
+            Self::Encrypted => "encrypted",
+            Self::Named => "named",
+            Self::StsFirst => "sts-first",
+            Self::Sts => "sts",
+            Self::Anchored => "anchored",
+            Self::Dane => "dane",
+            Self::Pinned => "pinned",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Floor {
+    /// As it is written in rules and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Encrypted => "encrypted",
+            Self::Authenticated => "authenticated",
+            Self::Qualified => "qualified",
+            Self::Sealed => "sealed",
+        }
+    }
+}
+
+impl fmt::Display for Floor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What is demanded of a channel before the first mail command. Not ordered: two authenticated
@@ -100,7 +177,8 @@ pub struct Pins {
 pub struct Seen {
     /// Whom we meant to reach.
     pub peer: Peer,
-    /// Where we connected to.
+    /// Where we connected to: the address that the route names, whatever a test bed's map made
+    /// of it.
     pub address: SocketAddr,
     /// What TLS came to.
     pub tls: TlsSeen,
@@ -174,103 +252,4 @@ pub enum Handshake {
     Full,
     /// From a ticket (RFC 8446 §2.2).
     Resumed,
-}
-
-/// Proof that a channel was judged and may carry one message (promise P2). The SMTP client writes
-/// no address, credential or message byte without one, and only [`permit`] makes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelProof {
-    peer: Peer,
-    address: SocketAddr,
-    level: Level,
-}
-
-impl ChannelProof {
-    /// Whom the channel leads to.
-    pub const fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    /// Where it was connected to.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What the channel really is.
-    pub const fn level(&self) -> Level {
-        self.level
-    }
-}
-
-/// Why a channel may not carry a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// What kind of failure.
-    pub kind: RefusalKind,
-    /// One sentence for records and DSNs: `mx1.example.net did not offer STARTTLS`.
-    pub detail: String,
-}
-
-/// Kinds of refusal; where there is one, the result type of RFC 8460 §4.3 in brackets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum RefusalKind {
-    /// No TLS was to be had [`starttls-not-supported`].
-    NoTls,
-    /// Bytes stood between the 220 and the handshake: an attack.
-    Injected,
-    /// The handshake failed, or the peer speaks only what is too old [`validation-failure`].
-    Handshake,
-    /// No name matches [`certificate-host-mismatch`].
-    HostMismatch,
-    /// The certificate ran out, or is not valid yet [`certificate-expired`].
-    Expired,
-    /// No chain to a trusted root [`certificate-not-trusted`].
-    NotTrusted,
-    /// No TLSA record matches [`validation-failure`].
-    TlsaMismatch,
-    /// No pin matches.
-    PinMismatch,
-    /// The demand was met, and the level is still below the organisation's floor.
-    BelowFloor,
-}
-
-/// Judges a connection: does it meet the route's demand and the organisation's floor?
-///
-/// # Errors
-/// Says which part of the demand is not met.
-pub fn permit(
-    route: &HostRoute,
-    seen: &Seen,
-    _roots: &[TrustAnchor<'_>],
-    _now: UnixTime,
-) -> Result<ChannelProof, Refusal> {
-    let refuse =
-        |kind, detail: &str| Err(Refusal { kind, detail: format!("{}: {detail}", seen.peer) });
-    let level = match &seen.tls {
-        TlsSeen::Injected => {
-            return refuse(RefusalKind::Injected, "bytes before the TLS handshake");
-        }
-        TlsSeen::Established(_) => Level::Encrypted,
-        TlsSeen::NotOffered | TlsSeen::Refused(_) | TlsSeen::HandshakeFailed { .. } => {
-            Level::Cleartext
-        }
-    };
-    let meets = match route.floor {
-        Floor::None => true,
-        Floor::Encrypted => level != Level::Cleartext,
-        Floor::Authenticated | Floor::Qualified | Floor::Sealed => false,
-    };
-    if !meets {
-        return refuse(RefusalKind::BelowFloor, "below the organisation's floor");
-    }
-    match (&route.demand, level) {
-        (Demand::Opportunistic, _) | (Demand::Encrypt, Level::Encrypted) => {
-            Ok(ChannelProof { peer: seen.peer.clone(), address: seen.address, level })
-        }
-        (Demand::Encrypt, _) => refuse(RefusalKind::NoTls, "no TLS"),
-        // Judged in full once the verification of chains is there; until then: no.
-        (Demand::Authenticate(_), _) => refuse(RefusalKind::NotTrusted, "not authenticated"),
-    }
 }
