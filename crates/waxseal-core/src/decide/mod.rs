@@ -2,8 +2,14 @@
 
 mod because;
 mod plan;
+mod settle;
 mod verdict;
 
 pub use because::Because;
-pub use plan::{Ask, HostRoute, Plan, RequireTls, Route};
-pub use verdict::{Fallback, Verdict};
+pub use plan::{Ask, Case, HostRoute, Plan, RequireTls, Route, plan};
+pub use settle::{DelayNotice, DelayTold, History, Settled, settle};
+pub use verdict::{Fallback, MessageView, Origin, Verdict, verdict};
+
+/// Version of the decider: recorded with every decision. A record that another version made may
+/// be decided differently, which is information and no error.
+pub const DECIDER: u32 = 1;

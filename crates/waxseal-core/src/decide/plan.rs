@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Because;
+use super::{Because, Origin, Verdict};
 use crate::{
     channel::{Demand, Floor, Level, TrustFirst},
     domain::Domain,
     envelope::{Body, Charset, TlsAsk},
-    facts::Peer,
+    facts::{Facts, Peer},
+    memory::Memory,
+    org::{Reach, Terms},
     reply::EnhancedCode,
     time::UnixTime,
 };
@@ -25,6 +27,26 @@ pub struct Ask {
     pub charset: Charset,
 }
 
+/// All that a plan follows from. Everything in it is recorded, so that the record can be decided
+/// again (promise P5).
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// What of the organisation's settings bears on this destination.
+    pub terms: &'a Terms,
+    /// What the message asks for.
+    pub ask: &'a Ask,
+    /// What the rules say.
+    pub verdict: &'a Verdict,
+    /// What was observed.
+    pub facts: &'a Facts,
+    /// What is remembered of the destination.
+    pub memory: &'a Memory,
+    /// Whether anybody can be told.
+    pub origin: Origin,
+    /// When this delivery group was tried first; `None` before the first attempt.
+    pub first_tried: Option<UnixTime>,
+}
+
 /// What to do for one delivery group now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -32,8 +54,11 @@ pub struct Plan {
     pub routes: Vec<Route>,
     /// Why.
     pub because: Vec<Because>,
-    /// Why no host can reach a higher level than it does.
+    /// Why no host can reach a higher level than it does; `None` where all reach `dane` or
+    /// `pinned`.
     pub why_not_higher: Option<String>,
+    /// How far the level speaks for the way of the message.
+    pub reach: Reach,
 }
 
 /// One step of a plan.
@@ -54,10 +79,12 @@ pub enum Route {
     },
     /// The fallback `hold`.
     Hold {
+        /// For the DSN, should nobody decide, and the record.
+        code: EnhancedCode,
         /// In words.
         reason: String,
     },
-    /// Give up: a DSN goes to the sender.
+    /// Give up: a DSN goes to the sender, or, where nobody may be told, a notice to our postmaster.
     GiveUp {
         /// `5.7.x`, `5.1.x`, ...
         code: EnhancedCode,
@@ -99,4 +126,18 @@ pub enum RequireTls {
     No,
     /// It does.
     Yes,
+}
+
+/// What to do now: MX order, what to demand of each host, and what if none takes it.
+///
+/// `seed` only orders hosts of equal preference (RFC 5321 §5.1). The same arguments give the same
+/// plan.
+pub fn plan(case: &Case<'_>, _seed: u64, _now: UnixTime) -> Plan {
+    let reach = case.terms.agreement.as_ref().map(|agreed| agreed.reach).unwrap_or_default();
+    let last = Route::Wait {
+        until: None,
+        code: EnhancedCode(4, 7, 0),
+        reason: "no host was judged".to_owned(),
+    };
+    Plan { routes: vec![last], because: Vec::new(), why_not_higher: None, reach }
 }

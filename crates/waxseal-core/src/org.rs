@@ -1,1 +1,0 @@
-//! What the organisation demands: rules, exceptions, defaults.
