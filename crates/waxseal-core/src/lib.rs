@@ -29,5 +29,6 @@ pub mod org;
 pub mod outcome;
 pub mod pki;
 pub mod reply;
+pub mod smtp;
 pub mod sts;
 pub mod time;
