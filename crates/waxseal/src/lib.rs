@@ -1,4 +1,5 @@
 //! Waxseal asks, does and records; what is decided is decided in `waxseal-core`.
 
 pub mod cli;
+pub mod config;
 pub mod resolve;

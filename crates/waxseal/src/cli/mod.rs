@@ -1,6 +1,7 @@
 //! The command line (DESIGN §9): one file a sub-command. Results go to standard output,
 //! diagnostics to standard error.
 
+mod config;
 mod exit;
 #[cfg(test)]
 mod tests;
@@ -51,11 +52,15 @@ struct Global {
 
 /// The sub-commands: one variant and one arm in [`dispatch`] each, in alphabetical order.
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Config(config::Args),
+}
 
 /// Runs one sub-command.
-async fn dispatch(command: Command, _context: &Context) -> anyhow::Result<Exit> {
-    match command {}
+async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
+    match command {
+        Command::Config(args) => config::run(&args, context),
+    }
 }
 
 /// `--color`.
