@@ -1,5 +1,6 @@
 //! DANE for SMTP (RFC 6698, 7671, 7672).
 
+mod base;
 mod usable;
 mod verify;
 
@@ -8,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    base::{Reach, Read, bases, owner, read},
     usable::{MAX_RECORDS, Usage, effective},
     verify::{How, Match, Mismatch, verify},
 };

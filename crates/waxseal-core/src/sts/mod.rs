@@ -1,5 +1,10 @@
 //! MTA-STS (RFC 8461).
 
+pub mod cache;
 mod policy;
+mod record;
 
-pub use policy::{Mode, MxPattern, Policy};
+pub use self::{
+    policy::{MAX_AGE, MAX_POLICY_BYTES, Mode, MxPattern, Policy, PolicyError},
+    record::{NotAnnounced, PolicyId, announced},
+};

@@ -1,0 +1,224 @@
+//! What is remembered of a destination's policy, and what to fetch when (RFC 8461 §3.3, §5.1).
+//!
+//! A policy that was once had holds until its `max_age` runs out, whatever fails in between: the
+//! record gone, its `id` changed, HTTPS blocked (§10.2).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, Policy, record::PolicyId};
+use crate::{
+    dns::{Absence, LookupFailure},
+    facts::{Known, StsFact, StsFailure},
+    time::UnixTime,
+};
+
+/// A failed fetch is not repeated for the same `id` before this (RFC 8461 §3.3).
+pub const FETCH_PAUSE: Duration = Duration::from_secs(300);
+
+/// Policies are fetched again about daily (RFC 8461 §3.3).
+pub const REFRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// A refresh that failed is repeated about hourly.
+const REFRESH_PAUSE: Duration = Duration::from_secs(3600);
+
+/// All that is remembered of one destination; kept in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// The last good policy.
+    pub policy: Option<Kept>,
+    /// The last fetch, where it failed.
+    pub failed: Option<Failed>,
+    /// Since when nothing could be found out: no policy, and no clean answer that there is none.
+    pub failing_since: Option<UnixTime>,
+}
+
+/// A policy that was fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What it says.
+    pub policy: Policy,
+    /// `id` of the record that announced it; `None` where a refresh came without a record.
+    pub id: Option<PolicyId>,
+    /// When it was fetched last.
+    pub fetched_at: UnixTime,
+}
+
+impl Kept {
+    /// When it ends.
+    pub fn expires(&self) -> UnixTime {
+        self.fetched_at + self.policy.max_age
+    }
+
+    /// Whether it holds.
+    pub fn holds(&self, now: UnixTime) -> bool {
+        now < self.expires()
+    }
+
+    /// When it is due to be fetched again: daily, and well before a shorter `max_age` ends.
+    pub fn due(&self) -> UnixTime {
+        self.fetched_at + REFRESH.min(self.policy.max_age / 2)
+    }
+}
+
+/// A fetch that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// For which `id`.
+    pub id: Option<PolicyId>,
+    /// When.
+    pub at: UnixTime,
+    /// Why.
+    pub failure: StsFailure,
+}
+
+/// What the TXT lookup said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// A policy is announced.
+    Announced(PolicyId),
+    /// None is, and how sure that is. Malformed and several records are none (RFC 8461 §3.1).
+    NotAnnounced(Absence),
+    /// It could not be found out.
+    Failed(LookupFailure),
+}
+
+/// What to do about a destination's policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Fetch it over HTTPS.
+    Fetch,
+    /// What is known has to do.
+    Rest,
+}
+
+impl Remembered {
+    /// The policy, while it holds.
+    pub fn held(&self, now: UnixTime) -> Option<&Kept> {
+        self.policy.as_ref().filter(|kept| kept.holds(now))
+    }
+
+    /// Whether an attempt to deliver has to fetch the policy: a new `id`, none in the cache, or
+    /// one that is due (RFC 8461 §5.1); but not within five minutes of a failure for that `id`.
+    pub fn next(&self, discovery: &Discovery, now: UnixTime) -> Next {
+        let Discovery::Announced(id) = discovery else { return Next::Rest };
+        let current = |kept: &Kept| kept.id.as_ref() == Some(id) && now < kept.due();
+        if self.held(now).is_some_and(current) {
+            return Next::Rest;
+        }
+        let pausing =
+            |failed: &Failed| failed.id.as_ref() == Some(id) && now.since(failed.at) < FETCH_PAUSE;
+        if self.failed.as_ref().is_some_and(pausing) { Next::Rest } else { Next::Fetch }
+    }
+
+    /// Whether the policy is to be fetched in the background, so that it does not run out and an
+    /// attacker never meets a first contact again (RFC 8461 §3.3, §10.2).
+    pub fn refresh_due(&self, now: UnixTime) -> bool {
+        let Some(kept) = self.held(now) else { return false };
+        let rested = self.failed.as_ref().is_none_or(|failed| {
+            // Towards the end more often, but never within five minutes.
+            let pause = REFRESH_PAUSE.min(kept.expires().since(now) / 8).max(FETCH_PAUSE);
+            now.since(failed.at) >= pause
+        });
+        now >= kept.due() && rested
+    }
+
+    /// After a fetch, for the `id` that was announced. A failure never touches the policy.
+    #[must_use]
+    pub fn fetched(
+        self,
+        id: Option<PolicyId>,
+        result: Result<Policy, StsFailure>,
+        now: UnixTime,
+    ) -> Self {
+        match result {
+            Ok(policy) => {
+                let id = id.or_else(|| self.policy.and_then(|kept| kept.id));
+                let kept = Kept { policy, id, fetched_at: now };
+                Self { policy: Some(kept), failed: None, failing_since: None }
+            }
+            Err(failure) => {
+                let since = self.failing_since.unwrap_or(now);
+                let failed = Some(Failed { id, at: now, failure });
+                Self { policy: self.policy, failed, failing_since: Some(since) }
+            }
+        }
+    }
+
+    /// After a TXT lookup.
+    #[must_use]
+    pub fn discovered(self, discovery: &Discovery, now: UnixTime) -> Self {
+        match discovery {
+            Discovery::Announced(_) => self,
+            // Without an announcement there is nothing that failed.
+            Discovery::NotAnnounced(_) => Self { failed: None, failing_since: None, ..self },
+            Discovery::Failed(_) => {
+                Self { failing_since: Some(self.failing_since.unwrap_or(now)), ..self }
+            }
+        }
+    }
+
+    /// Whether nothing is worth keeping.
+    pub fn is_empty(&self, now: UnixTime) -> bool {
+        self.held(now).is_none() && self.failed.is_none() && self.failing_since.is_none()
+    }
+
+    /// The fact that a plan is made of. `first` says whether the policy was fetched just now and
+    /// nothing was known before.
+    pub fn fact(&self, discovery: &Discovery, first: Known, now: UnixTime) -> StsFact {
+        let failure = match discovery {
+            Discovery::Failed(failure) => Some(StsFailure::Record(failure.clone())),
+            Discovery::Announced(_) => self.failed.as_ref().map(|failed| failed.failure.clone()),
+            Discovery::NotAnnounced(_) => None,
+        };
+        if let Some(kept) = self.held(now) {
+            return StsFact::Policy {
+                policy: kept.policy.clone(),
+                known: first,
+                id: kept.id.clone(),
+                fetched_at: kept.fetched_at,
+                expires: kept.expires(),
+                refresh_failed: failure,
+            };
+        }
+        match (discovery, failure) {
+            (Discovery::NotAnnounced(absence), _) => StsFact::Absent { absence: *absence },
+            (Discovery::Announced(_) | Discovery::Failed(_), Some(failure)) => {
+                StsFact::Unknown { failure, since: self.failing_since.unwrap_or(now) }
+            }
+            // Announced, nothing failed, nothing holds: `max_age` is 0, or ran out just now.
+            (Discovery::Announced(_) | Discovery::Failed(_), None) => StsFact::Unknown {
+                failure: StsFailure::Fetch("the policy ran out and was not fetched again".into()),
+                since: self.failing_since.unwrap_or(now),
+            },
+        }
+    }
+}
+
+/// The fact with the administrator's preloaded policy beside it. It takes the place of nothing at
+/// all, and a live policy that demands less does not replace an `enforce` of the administrator
+/// (promise P3).
+pub fn with_preloaded(live: StsFact, preloaded: &Policy, loaded_at: UnixTime) -> StsFact {
+    let by_file = |refresh_failed| StsFact::Policy {
+        policy: preloaded.clone(),
+        known: Known::Preloaded,
+        id: None,
+        fetched_at: loaded_at,
+        expires: loaded_at + preloaded.max_age,
+        refresh_failed,
+    };
+    match live {
+        StsFact::Policy { policy, known: _, id, fetched_at, expires, refresh_failed } => {
+            if preloaded.mode == Mode::Enforce && policy.mode != Mode::Enforce {
+                return by_file(refresh_failed);
+            }
+            // Known from before, though not in these words.
+            let known = Known::Cached;
+            StsFact::Policy { policy, known, id, fetched_at, expires, refresh_failed }
+        }
+        StsFact::Unknown { failure, since: _ } => by_file(Some(failure)),
+        StsFact::Absent { .. } => by_file(None),
+        StsFact::NotAsked => StsFact::NotAsked,
+    }
+}
