@@ -99,7 +99,7 @@ impl Mta {
 
 impl Drop for Mta {
     fn drop(&mut self) {
-        // SIGTERM first: a graceful stop is part of the work, and a killed one would leave children.
+        // SIGTERM first: a graceful stop is part of the work.
         let _ = std::process::Command::new("kill").arg(self.process.id().to_string()).status();
         let until = Instant::now() + Duration::from_secs(5);
         while Instant::now() < until && matches!(self.process.try_wait(), Ok(None)) {
