@@ -2,4 +2,6 @@
 
 pub mod cli;
 pub mod config;
+pub mod dial;
 pub mod resolve;
+pub mod tls;

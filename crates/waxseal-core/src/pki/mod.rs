@@ -15,7 +15,7 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 pub(crate) use self::read::key_parts;
 pub use self::{
     names::presents,
-    read::{Certificate, is_public_key},
+    read::{Certificate, is_public_key, key_and_algorithm},
 };
 use crate::{domain::Domain, time::UnixTime};
 

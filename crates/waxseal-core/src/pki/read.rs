@@ -216,6 +216,15 @@ pub(crate) fn key_parts(spki: &[u8]) -> Option<&[u8]> {
     is_public_key(spki).then(|| content(spki).ok()).flatten()
 }
 
+/// The AlgorithmIdentifier of a SubjectPublicKeyInfo without its header, and the key: what a
+/// signature check needs (RFC 5280 §4.1.2.7).
+pub fn key_and_algorithm(spki: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = SliceReader::new(content(spki).ok()?).ok()?;
+    let algorithm = content(parts.tlv_bytes().ok()?).ok()?;
+    let key = BitStringRef::from_der(parts.tlv_bytes().ok()?).ok()?.raw_bytes();
+    parts.is_finished().then_some((algorithm, key))
+}
+
 /// What is inside the one SEQUENCE or context tag that `outer` has to be.
 pub(crate) fn content(outer: &[u8]) -> x509_cert::der::Result<&[u8]> {
     let mut reader = SliceReader::new(outer)?;
