@@ -14,6 +14,7 @@
 //! | [`decide`] | verdict, plan, settlement |
 //! | [`memory`] | what was achieved before: it may raise a demand, never lower one |
 //! | [`evidence`] | the record of an attempt |
+//! | [`smtp`] | mail in and mail out, without sockets |
 
 pub mod channel;
 pub mod dane;

@@ -1,0 +1,154 @@
+//! What the server is told, and the values that it exchanges with the shell.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    domain::Domain,
+    envelope::{Envelope, Mailbox},
+    smtp::{
+        command::ClientName,
+        header::HeaderFacts,
+        received::{Protocol, TlsFacts},
+    },
+};
+
+/// How one listener behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our name in greeting and replies.
+    pub hostname: Domain,
+    /// Our sender domains: MAIL FROM has to be in one of them, exactly.
+    pub senders: BTreeSet<Domain>,
+    /// Where `RCPT TO:<Postmaster>` goes (RFC 5321 §4.5.1).
+    pub postmaster: Option<Mailbox>,
+    /// STARTTLS.
+    pub starttls: StartTls,
+    /// AUTH, and only ever under TLS.
+    pub auth: AuthOffer,
+    /// Limits of a session.
+    pub limits: Limits,
+}
+
+/// Whether a listener offers STARTTLS. Where TLS comes first, it is not offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartTls {
+    /// No certificate, or TLS comes first.
+    NotOffered,
+    /// The client may.
+    Offered,
+    /// The client must, before MAIL (RFC 3207 §4).
+    Required,
+}
+
+/// Whether a listener offers AUTH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthOffer {
+    /// There is no password file.
+    No,
+    /// Under TLS.
+    Yes,
+}
+
+/// Limits of one session.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Octets of a message (RFC 1870).
+    pub message: usize,
+    /// Recipients of a transaction: at least 100 (RFC 5321 §4.5.3.1.8).
+    pub recipients: usize,
+    /// Commands since the last message that was taken.
+    pub commands: u32,
+    /// Negative replies in a session.
+    pub errors: u32,
+    /// Transactions in a session.
+    pub transactions: u32,
+    /// Failed attempts of AUTH in a session.
+    pub sign_ins: u32,
+    /// `Received` fields of a message: at least 100 (RFC 5321 §6.3).
+    pub hops: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 50 * 1024 * 1024,
+            recipients: 1_000,
+            commands: 2_500,
+            errors: 20,
+            transactions: 1_000,
+            sign_ins: 3,
+            hops: 100,
+        }
+    }
+}
+
+/// What a client may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing but sign in.
+    Stranger,
+    /// Its network is ours and others' (a cloud): each message has to prove itself by DKIM.
+    Shared,
+    /// Relay, for our sender domains.
+    Relay(Grant),
+}
+
+/// Why a client may relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// AUTH succeeded for this account.
+    Account(String),
+    /// It has the key of a certificate that is configured under this name.
+    Certificate(String),
+    /// Its address is in a network of `relay_from`.
+    Network,
+}
+
+/// What became of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// They are wrong.
+    No,
+    /// This address has failed too often; they were not looked at.
+    TooOften,
+    /// The password file could not be read.
+    Unavailable,
+    /// They are right.
+    Yes,
+}
+
+/// A message that was received whole, and is not accepted yet.
+#[derive(Debug)]
+pub struct Incoming {
+    /// MAIL, RCPT and what the header asks of TLS.
+    pub envelope: Envelope,
+    /// As sent, dots removed, every line with CRLF. Without our `Received`.
+    pub message: Vec<u8>,
+    /// What its header section says to a relay.
+    pub headers: HeaderFacts,
+    /// What the client called itself.
+    pub client: ClientName,
+    /// `with` for the trace field.
+    pub protocol: Protocol,
+    /// The session's TLS.
+    pub tls: Option<TlsFacts>,
+    /// Why it may be relayed; `Shared` still has to prove itself by DKIM.
+    pub standing: Standing,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is durable, under this name.
+    Accepted(String),
+    /// No room: 452.
+    Full,
+    /// Something in us failed: 451.
+    Internal,
+    /// Its network is shared and no DKIM signature of our domain proves it (RFC 7372 §3.1).
+    Unproven,
+    /// Whether it is proven could not be found out now: 451 (RFC 7372 §3.1).
+    UnprovenNow,
+    /// More messages than we can hold at present: 451.
+    TooMany,
+}
