@@ -1,5 +1,6 @@
 //! Waxseal asks, does and records; what is decided is decided in `waxseal-core`.
 
+pub mod author;
 pub mod cli;
 pub mod config;
 pub mod dial;

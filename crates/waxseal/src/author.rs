@@ -1,0 +1,110 @@
+//! Mail that we write ourselves: delivery reports and notices. Always with the null reverse
+//! path (RFC 5321 §4.5.5), always marked as automatic (RFC 3834 §5), and never an answer to
+//! mail that has the null reverse path itself: so no loop can begin here.
+
+mod quote;
+mod report;
+mod status;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use mail_builder::{
+    MessageBuilder,
+    headers::{date::Date, raw::Raw},
+};
+use uuid::Uuid;
+use waxseal_core::{
+    domain::Domain,
+    envelope::{Body, Charset, Envelope, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
+    time::UnixTime,
+};
+
+pub use quote::{Quote, quote};
+pub use report::{Action, Fate, Report};
+
+/// Who writes, and how it is signed.
+#[derive(Clone, Debug)]
+pub struct Author {
+    /// Our host name: `Reporting-MTA`, and the right side of Message-ID.
+    pub hostname: Domain,
+    /// From.
+    pub from: Mailbox,
+    /// Who is told when something needs a person.
+    pub postmaster: Mailbox,
+}
+
+/// A letter with its envelope: it goes into the queue like any mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// Always from the null reverse path.
+    pub envelope: Envelope,
+    /// Header and body, CRLF line ends.
+    pub message: Vec<u8>,
+}
+
+/// Header and envelope of a letter, before its body is known.
+struct Address<'a> {
+    to: &'a Mailbox,
+    subject: &'a str,
+    charset: Charset,
+    tls: TlsAsk,
+    now: UnixTime,
+}
+
+impl Author {
+    /// A notice to the postmaster. `text` is wrapped by who writes it; it names no subject and
+    /// no content of anybody's mail.
+    pub fn notice(&self, subject: &str, text: &str, now: UnixTime) -> Letter {
+        let address = Address {
+            to: &self.postmaster,
+            subject,
+            charset: charset_of(&self.postmaster),
+            tls: TlsAsk::Nothing,
+            now,
+        };
+        let builder = self.begin(&address, "auto-generated");
+        Self::finish(&address, builder.text_body(text))
+    }
+
+    /// The header that all our letters have.
+    fn begin<'a>(&self, address: &Address<'a>, auto: &'static str) -> MessageBuilder<'a> {
+        let id = format!("<{}@{}>", Uuid::now_v7().simple(), self.hostname);
+        let seconds = i64::try_from(address.now.0).unwrap_or(i64::MAX);
+        MessageBuilder::new()
+            .header("From", Raw::new(format!("\"Mail Delivery\" <{}>", self.from)))
+            .header("To", Raw::new(format!("<{}>", address.to)))
+            .subject(address.subject)
+            .header("Date", Date::new(seconds))
+            .header("Message-ID", Raw::new(id))
+            // RFC 3834 §5: nobody's machine answers this.
+            .header("Auto-Submitted", Raw::new(auto))
+    }
+
+    fn finish(address: &Address<'_>, builder: MessageBuilder<'_>) -> Letter {
+        let mut message = Vec::new();
+        builder.serialize(&mut message);
+        let body = if message.is_ascii() { Body::SevenBit } else { Body::EightBit };
+        let recipient = Recipient {
+            mailbox: address.to.clone(),
+            // RFC 3461 §4.1: nothing is ever said about a letter of ours.
+            notify: Notify::Never,
+            original: None,
+        };
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            recipients: vec![recipient],
+            body,
+            charset: address.charset,
+            tls: address.tls,
+            ret: None,
+            envelope_id: None,
+        };
+        Letter { envelope, message }
+    }
+}
+
+/// Whether an address can only be said with SMTPUTF8 (RFC 6531 §3.4).
+fn charset_of(mailbox: &Mailbox) -> Charset {
+    if mailbox.local.is_ascii() { Charset::Ascii } else { Charset::Utf8 }
+}
