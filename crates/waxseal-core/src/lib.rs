@@ -29,6 +29,7 @@ pub mod memory;
 pub mod org;
 pub mod outcome;
 pub mod pki;
+pub mod queue_id;
 pub mod reply;
 pub mod smtp;
 pub mod sts;

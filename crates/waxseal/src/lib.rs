@@ -5,4 +5,6 @@ pub mod cli;
 pub mod config;
 pub mod dial;
 pub mod resolve;
+pub mod secrets;
+pub mod store;
 pub mod tls;

@@ -1,0 +1,203 @@
+//! The keys that wrap the keys of messages. They live outside the data directory and its backups.
+
+use std::{fmt, io, path::Path};
+
+use aws_lc_rs::{
+    digest::{Context, SHA256},
+    key_wrap::{AES_256, AesKek, KeyWrap},
+    rand,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+use super::{Existing, SecretError, SecretSource, write};
+
+/// A wrapped 32-byte key: RFC 3394 §2.2.1 adds one block of 8 octets.
+pub(crate) const WRAPPED_LEN: usize = 40;
+const TAG: &str = "waxseal-store-key-v1";
+const PREFACE: &str = "# Waxseal store key. Without it nothing that is queued, held or recorded can be read.\n\
+    # Keep a copy away from data_dir and its backups. The first key is used for new messages.\n";
+
+/// Names a store key without telling anything about it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId(pub(crate) [u8; 8]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+struct StoreKey {
+    id: KeyId,
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+impl StoreKey {
+    fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(b"waxseal store key id\0");
+        context.update(&*bytes);
+        let mut id = [0; 8];
+        id.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Self { id: KeyId(id), bytes }
+    }
+
+    fn random() -> Result<Self, SecretError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        rand::fill(&mut *bytes).map_err(|_| SecretError::NoRandomness)?;
+        Ok(Self::new(bytes))
+    }
+}
+
+/// One key for new messages, and older ones that still open what was sealed before a rotation.
+pub struct StoreKeys {
+    /// Never empty; the first is the current one.
+    keys: Vec<StoreKey>,
+}
+
+impl fmt::Debug for StoreKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| key.id)).finish()
+    }
+}
+
+/// The data names a key that the key file does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownKey(pub(crate) KeyId);
+
+impl StoreKeys {
+    /// Reads the keys; at the first start of all, makes the file (mode 0600, fsynced).
+    ///
+    /// A key is never made where `data_dir` already holds a store: a missing key is then a mistake
+    /// that a new key would only hide.
+    ///
+    /// # Errors
+    /// The file is missing, damaged, readable by others, or inside `data_dir`.
+    pub fn load(source: &SecretSource, data_dir: &Path) -> Result<Self, SecretError> {
+        if let SecretSource::File(path) = source {
+            let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            let parent = path.parent().map(real).unwrap_or_default();
+            if parent.starts_with(real(data_dir)) {
+                return Err(SecretError::InsideDataDir { path: path.clone() });
+            }
+        }
+        match source.read() {
+            Ok(secret) => Self::parse(secret.bytes(), source),
+            Err(SecretError::File { path, source: error })
+                if error.kind() == io::ErrorKind::NotFound =>
+            {
+                if data_dir.join(crate::store::DATABASE).exists() {
+                    let what = format!(
+                        "the store key is missing, and {} cannot be read without it; bring the key file back",
+                        data_dir.display()
+                    );
+                    return Err(SecretError::Content { path, what });
+                }
+                let keys = Self::random()?;
+                match write(&path, &keys.file(), Existing::Keep) {
+                    Err(SecretError::File { source: error, .. })
+                        if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    outcome => outcome?,
+                }
+                Self::parse(source.read()?.bytes(), source)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One new key, in memory only.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn random() -> Result<Self, SecretError> {
+        Ok(Self { keys: vec![StoreKey::random()?] })
+    }
+
+    /// Puts a new key in front of those in the file: it seals what comes from the next start or
+    /// reload on; the older ones still open what they sealed. Answers the new key's name.
+    ///
+    /// # Errors
+    /// The file cannot be read or replaced.
+    pub fn rotate(path: &Path) -> Result<KeyId, SecretError> {
+        let source = SecretSource::File(path.to_owned());
+        let mut keys = Self::parse(source.read()?.bytes(), &source)?;
+        keys.keys.insert(0, StoreKey::random()?);
+        write(path, &keys.file(), Existing::Replace)?;
+        Ok(keys.current())
+    }
+
+    /// The key that seals what is new.
+    pub fn current(&self) -> KeyId {
+        self.keys.first().map_or(KeyId([0; 8]), |key| key.id)
+    }
+
+    /// The content of a key file.
+    pub fn file(&self) -> Zeroizing<Vec<u8>> {
+        let mut text = Zeroizing::new(Vec::with_capacity(4096));
+        text.extend_from_slice(PREFACE.as_bytes());
+        for key in &self.keys {
+            let line = Zeroizing::new(format!(
+                "{TAG} {}\n",
+                &*Zeroizing::new(STANDARD.encode(*key.bytes))
+            ));
+            text.extend_from_slice(line.as_bytes());
+        }
+        text
+    }
+
+    fn parse(bytes: &[u8], source: &SecretSource) -> Result<Self, SecretError> {
+        let wrong = |what: String| SecretError::Content { path: source.to_string().into(), what };
+        let text = std::str::from_utf8(bytes).map_err(|_| wrong("not a text file".to_owned()))?;
+        let mut keys = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let key = line.strip_prefix(TAG).map(str::trim);
+            let key = key.and_then(|key| STANDARD.decode(key).ok()).map(Zeroizing::new);
+            let key = key.and_then(|key| <[u8; 32]>::try_from(key.as_slice()).ok());
+            let Some(key) = key else {
+                return Err(wrong(format!(
+                    "line {number} is not a store key ({TAG}, a space, 32 bytes in base64)"
+                )));
+            };
+            keys.push(StoreKey::new(Zeroizing::new(key)));
+        }
+        if keys.is_empty() {
+            return Err(wrong("there is no store key in it".to_owned()));
+        }
+        Ok(Self { keys })
+    }
+
+    /// Wraps a message's key with the current store key (AES key wrap, RFC 3394: no nonce that could
+    /// repeat, however many messages there are).
+    pub(crate) fn wrap(&self, key: &[u8; 32]) -> Option<(KeyId, [u8; WRAPPED_LEN])> {
+        let current = self.keys.first()?;
+        let mut wrapped = [0; WRAPPED_LEN];
+        AesKek::new(&AES_256, &*current.bytes).ok()?.wrap(key, &mut wrapped).ok()?;
+        Some((current.id, wrapped))
+    }
+
+    /// Unwraps a message's key; `Ok(None)` where it was damaged.
+    pub(crate) fn unwrap(
+        &self,
+        id: KeyId,
+        wrapped: &[u8],
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, UnknownKey> {
+        let key = self.keys.iter().find(|key| key.id == id).ok_or(UnknownKey(id))?;
+        // AES key wrap asks for 8 octets more room than it fills.
+        let mut plain = Zeroizing::new([0; WRAPPED_LEN]);
+        let opened = AesKek::new(&AES_256, &*key.bytes).and_then(|kek| {
+            kek.unwrap(wrapped, &mut *plain).map(|key| <[u8; 32]>::try_from(&*key))
+        });
+        Ok(opened.ok().and_then(Result::ok).map(Zeroizing::new))
+    }
+}

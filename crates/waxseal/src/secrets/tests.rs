@@ -1,0 +1,114 @@
+use super::*;
+
+fn keys_in(directory: &Path) -> SecretSource {
+    SecretSource::File(directory.join("store.key"))
+}
+
+#[test]
+fn a_secret_is_named_never_written_inline() {
+    assert_eq!(
+        "credential:store-key".parse::<SecretSource>().unwrap().to_string(),
+        "credential:store-key"
+    );
+    assert_eq!("file:/etc/k".parse::<SecretSource>().unwrap().to_string(), "file:/etc/k");
+    for text in ["hunter2", "file:relative", "credential:", "credential:../x", "credential:..", ""]
+    {
+        assert!(text.parse::<SecretSource>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn credentials_come_from_the_directory_that_systemd_made() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory.path().join("smarthost"), b"hunter2\n", Existing::Keep).unwrap();
+    let source: SecretSource = "credential:smarthost".parse().unwrap();
+    let secret = source.read_in(Some(directory.path())).unwrap();
+    assert_eq!(secret.text().unwrap(), "hunter2");
+    assert_eq!(format!("{secret:?}"), "Secret(..)");
+    let missing: SecretSource = "credential:other".parse().unwrap();
+    let error = missing.read_in(Some(directory.path())).unwrap_err().to_string();
+    assert!(error.contains("LoadCredential=other"), "{error}");
+    assert!(matches!(missing.read_in(None), Err(SecretError::NoCredentials(_))));
+}
+
+/// Attacker: another user of the same machine.
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = keys_in(directory.path());
+    let SecretSource::File(path) = &source else { unreachable!() };
+    write(path, b"x", Existing::Keep).unwrap();
+    for mode in [0o640, 0o604, 0o660, 0o666] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = source.read().unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+}
+
+#[test]
+fn a_secret_has_a_size() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = keys_in(directory.path());
+    let SecretSource::File(path) = &source else { unreachable!() };
+    for size in [0, 262_145] {
+        write(path, &vec![b'x'; size], Existing::Replace).unwrap();
+        assert!(matches!(source.read(), Err(SecretError::Size { .. })));
+    }
+}
+
+#[test]
+fn the_first_start_makes_a_private_key_and_later_ones_find_it() {
+    let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = keys_in(keys.path());
+    let first = StoreKeys::load(&source, data.path()).unwrap();
+    let SecretSource::File(path) = &source else { unreachable!() };
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600);
+    let second = StoreKeys::load(&source, data.path()).unwrap();
+    assert_eq!(first.current(), second.current());
+    assert_eq!(fs::read_dir(keys.path()).unwrap().count(), 1, "no half-written file stays");
+}
+
+#[test]
+fn a_lost_key_is_not_replaced_silently() {
+    let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(data.path().join(crate::store::DATABASE), b"").unwrap();
+    let error = StoreKeys::load(&keys_in(keys.path()), data.path()).unwrap_err().to_string();
+    assert!(error.contains("bring the key file back"), "{error}");
+}
+
+/// Attacker: thief of the disk, or of a backup of the data directory.
+#[test]
+fn the_key_never_lies_beside_the_data() {
+    let data = tempfile::tempdir().unwrap();
+    let error = StoreKeys::load(&keys_in(data.path()), data.path()).unwrap_err();
+    assert!(matches!(error, SecretError::InsideDataDir { .. }));
+}
+
+#[test]
+fn after_a_rotation_the_old_key_still_opens_and_the_new_one_seals() {
+    let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = keys_in(keys.path());
+    let old = StoreKeys::load(&source, data.path()).unwrap();
+    let (id, wrapped) = old.wrap(&[7; 32]).unwrap();
+    let SecretSource::File(path) = &source else { unreachable!() };
+    let new_id = StoreKeys::rotate(path).unwrap();
+    let new = StoreKeys::load(&source, data.path()).unwrap();
+    assert_ne!(new_id, id);
+    assert_eq!(new.wrap(&[7; 32]).unwrap().0, new_id);
+    assert_eq!(**new.unwrap(id, &wrapped).unwrap().as_ref().unwrap(), [7; 32]);
+    let stranger = StoreKeys::random().unwrap();
+    assert_eq!(stranger.unwrap(id, &wrapped).unwrap_err(), UnknownKey(id));
+}
+
+#[test]
+fn a_damaged_key_file_names_its_line() {
+    let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = keys_in(keys.path());
+    let SecretSource::File(path) = &source else { unreachable!() };
+    write(path, b"# fine\nwaxseal-store-key-v1 c2hvcnQ=\n", Existing::Keep).unwrap();
+    let error = StoreKeys::load(&source, data.path()).unwrap_err().to_string();
+    assert!(error.contains("line 2"), "{error}");
+    assert!(!error.contains("c2hvcnQ"), "a key never shows in an error: {error}");
+    write(path, b"# nothing\n", Existing::Replace).unwrap();
+    assert!(StoreKeys::load(&source, data.path()).is_err());
+}

@@ -1,0 +1,708 @@
+//! Messages and what is left to do for them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use waxseal_core::{
+    decide::Verdict,
+    domain::Domain,
+    envelope::{Envelope, Recipient},
+    queue_id::QueueId,
+    time::UnixTime,
+};
+
+use super::{
+    Event, Inner, Place, Store, StoreError, events, guard, schema::state, seal::MessageKey, signed,
+    unsigned,
+};
+use crate::secrets::StoreKeys;
+
+/// A message to be taken in.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// When its last octet came.
+    pub arrived: UnixTime,
+    /// MAIL and RCPT.
+    pub envelope: Envelope,
+    /// The message with our `Received` in front.
+    pub content: Bytes,
+}
+
+/// What is known of a message without its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// When it came.
+    pub arrived: UnixTime,
+    /// Octets of the content.
+    pub size: u64,
+    /// MAIL and RCPT.
+    pub envelope: Envelope,
+}
+
+/// A delivery group: the recipients of one domain with equal verdict that still wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Their domain.
+    pub destination: Domain,
+    /// Those without a final outcome.
+    pub recipients: Vec<Recipient>,
+    /// What the rules demand for them.
+    pub verdict: Verdict,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Why it waits or is held, for the operator; no address, no subject.
+    pub note: Option<String>,
+    /// Places of its attempts in the event log.
+    pub evidence: Vec<u64>,
+    /// What the sender was told already.
+    #[serde(default)]
+    pub delay_told: bool,
+}
+
+/// Names a delivery group in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkId(pub(super) u64);
+
+/// Stands for a domain without naming it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Destination(pub(super) i64);
+
+/// As long as it lives nobody else works on this group; it ends with the process.
+#[must_use]
+pub struct Lease {
+    inner: Arc<Inner>,
+    work: u64,
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Lease").field(&self.work).finish()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        guard(&self.inner.leases).remove(&self.work);
+    }
+}
+
+impl Lease {
+    /// The group that is leased.
+    pub const fn work(&self) -> WorkId {
+        WorkId(self.work)
+    }
+}
+
+/// A due group in our hands.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Held until the group is settled.
+    pub lease: Lease,
+    /// The message.
+    pub message: QueueId,
+    /// Its envelope and size.
+    pub head: Head,
+    /// The group; `None` where the message has no verdict yet.
+    pub group: Option<Group>,
+    /// It has ended its hold: nobody released it in time.
+    pub state: WorkState,
+}
+
+/// Where a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkState {
+    /// Accepted, no verdict yet.
+    Fresh,
+    /// Waits for its time.
+    Queued,
+    /// Waits for a person.
+    Held,
+}
+
+impl WorkState {
+    const fn code(self) -> i64 {
+        match self {
+            Self::Fresh => state::FRESH,
+            Self::Queued => state::QUEUED,
+            Self::Held => state::HELD,
+        }
+    }
+
+    fn of(code: i64) -> Result<Self, StoreError> {
+        [Self::Fresh, Self::Queued, Self::Held]
+            .into_iter()
+            .find(|known| known.code() == code)
+            .ok_or(StoreError::Damaged("the state of a group"))
+    }
+}
+
+/// A final dot that may have been sent, with no result on record: the process died in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// For which group.
+    pub work: WorkId,
+    /// Of which message.
+    pub message: QueueId,
+    /// In which attempt.
+    pub attempt: u32,
+    /// When it was about to be sent.
+    pub at: UnixTime,
+}
+
+/// What is left of a group after an attempt.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// Nothing: each recipient has its outcome.
+    Done,
+    /// It is tried again then.
+    Retry(UnixTime, Group),
+    /// It is kept for a person, at most until then.
+    Hold(UnixTime, Group),
+}
+
+/// The end of an attempt: what came of it goes on record in the same transaction.
+#[derive(Debug)]
+pub struct Settled {
+    /// Which group; the lease is given back once this is durable.
+    pub lease: Lease,
+    /// Its message.
+    pub message: QueueId,
+    /// What is left.
+    pub next: Next,
+    /// What goes on record.
+    pub events: Vec<Event>,
+}
+
+/// A group in `waxseal queue list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its message.
+    pub message: QueueId,
+    /// When it came.
+    pub arrived: UnixTime,
+    /// Octets.
+    pub size: u64,
+    /// Where it stands.
+    pub state: WorkState,
+    /// When it is tried next, or its hold ends.
+    pub due: UnixTime,
+    /// The group; `None` before the verdict.
+    pub group: Option<Group>,
+}
+
+impl Store {
+    /// The tag that stands for a domain in claims.
+    pub fn destination(&self, domain: &Domain) -> Destination {
+        let tag = self.0.tags.tag(0, domain.as_str().as_bytes());
+        let mut first = [0; 8];
+        first.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
+        Destination(i64::from_be_bytes(first))
+    }
+
+    /// Takes a message in: when this answers `Ok` it survives a power cut (promise P4). The lease
+    /// on it is for whoever asks for the verdict.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where there is no room; nothing is kept then.
+    pub async fn accept(&self, message: NewMessage) -> Result<(QueueId, Lease), StoreError> {
+        self.0.bodies.admit()?;
+        let id = self.new_id();
+        let queue_id = QueueId::new(id).ok_or(StoreError::Closed)?;
+        let key = MessageKey::random(&self.keys())?;
+        let size = message.content.len();
+        let head = Head { arrived: message.arrived, size: size as u64, envelope: message.envelope };
+        let head = key.seal(Place::Head(id), serde_json::to_vec(&head)?)?;
+        let (key_id, wrapped) = (key.id.0, key.wrapped);
+        let body = if size <= self.0.settings.inline_limit {
+            Some(key.seal(Place::Body(id), message.content.to_vec())?)
+        } else {
+            let store = self.clone();
+            let write = move || store.0.bodies.write(id, &key, &message.content);
+            tokio::task::spawn_blocking(write).await.map_err(|_| StoreError::Closed)??;
+            None
+        };
+        let spooled = body.is_none();
+        let lease = self.lease(id).ok_or(StoreError::Closed)?;
+        let arrived = signed(message.arrived.0);
+        let written = self
+            .0
+            .writer
+            .write(move |connection| {
+                let sql = "INSERT INTO message (id, arrived, size, key_id, key, head, body) \
+                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+                connection.prepare_cached(sql)?.execute(params![
+                    signed(id),
+                    arrived,
+                    signed(size as u64),
+                    key_id,
+                    wrapped,
+                    head,
+                    body
+                ])?;
+                let sql = "INSERT INTO work (id, message, destination, state, due, sealed) \
+                           VALUES (?1, ?1, 0, 0, ?2, NULL)";
+                connection.prepare_cached(sql)?.execute(params![signed(id), arrived])?;
+                Ok(())
+            })
+            .await;
+        match written {
+            Ok(()) => Ok((queue_id, lease)),
+            Err(error) => {
+                if spooled {
+                    self.0.bodies.remove(id);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Splits a message into its groups, due at once. The lease goes over to the first group;
+    /// answers leases in the order of `groups`.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn classify(
+        &self,
+        (message, lease): (QueueId, Lease),
+        groups: &[Group],
+        now: UnixTime,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let key = self.message_key(message)?;
+        let mut leases = vec![lease];
+        while leases.len() < groups.len() {
+            leases.push(self.lease(self.new_id()).ok_or(StoreError::Closed)?);
+        }
+        let mut rows = Vec::with_capacity(groups.len());
+        for (group, lease) in groups.iter().zip(&leases) {
+            let destination = self.destination(&group.destination).0;
+            let sealed = key.seal(Place::Group(lease.work), serde_json::to_vec(group)?)?;
+            rows.push((signed(lease.work), destination, sealed));
+        }
+        let (message, due) = (signed(message.number()), signed(now.0));
+        let written = self.0.writer.write(move |connection| {
+            let sql = "INSERT OR REPLACE INTO work (id, message, destination, state, due, sealed) \
+                       VALUES (?1, ?2, ?3, 1, ?4, ?5)";
+            let mut statement = connection.prepare_cached(sql)?;
+            for (id, destination, sealed) in &rows {
+                statement.execute(params![id, message, destination, due, sealed])?;
+            }
+            Ok(())
+        });
+        written.await?;
+        Ok(leases)
+    }
+
+    fn lease(&self, work: u64) -> Option<Lease> {
+        guard(&self.0.leases).insert(work).then(|| Lease { inner: Arc::clone(&self.0), work })
+    }
+
+    fn message_key(&self, message: QueueId) -> Result<MessageKey, StoreError> {
+        let keys = self.keys();
+        self.read_here(|connection| {
+            let sql = "SELECT key_id, key FROM message WHERE id = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let found = statement.query_row([signed(message.number())], |row| {
+                Ok(MessageKey::unwrap(
+                    &keys,
+                    row.get_ref(0)?.as_blob()?,
+                    row.get_ref(1)?.as_blob()?,
+                ))
+            });
+            found.optional()?.ok_or(StoreError::Absent("message"))?
+        })
+    }
+
+    /// The content of a message.
+    ///
+    /// # Errors
+    /// There is no such message, or it was tampered with.
+    pub async fn content(&self, message: QueueId) -> Result<Bytes, StoreError> {
+        let (keys, store, id) = (self.keys(), self.clone(), message.number());
+        self.read(move |connection| {
+            let sql = "SELECT key_id, key, body FROM message WHERE id = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([signed(id)])?;
+            let row = rows.next()?.ok_or(StoreError::Absent("message"))?;
+            let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let key = MessageKey::unwrap(&keys, &key_id, &key)?;
+            let body: Option<Vec<u8>> = row.get(2)?;
+            let content = match body {
+                Some(sealed) => key.open(Place::Body(id), sealed)?,
+                None => store.0.bodies.read(id, &key)?,
+            };
+            Ok(Bytes::from(content))
+        })
+        .await
+    }
+
+    /// Envelope and size of a message.
+    ///
+    /// # Errors
+    /// There is no such message, or it was tampered with.
+    pub async fn head(&self, message: QueueId) -> Result<Head, StoreError> {
+        let (keys, id) = (self.keys(), message.number());
+        self.read(move |connection| {
+            let sql = "SELECT key_id, key, head FROM message WHERE id = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([signed(id)])?;
+            let row = rows.next()?.ok_or(StoreError::Absent("message"))?;
+            let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let key = MessageKey::unwrap(&keys, &key_id, &key)?;
+            Ok(serde_json::from_slice(&key.open(Place::Head(id), row.get(2)?)?)?)
+        })
+        .await
+    }
+
+    /// Due groups of one destination, oldest first, under lease.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn claim(
+        &self,
+        destination: Destination,
+        now: UnixTime,
+        limit: usize,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        self.claim_where(WorkState::Queued, Some(destination), (now, limit)).await
+    }
+
+    /// Messages without a verdict: those that a crash or a burst left behind.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn claim_fresh(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+        let now = UnixTime(u64::MAX);
+        self.claim_where(WorkState::Fresh, None, (now, limit)).await
+    }
+
+    /// Held groups whose hold has ended.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn claim_overdue(
+        &self,
+        now: UnixTime,
+        limit: usize,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        self.claim_where(WorkState::Held, None, (now, limit)).await
+    }
+
+    /// Groups of one message that nobody has in hand, whatever their time.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn claim_message(&self, message: QueueId) -> Result<Vec<Claimed>, StoreError> {
+        let store = self.clone();
+        self.read(move |connection| {
+            let sql = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head \
+                       FROM work w JOIN message m ON m.id = w.message WHERE w.message = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([signed(message.number())])?;
+            let mut claimed = Vec::new();
+            while let Some(row) = rows.next()? {
+                claimed.extend(store.claim_row(row)?);
+            }
+            Ok(claimed)
+        })
+        .await
+    }
+
+    async fn claim_where(
+        &self,
+        state: WorkState,
+        destination: Option<Destination>,
+        (now, limit): (UnixTime, usize),
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let store = self.clone();
+        self.read(move |connection| {
+            let one = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head \
+                FROM work w JOIN message m ON m.id = w.message \
+                WHERE w.state = ?1 AND w.destination = ?2 AND w.due <= ?3 ORDER BY w.due";
+            let all = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head \
+                FROM work w JOIN message m ON m.id = w.message \
+                WHERE w.state = ?1 AND ?2 IS NULL AND w.due <= ?3 ORDER BY w.destination, w.due";
+            let sql = if destination.is_some() { one } else { all };
+            let mut statement = connection.prepare_cached(sql)?;
+            let destination = destination.map(|tag| tag.0);
+            let mut rows = statement.query(params![state.code(), destination, signed(now.0)])?;
+            let mut claimed = Vec::new();
+            while claimed.len() < limit {
+                let Some(row) = rows.next()? else { break };
+                claimed.extend(store.claim_row(row)?);
+            }
+            Ok(claimed)
+        })
+        .await
+    }
+
+    fn claim_row(&self, row: &Row<'_>) -> Result<Option<Claimed>, StoreError> {
+        let (work, message) = (unsigned(row.get(0)?), unsigned(row.get(1)?));
+        let Some(lease) = self.lease(work) else { return Ok(None) };
+        let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(4)?, row.get(5)?);
+        let key = MessageKey::unwrap(&self.keys(), &key_id, &key)?;
+        let sealed: Option<Vec<u8>> = row.get(3)?;
+        let group = sealed.map(|sealed| -> Result<Group, StoreError> {
+            Ok(serde_json::from_slice(&key.open(Place::Group(work), sealed)?)?)
+        });
+        Ok(Some(Claimed {
+            lease,
+            message: QueueId::new(message).ok_or(StoreError::Damaged("a message id"))?,
+            head: serde_json::from_slice(&key.open(Place::Head(message), row.get(6)?)?)?,
+            group: group.transpose()?,
+            state: WorkState::of(row.get(2)?)?,
+        }))
+    }
+
+    /// Destinations with waiting groups and when the first of each is due: one entry a destination,
+    /// however many groups there are.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn schedule(&self) -> Result<Vec<(Destination, UnixTime)>, StoreError> {
+        self.read(|connection| {
+            // One step in the index per destination, not per group.
+            let sql = "WITH RECURSIVE d (x) AS ( \
+                SELECT min(destination) FROM work WHERE state = 1 UNION ALL \
+                SELECT (SELECT min(destination) FROM work WHERE state = 1 AND destination > x) \
+                FROM d WHERE x IS NOT NULL) \
+                SELECT x, (SELECT min(due) FROM work WHERE state = 1 AND destination = x) \
+                FROM d WHERE x IS NOT NULL";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(())?;
+            let mut schedule = Vec::new();
+            while let Some(row) = rows.next()? {
+                schedule.push((Destination(row.get(0)?), UnixTime(unsigned(row.get(1)?))));
+            }
+            Ok(schedule)
+        })
+        .await
+    }
+
+    /// When the next group of a destination is due that nobody has in hand.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn next_due(&self, destination: Destination) -> Result<Option<UnixTime>, StoreError> {
+        let store = self.clone();
+        self.read(move |connection| {
+            let sql = "SELECT id, due FROM work WHERE state = 1 AND destination = ?1 ORDER BY due";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([destination.0])?;
+            while let Some(row) = rows.next()? {
+                let (work, due): (i64, i64) = (row.get(0)?, row.get(1)?);
+                if !guard(&store.0.leases).contains(&unsigned(work)) {
+                    return Ok(Some(UnixTime(unsigned(due))));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Puts on record that a final dot is about to be sent (promise P4): durable when this answers.
+    ///
+    /// # Errors
+    /// The store cannot be written; then nothing may be sent.
+    pub async fn intend(&self, work: WorkId, attempt: u32, at: UnixTime) -> Result<(), StoreError> {
+        self.0
+            .writer
+            .write(move |connection| {
+                let sql = "INSERT OR REPLACE INTO intent (work, attempt, at) VALUES (?1, ?2, ?3)";
+                let values = params![signed(work.0), attempt, signed(at.0)];
+                connection.prepare_cached(sql)?.execute(values)?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Intents without a result. Asked once at the start, before anything is sent.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn intents(&self) -> Result<Vec<Intent>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT i.work, w.message, i.attempt, i.at FROM intent i \
+                       JOIN work w ON w.id = i.work";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(())?;
+            let mut intents = Vec::new();
+            while let Some(row) = rows.next()? {
+                let message = QueueId::new(unsigned(row.get(1)?));
+                intents.push(Intent {
+                    work: WorkId(unsigned(row.get(0)?)),
+                    message: message.ok_or(StoreError::Damaged("a message id"))?,
+                    attempt: row.get(2)?,
+                    at: UnixTime(unsigned(row.get(3)?)),
+                });
+            }
+            Ok(intents)
+        })
+        .await
+    }
+
+    /// Records an attempt and what is left, in one transaction, and gives the lease back. When the
+    /// disk is full it uses the room that was kept back for this. Answers the places of the events.
+    ///
+    /// # Errors
+    /// The store cannot be written; the lease is still held by the value that comes back.
+    pub async fn settle(&self, settled: Settled) -> Result<Vec<u64>, (StoreError, Box<Settled>)> {
+        let settled = Box::new(settled);
+        let mut outcome = self.settle_once(&settled).await;
+        if matches!(outcome, Err(StoreError::Full)) {
+            self.0.bodies.spend();
+            outcome = self.settle_once(&settled).await;
+        }
+        match outcome {
+            Ok((sequences, gone)) => {
+                if gone == Gone::WithFile {
+                    self.0.bodies.remove(settled.message.number());
+                }
+                Ok(sequences)
+            }
+            Err(error) => Err((error, settled)),
+        }
+    }
+
+    async fn settle_once(&self, settled: &Settled) -> Result<(Vec<u64>, Gone), StoreError> {
+        let work = settled.lease.work;
+        let row = match &settled.next {
+            Next::Done => None,
+            Next::Retry(due, group) => Some((WorkState::Queued, *due, group)),
+            Next::Hold(until, group) => Some((WorkState::Held, *until, group)),
+        };
+        let row = match row {
+            None => None,
+            Some((state, due, group)) => {
+                let key = self.message_key(settled.message)?;
+                let sealed = key.seal(Place::Group(work), serde_json::to_vec(group)?)?;
+                Some((state.code(), signed(due.0), sealed))
+            }
+        };
+        let (keys, events, message) = (self.keys(), settled.events.clone(), settled.message);
+        let write = move |connection: &Connection| {
+            settle_rows(connection, (work, message), row.as_ref(), (&keys, &events))
+        };
+        self.0.writer.write(write).await
+    }
+
+    /// Changes the time or state of a group that is not in hand, with what goes on record for it.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub async fn resume(
+        &self,
+        claimed: Claimed,
+        next: Next,
+        event: Option<Event>,
+    ) -> Result<(), StoreError> {
+        let settled = Settled {
+            lease: claimed.lease,
+            message: claimed.message,
+            next,
+            events: event.into_iter().collect(),
+        };
+        self.settle(settled).await.map(|_| ()).map_err(|(error, _)| error)
+    }
+
+    /// Groups in the order of their messages, page by page: `after` is the last of the page before.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn list(
+        &self,
+        after: Option<WorkId>,
+        limit: usize,
+    ) -> Result<(Vec<Listed>, Option<WorkId>), StoreError> {
+        let keys = self.keys();
+        self.read(move |connection| {
+            let sql = "SELECT w.id, w.message, w.state, w.due, w.sealed, m.key_id, m.key, \
+                       m.arrived, m.size FROM work w JOIN message m ON m.id = w.message \
+                       WHERE w.id > ?1 ORDER BY w.id LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let after = after.map_or(-1, |work| signed(work.0));
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![after, limit])?;
+            let (mut page, mut end) = (Vec::new(), None);
+            while let Some(row) = rows.next()? {
+                end = Some(WorkId(unsigned(row.get(0)?)));
+                page.push(listed(row, &keys)?);
+            }
+            Ok((page, end))
+        })
+        .await
+    }
+
+    /// How many groups stand where: fresh, queued, held.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn count(&self) -> Result<[u64; 3], StoreError> {
+        self.read(|connection| {
+            let count = |state: WorkState| -> Result<u64, StoreError> {
+                let sql = "SELECT count(*) FROM work WHERE state = ?1";
+                let mut statement = connection.prepare_cached(sql)?;
+                Ok(unsigned(statement.query_row([state.code()], |row| row.get(0))?))
+            };
+            Ok([count(WorkState::Fresh)?, count(WorkState::Queued)?, count(WorkState::Held)?])
+        })
+        .await
+    }
+}
+
+/// Whether a message went with its last group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gone {
+    No,
+    Yes,
+    WithFile,
+}
+
+fn settle_rows(
+    connection: &Connection,
+    (work, message): (u64, QueueId),
+    row: Option<&(i64, i64, Vec<u8>)>,
+    (keys, events): (&StoreKeys, &[Event]),
+) -> Result<(Vec<u64>, Gone), StoreError> {
+    let run = |sql, id: u64| -> Result<usize, StoreError> {
+        Ok(connection.prepare_cached(sql)?.execute([signed(id)])?)
+    };
+    let sequences = events.iter().map(|event| events::insert(connection, keys, event));
+    let sequences = sequences.collect::<Result<Vec<_>, _>>()?;
+    run("DELETE FROM intent WHERE work = ?1", work)?;
+    if let Some((state, due, sealed)) = row {
+        let sql = "UPDATE work SET state = ?2, due = ?3, sealed = ?4 WHERE id = ?1";
+        connection.prepare_cached(sql)?.execute(params![signed(work), state, due, sealed])?;
+        return Ok((sequences, Gone::No));
+    }
+    run("DELETE FROM work WHERE id = ?1", work)?;
+    let more = "SELECT 1 FROM work WHERE message = ?1";
+    if connection.prepare_cached(more)?.exists([signed(message.number())])? {
+        return Ok((sequences, Gone::No));
+    }
+    let gone = "DELETE FROM message WHERE id = ?1 RETURNING body IS NULL";
+    let mut statement = connection.prepare_cached(gone)?;
+    let spooled = statement.query_row([signed(message.number())], |row| row.get(0)).optional()?;
+    Ok((sequences, if spooled == Some(true) { Gone::WithFile } else { Gone::Yes }))
+}
+
+fn listed(row: &Row<'_>, keys: &StoreKeys) -> Result<Listed, StoreError> {
+    let work = unsigned(row.get(0)?);
+    let sealed: Option<Vec<u8>> = row.get(4)?;
+    let group = sealed.map(|sealed| -> Result<Group, StoreError> {
+        let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(5)?, row.get(6)?);
+        let key = MessageKey::unwrap(keys, &key_id, &key)?;
+        Ok(serde_json::from_slice(&key.open(Place::Group(work), sealed)?)?)
+    });
+    let message = QueueId::new(unsigned(row.get(1)?));
+    Ok(Listed {
+        message: message.ok_or(StoreError::Damaged("a message id"))?,
+        arrived: UnixTime(unsigned(row.get(7)?)),
+        size: unsigned(row.get(8)?),
+        state: WorkState::of(row.get(2)?)?,
+        due: UnixTime(unsigned(row.get(3)?)),
+        group: group.transpose()?,
+    })
+}

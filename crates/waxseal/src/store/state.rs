@@ -1,0 +1,222 @@
+//! Named values: policies, downgrade memory, exceptions, counters, and content-addressed blobs.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, params};
+use waxseal_core::{evidence::BlobId, time::UnixTime};
+
+use super::{Place, Store, StoreError, seal, signed, unsigned};
+
+/// Which kind of value; names are unique within one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Space {
+    /// MTA-STS policies by domain.
+    Sts = 1,
+    /// Downgrade memory by domain.
+    Memory = 2,
+    /// Exceptions to rules by domain.
+    Exception = 3,
+    /// Counters and other small state of the server.
+    Server = 4,
+    /// Blobs by their digest: use [`Store::put_blob`].
+    Blob = 5,
+    /// State of the web listeners: sessions, one-time links.
+    Web = 6,
+}
+
+/// A value with its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name within its space.
+    pub name: String,
+    /// The value as it was saved.
+    pub value: Vec<u8>,
+    /// From then on it is gone; `None` stays until it is removed.
+    pub expires: Option<UnixTime>,
+}
+
+/// Name length (2 octets), name, value.
+fn pack(name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let length = u16::try_from(name.len()).map_err(|_| StoreError::Damaged("a name"))?;
+    let mut packed = Vec::with_capacity(2 + name.len() + value.len());
+    packed.extend_from_slice(&length.to_be_bytes());
+    packed.extend_from_slice(name.as_bytes());
+    packed.extend_from_slice(value);
+    Ok(packed)
+}
+
+fn unpack(packed: &[u8]) -> Result<(String, Vec<u8>), StoreError> {
+    let damaged = || StoreError::Damaged("a named value");
+    let (length, rest) = packed.split_first_chunk::<2>().ok_or_else(damaged)?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    let (name, value) = rest.split_at_checked(length).ok_or_else(damaged)?;
+    let name = std::str::from_utf8(name).map_err(|_| damaged())?;
+    Ok((name.to_owned(), value.to_vec()))
+}
+
+impl Store {
+    /// The value under a name, unless it has expired.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn load(
+        &self,
+        space: Space,
+        name: &str,
+        now: UnixTime,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let tag = self.0.tags.tag(space as u8, name.as_bytes());
+        let keys = self.keys();
+        self.read(move |connection| {
+            let sql = "SELECT value FROM state WHERE space = ?1 AND tag = ?2 \
+                       AND (expires IS NULL OR expires > ?3)";
+            let mut statement = connection.prepare_cached(sql)?;
+            let row = statement
+                .query_row(params![space as u8, tag, signed(now.0)], |row| row.get(0))
+                .optional()?;
+            let Some(sealed): Option<Vec<u8>> = row else { return Ok(None) };
+            let (_, value) = unpack(&seal::open(&keys, Place::State(tag), &sealed)?)?;
+            Ok(Some(value))
+        })
+        .await
+    }
+
+    /// Keeps a value under a name, in place of what was there.
+    ///
+    /// # Errors
+    /// The store cannot be written; then the old value stays.
+    pub async fn save(&self, space: Space, entry: Entry) -> Result<(), StoreError> {
+        let tag = self.0.tags.tag(space as u8, entry.name.as_bytes());
+        let sealed =
+            seal::seal(&self.keys(), Place::State(tag), &pack(&entry.name, &entry.value)?)?;
+        let expires = entry.expires.map(|at| signed(at.0));
+        self.0
+            .writer
+            .write(move |connection| {
+                let sql = "INSERT INTO state (space, tag, expires, value) VALUES (?1, ?2, ?3, ?4) \
+                           ON CONFLICT (space, tag) DO UPDATE \
+                           SET expires = excluded.expires, value = excluded.value";
+                let values = params![space as u8, tag, expires, sealed];
+                connection.prepare_cached(sql)?.execute(values)?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Forgets a name; no error where it is not there.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn remove(&self, space: Space, name: &str) -> Result<(), StoreError> {
+        let tag = self.0.tags.tag(space as u8, name.as_bytes());
+        self.0
+            .writer
+            .write(move |connection| {
+                let sql = "DELETE FROM state WHERE space = ?1 AND tag = ?2";
+                connection.prepare_cached(sql)?.execute(params![space as u8, tag])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// All values of a space that have not expired, by and by: `after` is where the last page ended
+    /// (0 for the first), `limit` how many at most. Answers the page and where it ended.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn entries(
+        &self,
+        space: Space,
+        (after, limit): (u64, usize),
+        now: UnixTime,
+    ) -> Result<(Vec<Entry>, Option<u64>), StoreError> {
+        let keys = self.keys();
+        self.read(move |connection| {
+            let sql = "SELECT rowid, tag, expires, value FROM state \
+                       WHERE rowid > ?1 AND space = ?2 AND (expires IS NULL OR expires > ?3) \
+                       ORDER BY rowid LIMIT ?4";
+            let mut statement = connection.prepare_cached(sql)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows =
+                statement.query(params![signed(after), space as u8, signed(now.0), limit])?;
+            let (mut page, mut end) = (Vec::new(), None);
+            while let Some(row) = rows.next()? {
+                end = Some(unsigned(row.get(0)?));
+                let tag: [u8; 16] = row.get(1)?;
+                let expires: Option<i64> = row.get(2)?;
+                let sealed: Vec<u8> = row.get(3)?;
+                let (name, value) = unpack(&seal::open(&keys, Place::State(tag), &sealed)?)?;
+                let expires = expires.map(|at| UnixTime(unsigned(at)));
+                page.push(Entry { name, value, expires });
+            }
+            Ok((page, end))
+        })
+        .await
+    }
+
+    /// Deletes what has expired. Answers how many.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn expire(&self, now: UnixTime) -> Result<usize, StoreError> {
+        self.0
+            .writer
+            .write(move |connection| {
+                let sql = "DELETE FROM state WHERE expires <= ?1";
+                Ok(connection.prepare_cached(sql)?.execute([signed(now.0)])?)
+            })
+            .await
+    }
+
+    /// Keeps bytes once, under their digest.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn put_blob(&self, bytes: Arc<[u8]>) -> Result<BlobId, StoreError> {
+        let id = BlobId::of(&bytes);
+        let tag = self.0.tags.tag(Space::Blob as u8, id.as_bytes());
+        let (keys, known) = (self.keys(), tag);
+        let known = self.read_here(move |connection| {
+            let sql = "SELECT 1 FROM state WHERE space = ?1 AND tag = ?2";
+            Ok(connection.prepare_cached(sql)?.exists(params![Space::Blob as u8, known])?)
+        })?;
+        if known {
+            return Ok(id);
+        }
+        let sealed = seal::seal(&keys, Place::State(tag), &pack(&id.to_string(), &bytes)?)?;
+        self.0
+            .writer
+            .write(move |connection| {
+                let sql = "INSERT OR IGNORE INTO state (space, tag, expires, value) \
+                           VALUES (?1, ?2, NULL, ?3)";
+                connection.prepare_cached(sql)?.execute(params![Space::Blob as u8, tag, sealed])?;
+                Ok(())
+            })
+            .await?;
+        Ok(id)
+    }
+
+    /// The bytes under a digest; checked against it.
+    ///
+    /// # Errors
+    /// The store cannot be read, or what it holds has another digest.
+    pub async fn blob(&self, id: BlobId) -> Result<Option<Vec<u8>>, StoreError> {
+        let tag = self.0.tags.tag(Space::Blob as u8, id.as_bytes());
+        let keys = self.keys();
+        self.read(move |connection| {
+            let sql = "SELECT value FROM state WHERE space = ?1 AND tag = ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let row = statement.query_row(params![Space::Blob as u8, tag], |row| row.get(0));
+            let Some(sealed): Option<Vec<u8>> = row.optional()? else { return Ok(None) };
+            let (_, bytes) = unpack(&seal::open(&keys, Place::State(tag), &sealed)?)?;
+            if BlobId::of(&bytes) == id {
+                Ok(Some(bytes))
+            } else {
+                Err(StoreError::Damaged("a blob"))
+            }
+        })
+        .await
+    }
+}

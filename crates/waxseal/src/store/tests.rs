@@ -1,0 +1,439 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use waxseal_core::{
+    channel::Floor,
+    decide::{Fallback, Verdict},
+    domain::Domain,
+    envelope::{Envelope, Mailbox, Recipient, ReversePath},
+    queue_id::QueueId,
+    time::UnixTime,
+};
+
+use super::*;
+use crate::secrets::SecretSource;
+
+const NOW: UnixTime = UnixTime(1_795_000_000);
+const CANARY: &str = "Zygomatic-Canary-7431";
+
+/// A store in a directory of its own, with its key in another.
+struct Home {
+    data: tempfile::TempDir,
+    keys: tempfile::TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self { data: tempfile::tempdir().unwrap(), keys: tempfile::tempdir().unwrap() }
+    }
+
+    fn keys(&self) -> StoreKeys {
+        let source = SecretSource::File(self.keys.path().join("store.key"));
+        StoreKeys::load(&source, self.data.path()).unwrap()
+    }
+
+    fn settings(&self) -> Settings {
+        Settings { inline_limit: 4_096, reserve: 4_096, ..Settings::new(self.data.path()) }
+    }
+
+    fn open(&self) -> Store {
+        Store::open(self.settings(), self.keys(), Access::Serve).unwrap()
+    }
+}
+
+fn mailbox(text: &str) -> Mailbox {
+    let (local, domain) = text.split_once('@').unwrap();
+    Mailbox { local: local.to_owned(), domain: Domain::parse(domain).unwrap() }
+}
+
+fn recipient(text: &str) -> Recipient {
+    Recipient { mailbox: mailbox(text), notify: Default::default(), original: None }
+}
+
+fn message(recipients: &[&str], content: &[u8]) -> NewMessage {
+    NewMessage {
+        arrived: NOW,
+        envelope: Envelope {
+            reverse_path: ReversePath::Mailbox(mailbox(&format!("{CANARY}@sender.example"))),
+            recipients: recipients.iter().map(|text| recipient(text)).collect(),
+            body: Default::default(),
+            charset: Default::default(),
+            tls: Default::default(),
+            ret: None,
+            envelope_id: None,
+        },
+        content: Bytes::copy_from_slice(content),
+    }
+}
+
+fn group(recipients: &[&str]) -> Group {
+    let recipients: Vec<_> = recipients.iter().map(|text| recipient(text)).collect();
+    Group {
+        destination: recipients[0].mailbox.domain.clone(),
+        recipients,
+        verdict: Verdict {
+            floor: Floor::Encrypted,
+            suspended: None,
+            fallback: Fallback::Hold,
+            patience: Duration::from_secs(14_400),
+            rule: "default".to_owned(),
+            because: Vec::new(),
+        },
+        attempts: 0,
+        note: None,
+        evidence: Vec::new(),
+        delay_told: false,
+    }
+}
+
+fn event(message: QueueId, text: &str) -> Event {
+    Event {
+        kind: EventKind::Delivery,
+        version: 1,
+        at: NOW,
+        actor: Actor::Gateway,
+        config: None,
+        message: Some(message),
+        body: format!("{{\"note\":\"{text}\"}}").into_bytes(),
+        personal: Some(text.as_bytes().to_vec()),
+    }
+}
+
+async fn queued(store: &Store, recipients: &[&str], content: &[u8]) -> QueueId {
+    let (id, lease) = store.accept(message(recipients, content)).await.unwrap();
+    let groups: Vec<_> = recipients.iter().map(|one| group(&[one])).collect();
+    drop(store.classify((id, lease), &groups, NOW).await.unwrap());
+    id
+}
+
+#[tokio::test]
+async fn an_accepted_message_is_there_after_a_restart() {
+    let place = Home::new();
+    let large = vec![b'x'; 200_000];
+    let (small, big) = {
+        let store = place.open();
+        let small = store.accept(message(&["a@one.example"], b"Subject: x\r\n\r\nhello\r\n")).await;
+        let big = store.accept(message(&["b@two.example"], &large)).await;
+        (small.unwrap().0, big.unwrap().0)
+    };
+    let store = place.open();
+    assert_eq!(store.content(small).await.unwrap(), &b"Subject: x\r\n\r\nhello\r\n"[..]);
+    assert_eq!(store.content(big).await.unwrap(), large);
+    let fresh = store.claim_fresh(10).await.unwrap();
+    assert_eq!(fresh.iter().map(|claimed| claimed.message).collect::<Vec<_>>(), [small, big]);
+    assert_eq!(fresh[1].head.size, 200_000);
+    assert_eq!(fresh[0].head.envelope, message(&["a@one.example"], b"").envelope);
+}
+
+#[tokio::test]
+async fn a_group_is_in_one_pair_of_hands() {
+    let place = Home::new();
+    let store = place.open();
+    let id = queued(&store, &["a@one.example", "b@two.example"], b"x").await;
+    let one = store.destination(&Domain::parse("one.example").unwrap());
+    let claimed = store.claim(one, NOW, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].group.as_ref().unwrap(), &group(&["a@one.example"]));
+    assert!(store.claim(one, NOW, 10).await.unwrap().is_empty());
+    drop(claimed);
+    let mut claimed = store.claim(one, NOW, 10).await.unwrap();
+    let lease = claimed.pop().unwrap().lease;
+    let later = NOW + Duration::from_secs(60);
+    let next = Next::Retry(later, Group { attempts: 1, ..group(&["a@one.example"]) });
+    let settled = Settled { lease, message: id, next, events: vec![event(id, "tried")] };
+    assert_eq!(store.settle(settled).await.unwrap(), [1]);
+    assert!(store.claim(one, NOW, 10).await.unwrap().is_empty(), "not before its time");
+    assert_eq!(store.next_due(one).await.unwrap(), Some(later));
+    assert_eq!(store.claim(one, later, 10).await.unwrap()[0].group.as_ref().unwrap().attempts, 1);
+    let mut schedule = store.schedule().await.unwrap();
+    schedule.sort_by_key(|(_, due)| *due);
+    let two = store.destination(&Domain::parse("two.example").unwrap());
+    assert_eq!(schedule, [(two, NOW), (one, later)]);
+}
+
+#[tokio::test]
+async fn a_message_goes_with_its_last_group() {
+    let place = Home::new();
+    let store = place.open();
+    let id = queued(&store, &["a@one.example", "b@two.example"], &[b'x'; 10_000]).await;
+    let claimed = store.claim_message(id).await.unwrap();
+    assert_eq!(claimed.len(), 2);
+    let file = store.0.bodies.path(id.number());
+    for (left, claimed) in [(1, 0), (0, 1)].into_iter().zip(claimed) {
+        assert!(file.exists());
+        let next = Next::Done;
+        let settled =
+            Settled { lease: claimed.lease, message: id, next, events: vec![event(id, "done")] };
+        store.settle(settled).await.unwrap();
+        assert_eq!(store.count().await.unwrap(), [0, left.0, 0]);
+    }
+    assert!(matches!(store.content(id).await, Err(StoreError::Absent(_))));
+    assert!(!file.exists());
+    let query = EventQuery { message: Some(id), limit: 10, ..Default::default() };
+    assert_eq!(store.events(query).await.unwrap().len(), 2, "what happened stays on record");
+}
+
+#[tokio::test]
+async fn an_intent_without_a_result_is_found_after_a_crash() {
+    let place = Home::new();
+    let store = place.open();
+    let id = queued(&store, &["a@one.example", "b@two.example"], b"x").await;
+    let mut claimed = store.claim_message(id).await.unwrap();
+    let (second, first) = (claimed.pop().unwrap(), claimed.pop().unwrap());
+    store.intend(first.lease.work(), 1, NOW).await.unwrap();
+    store.intend(second.lease.work(), 1, NOW).await.unwrap();
+    let settled =
+        Settled { lease: second.lease, message: id, next: Next::Done, events: Vec::new() };
+    store.settle(settled).await.unwrap();
+    let work = first.lease.work();
+    drop((first, store));
+    let intents = place.open().intents().await.unwrap();
+    assert_eq!(intents, [Intent { work, message: id, attempt: 1, at: NOW }]);
+}
+
+#[tokio::test]
+async fn events_keep_their_order_and_personal_fields_can_go() {
+    let place = Home::new();
+    let store = place.open();
+    let id = queued(&store, &["a@one.example"], b"x").await;
+    assert_eq!(store.append(vec![event(id, "first"), event(id, "second")]).await.unwrap(), 1);
+    assert_eq!(store.append(vec![event(id, "third")]).await.unwrap(), 3);
+    store.erase_personal(2).await.unwrap();
+    let query = EventQuery { limit: 10, kind: Some(EventKind::Delivery), ..Default::default() };
+    let events = store.events(query).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(events[0].event, event(id, "first"));
+    assert_eq!(events[1].event, Event { personal: None, ..event(id, "second") });
+    let later = EventQuery { after: 1, limit: 1, ..Default::default() };
+    assert_eq!(store.events(later).await.unwrap()[0].sequence, 2);
+    assert_eq!(store.event(3).await.unwrap().unwrap().event, event(id, "third"));
+    assert_eq!(store.event(4).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn named_state_is_kept_replaced_removed_and_expires() {
+    let place = Home::new();
+    let store = place.open();
+    let later = NOW + Duration::from_secs(60);
+    let entry = |name: &str, value: &[u8], expires| Entry {
+        name: name.to_owned(),
+        value: value.to_vec(),
+        expires,
+    };
+    store.save(Space::Sts, entry("one.example", b"old", None)).await.unwrap();
+    store.save(Space::Sts, entry("one.example", b"new", Some(later))).await.unwrap();
+    store.save(Space::Memory, entry("one.example", b"other", None)).await.unwrap();
+    store.save(Space::Sts, entry("two.example", b"2", None)).await.unwrap();
+    let load = async |space, name: &str, at| store.load(space, name, at).await.unwrap();
+    assert_eq!(load(Space::Sts, "one.example", NOW).await, Some(b"new".to_vec()));
+    assert_eq!(load(Space::Sts, "one.example", later).await, None);
+    assert_eq!(load(Space::Memory, "one.example", later).await, Some(b"other".to_vec()));
+    let (first, end) = store.entries(Space::Sts, (0, 1), NOW).await.unwrap();
+    assert_eq!(first, [entry("one.example", b"new", Some(later))]);
+    let (second, end) = store.entries(Space::Sts, (end.unwrap(), 10), NOW).await.unwrap();
+    assert_eq!(second, [entry("two.example", b"2", None)]);
+    assert_eq!(store.entries(Space::Sts, (end.unwrap(), 10), NOW).await.unwrap().1, None);
+    store.remove(Space::Sts, "two.example").await.unwrap();
+    assert_eq!(load(Space::Sts, "two.example", NOW).await, None);
+    assert_eq!(store.expire(later).await.unwrap(), 1);
+    let blob: Arc<[u8]> = b"a chain of signatures".as_slice().into();
+    let id = store.put_blob(Arc::clone(&blob)).await.unwrap();
+    assert_eq!(store.put_blob(Arc::clone(&blob)).await.unwrap(), id);
+    assert_eq!(store.blob(id).await.unwrap().as_deref(), Some(&*blob));
+}
+
+fn raw_files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(raw_files(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            files.push((path, bytes));
+        }
+    }
+    files
+}
+
+/// Attacker: thief of the disk. Bodies, subjects, addresses, domains, replies, evidence and state:
+/// none of it is in any file, in no encoding that a search would find.
+#[tokio::test]
+async fn a_stolen_disk_reads_nothing() {
+    let place = Home::new();
+    let store = place.open();
+    let content = format!("Subject: {CANARY}\r\n\r\n{CANARY}\r\n");
+    let address = format!("{CANARY}@{CANARY}.example");
+    let domain = format!("{}.example", CANARY.to_lowercase());
+    let held = queued(&store, &[&address], content.as_bytes()).await;
+    queued(&store, &[&address], content.repeat(1_000).as_bytes()).await;
+    for claimed in store.claim_message(held).await.unwrap() {
+        let group = Group { note: Some(CANARY.to_owned()), ..claimed.group.clone().unwrap() };
+        let next = Next::Hold(NOW, group);
+        let events = vec![event(held, CANARY)];
+        let settled = Settled { lease: claimed.lease, message: held, next, events };
+        store.settle(settled).await.unwrap();
+    }
+    let entry = Entry { name: domain.clone(), value: CANARY.into(), expires: None };
+    store.save(Space::Memory, entry).await.unwrap();
+    store.put_blob(CANARY.as_bytes().into()).await.unwrap();
+    let actor = Actor::Operator(CANARY.to_owned());
+    let target = Target::Destination(Domain::parse(&domain).unwrap());
+    store.ask(&Command { verb: Verb::Drop, target, reason: None, actor }).await.unwrap();
+    let backup = place.data.path().join("copy");
+    store.backup(backup).await.unwrap();
+    let files = raw_files(place.data.path());
+    assert!(files.iter().any(|(path, _)| path.ends_with(DATABASE)));
+    assert!(
+        files
+            .iter()
+            .any(|(path, bytes)| path.to_string_lossy().contains("spool") && bytes.len() > 10_000)
+    );
+    for (path, bytes) in files {
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        assert!(!text.contains(&CANARY.to_lowercase()), "{} shows the canary", path.display());
+        assert!(!text.contains("sender.example"), "{} shows the sender", path.display());
+    }
+}
+
+/// Attacker: thief of the disk who brings it back changed.
+#[tokio::test]
+async fn what_was_moved_or_cut_off_does_not_open() {
+    let place = Home::new();
+    let store = place.open();
+    let one = queued(&store, &["a@one.example"], b"first").await;
+    let two = queued(&store, &["a@one.example"], b"second").await;
+    let big = queued(&store, &["a@one.example"], &[b'x'; 200_000]).await;
+    let (from, to) = (signed(one.number()), signed(two.number()));
+    let swap = "UPDATE message SET (key_id, key, body) = \
+                (SELECT key_id, key, body FROM message WHERE id = ?1) WHERE id = ?2";
+    let connection = Connection::open(place.data.path().join(DATABASE)).unwrap();
+    connection.execute(swap, (from, to)).unwrap();
+    assert!(matches!(store.content(two).await, Err(StoreError::Damaged(_))));
+    assert_eq!(store.content(one).await.unwrap(), &b"first"[..]);
+    let file = fs::File::options().write(true).open(store.0.bodies.path(big.number())).unwrap();
+    file.set_len(64 * 1024 + 28).unwrap();
+    assert!(matches!(store.content(big).await, Err(StoreError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn after_a_rotation_old_mail_opens_and_new_mail_needs_the_new_key() {
+    let place = Home::new();
+    let before = place.keys();
+    let store = place.open();
+    let old = queued(&store, &["a@one.example"], b"old").await;
+    StoreKeys::rotate(&place.keys.path().join("store.key")).unwrap();
+    store.use_keys(place.keys());
+    let new = queued(&store, &["a@one.example"], b"new").await;
+    assert_eq!(store.content(old).await.unwrap(), &b"old"[..]);
+    drop(store);
+    let store = Store::open(place.settings(), before, Access::Serve).unwrap();
+    assert_eq!(store.content(old).await.unwrap(), &b"old"[..]);
+    assert!(matches!(store.content(new).await, Err(StoreError::KeyMissing(_))));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_used_says_why_in_one_sentence() {
+    let place = Home::new();
+    let store = place.open();
+    let second = Store::open(place.settings(), place.keys(), Access::Serve).unwrap_err();
+    assert!(second.to_string().contains("another waxseal serves"), "{second}");
+    drop(store);
+    let stranger = StoreKeys::random().unwrap();
+    let error = Store::open(place.settings(), stranger, Access::Serve).unwrap_err();
+    assert!(error.to_string().contains("not in the key file"), "{error}");
+    let path = place.data.path().join(DATABASE);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+    let newer = Store::open(place.settings(), place.keys(), Access::Serve).unwrap_err();
+    assert!(newer.to_string().contains("schema version 7"), "{newer}");
+    assert!(newer.is_configuration());
+    fs::write(&path, b"this is no database, whatever its name says".repeat(100)).unwrap();
+    let error = Store::open(place.settings(), place.keys(), Access::Serve).unwrap_err();
+    assert!(error.is_configuration() && !error.to_string().contains('\n'), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    let file = empty.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let error = Store::open(Settings::new(&file), place.keys(), Access::Serve).unwrap_err();
+    assert!(error.to_string().contains("cannot be used") && error.is_configuration(), "{error}");
+    let error = Store::open(Settings::new(empty.path()), place.keys(), Access::Visit).unwrap_err();
+    assert!(error.to_string().contains("no store"), "{error}");
+}
+
+#[tokio::test]
+async fn a_backup_is_consistent_and_a_restore_waits_for_a_person() {
+    let place = Home::new();
+    let store = place.open();
+    let small = queued(&store, &["a@one.example"], b"small").await;
+    let big = queued(&store, &["a@one.example"], &[b'x'; 100_000]).await;
+    store.append(vec![event(small, "before")]).await.unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("monday");
+    store.backup(copy.clone()).await.unwrap();
+    assert!(matches!(store.backup(copy.clone()).await, Err(StoreError::Exists(_))));
+    store.append(vec![event(small, "lost")]).await.unwrap();
+    drop(store);
+    let target = copies.path().join("data");
+    let settings = Settings { reserve: 4_096, ..Settings::new(&target) };
+    let stranger = StoreKeys::random().unwrap();
+    assert!(restore(&copy, settings.clone(), stranger, NOW).is_err());
+    let restored = restore(&copy, settings.clone(), place.keys(), NOW).unwrap();
+    assert_eq!((restored.groups, restored.last), (2, 1));
+    assert!(matches!(
+        restore(&copy, settings.clone(), place.keys(), NOW),
+        Err(StoreError::Exists(_))
+    ));
+    let store = Store::open(settings, place.keys(), Access::Serve).unwrap();
+    assert!(store.is_paused().await.unwrap());
+    assert_eq!(store.content(small).await.unwrap(), &b"small"[..]);
+    assert_eq!(store.content(big).await.unwrap(), vec![b'x'; 100_000]);
+    let next = store.append(vec![event(small, "after")]).await.unwrap();
+    assert_eq!(next, restored.gap + 1, "a number that was given is never given again");
+    let gap = store.event(restored.gap).await.unwrap().unwrap().event;
+    assert_eq!(gap.kind, EventKind::Gap);
+    store.unpause().await.unwrap();
+    assert!(!store.is_paused().await.unwrap());
+}
+
+#[tokio::test]
+async fn an_operator_asks_a_running_server_and_hears_what_came_of_it() {
+    let place = Home::new();
+    let server = place.open();
+    let visitor = Store::open(place.settings(), place.keys(), Access::Visit).unwrap();
+    let actor = Actor::Operator("alice".to_owned());
+    let command = Command { verb: Verb::Retry, target: Target::All, reason: None, actor };
+    let id = visitor.ask(&command).await.unwrap();
+    assert_eq!(visitor.answered(id).await.unwrap(), None);
+    let waiting = server.commands().await.unwrap();
+    assert_eq!(waiting, [(id, command)]);
+    server.answer(id, 3).await.unwrap();
+    assert_eq!(visitor.answered(id).await.unwrap(), Some(3));
+    assert!(server.commands().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_queue_is_listed_page_by_page() {
+    let place = Home::new();
+    let store = place.open();
+    let first = queued(&store, &["a@one.example", "b@two.example"], b"x").await;
+    let (second, lease) = store.accept(message(&["c@one.example"], b"y")).await.unwrap();
+    drop(lease);
+    let (page, end) = store.list(None, 2).await.unwrap();
+    assert_eq!(page.iter().map(|row| row.message).collect::<Vec<_>>(), [first, first]);
+    let (page, end) = store.list(end, 2).await.unwrap();
+    assert_eq!(page.len(), 1);
+    assert_eq!((page[0].message, page[0].state), (second, WorkState::Fresh));
+    assert!(store.list(end, 2).await.unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn files_that_no_message_names_go_at_the_next_start() {
+    let place = Home::new();
+    let store = place.open();
+    let kept = queued(&store, &["a@one.example"], &[b'x'; 10_000]).await;
+    let orphan = store.0.bodies.path(kept.number() + 1);
+    fs::write(&orphan, b"half a body").unwrap();
+    let kept = store.0.bodies.path(kept.number());
+    drop(store);
+    drop(place.open());
+    assert!(kept.exists() && !orphan.exists());
+}
