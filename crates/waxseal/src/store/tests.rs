@@ -76,6 +76,7 @@ fn group(recipients: &[&str]) -> Group {
             suspended: None,
             fallback: Fallback::Hold,
             patience: Duration::from_secs(14_400),
+            notify: Vec::new(),
             rule: "default".to_owned(),
             because: Vec::new(),
         },
