@@ -4,6 +4,7 @@ pub mod author;
 pub mod cli;
 pub mod config;
 pub mod dial;
+pub mod listen;
 pub mod resolve;
 pub mod secrets;
 pub mod store;
