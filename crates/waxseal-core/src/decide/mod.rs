@@ -3,11 +3,13 @@
 mod because;
 mod plan;
 mod settle;
+mod transport;
 mod verdict;
 
 pub use because::Because;
 pub use plan::{Ask, Case, HostRoute, Plan, RequireTls, Route, plan};
 pub use settle::{DelayNotice, DelayTold, History, Settled, settle};
+pub use transport::{Chosen, Ground, Need, Obstacle, transport};
 pub use verdict::{Fallback, MessageView, Origin, Verdict, verdict};
 
 /// Version of the decider: recorded with every decision. A record that another version made may

@@ -1,18 +1,27 @@
 //! The plan: ordered routes with the proof that each needs, and no choices left for execution.
 
+mod last;
+mod order;
+mod why;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Because, Origin, Verdict};
+use super::{
+    Because, Origin, Verdict,
+    transport::{Chosen, Ground, transport},
+};
 use crate::{
     channel::{Demand, Floor, Level, TrustFirst},
+    dns::{Absence, Authenticity},
     domain::Domain,
     envelope::{Body, Charset, TlsAsk},
-    facts::{Facts, Peer},
-    memory::Memory,
-    org::{Reach, Terms},
+    facts::{Facts, Known, MxFact, Peer, StsFact},
+    memory::{Memory, Retraction, Standing},
+    org::{OnLoss, Reach, Terms},
     reply::EnhancedCode,
+    sts::Mode,
     time::UnixTime,
 };
 
@@ -132,12 +141,209 @@ pub enum RequireTls {
 ///
 /// `seed` only orders hosts of equal preference (RFC 5321 §5.1). The same arguments give the same
 /// plan.
-pub fn plan(case: &Case<'_>, _seed: u64, _now: UnixTime) -> Plan {
+pub fn plan(case: &Case<'_>, seed: u64, now: UnixTime) -> Plan {
     let reach = case.terms.agreement.as_ref().map(|agreed| agreed.reach).unwrap_or_default();
-    let last = Route::Wait {
-        until: None,
-        code: EnhancedCode(4, 7, 0),
-        reason: "no host was judged".to_owned(),
+    let mut because = Vec::with_capacity(4);
+    if let Err(last) = mx(case, &mut because, now) {
+        return Plan { routes: vec![last], because, why_not_higher: why::no_route(case), reach };
+    }
+    sts(&case.facts.sts, &mut because);
+    let standing = case.memory.standing(case.facts, now);
+    asked(case, &standing, &mut because);
+    let mut routes = Vec::with_capacity(case.facts.hosts.len().saturating_add(1));
+    let mut obstacles = Vec::new();
+    for host in order::hosts(&case.facts.hosts, seed) {
+        let ground = Ground {
+            facts: case.facts,
+            host,
+            terms: case.terms,
+            floor: case.verdict.floor,
+            ask: case.ask.tls,
+            standing,
+            now,
+        };
+        match transport(&ground) {
+            Ok(chosen) => routes.push(Route::Host(host_route(&ground, chosen))),
+            Err(obstacle) => {
+                because.push(obstacle.because(&host.host));
+                obstacles.push((&host.host, obstacle));
+            }
+        }
+    }
+    let why_not_higher = why::not_higher(case, &routes);
+    let last = last::word(case, &routes, &obstacles, now);
+    routes.push(last);
+    Plan { routes, because, why_not_higher, reach }
+}
+
+/// What the MX lookup says; `Err` where that is already the end.
+fn mx(case: &Case<'_>, because: &mut Vec<Because>, now: UnixTime) -> Result<(), Route> {
+    let to = &case.facts.destination;
+    match &case.facts.mx {
+        MxFact::Found { authenticity: Authenticity::Secure, .. } => {
+            because.push(Because::new(
+                "DNSSEC secures the MX records",
+                "the names of the hosts can be trusted",
+                "RFC 7672 §2.2.1",
+            ));
+        }
+        MxFact::Found { authenticity: Authenticity::Insecure, .. } => {
+            because.push(Because::new(
+                "the MX records are unsigned",
+                "somebody on the path may have chosen the names of the hosts",
+                "RFC 7672 §2.2.1",
+            ));
+        }
+        MxFact::Implicit { .. } => because.push(Because::new(
+            "there is no MX record",
+            "the domain itself is the host",
+            "RFC 5321 §5.1",
+        )),
+        MxFact::Configured => because.push(Because::new(
+            "the administrator named the hosts",
+            "DNS was not asked for them",
+            "route",
+        )),
+        MxFact::Null { .. } => {
+            let reason = format!("{to} says in DNS that it takes no mail");
+            return Err(Route::GiveUp { code: EnhancedCode(5, 1, 10), reason });
+        }
+        MxFact::NoDomain { absence, .. } => return Err(last::no_domain(case, *absence, now)),
+        MxFact::Failed(failure) => {
+            let reason = format!("the MX records of {to} could not be found out: {failure}");
+            because.push(Because::new(
+                reason.clone(),
+                "nothing is sent before they are known",
+                "RFC 7672 §2.1.2",
+            ));
+            return Err(Route::Wait { until: None, code: EnhancedCode(4, 4, 3), reason });
+        }
+    }
+    if case.facts.hosts.is_empty() {
+        let reason = format!("the MX records of {to} name no host that can be used");
+        return Err(Route::Wait { until: None, code: EnhancedCode(4, 4, 4), reason });
+    }
+    if order::loops(&case.facts.hosts) {
+        let reason = format!("mail for {to} would come back to us: we are its first MX host");
+        return Err(Route::GiveUp { code: EnhancedCode(5, 4, 6), reason });
+    }
+    Ok(())
+}
+
+fn sts(fact: &StsFact, because: &mut Vec<Because>) {
+    because.push(match fact {
+        StsFact::NotAsked => return,
+        StsFact::Absent { absence: Absence::Secure } => {
+            Because::new("DNSSEC denies an MTA-STS record", "no policy", "RFC 8461 §3.1")
+        }
+        StsFact::Absent { absence: Absence::Agreed } => Because::new(
+            "independent resolvers agree that there is no MTA-STS record",
+            "no policy",
+            "RFC 8461 §3.1",
+        ),
+        StsFact::Absent { absence: Absence::Unconfirmed } => Because::new(
+            "no MTA-STS record was seen; somebody on the path could hide one",
+            "no policy",
+            "RFC 8461 §10.2",
+        ),
+        StsFact::Policy { policy, known, refresh_failed, .. } => policy_because(
+            policy.mode,
+            *known,
+            match refresh_failed {
+                Some(_) => Refreshed::Failed,
+                None => Refreshed::Fine,
+            },
+        ),
+        StsFact::Unknown { since, .. } => Because::new(
+            format!("MTA-STS discovery fails since {since}, and no policy is known from before"),
+            "alarm: a policy may be hidden from us",
+            "RFC 8461 §3.3",
+        ),
+    });
+}
+
+/// Whether the last refresh of a policy worked.
+#[derive(Clone, Copy)]
+enum Refreshed {
+    Fine,
+    Failed,
+}
+
+fn policy_because(mode: Mode, known: Known, refreshed: Refreshed) -> Because {
+    let (fact, rule) = match (mode, known, refreshed) {
+        (Mode::Enforce, Known::FirstFetch, _) => (
+            "an MTA-STS policy is enforced; it was fetched for the first time",
+            "it filters the hosts and demands their certificates",
+        ),
+        (Mode::Enforce, Known::Cached, Refreshed::Fine) => (
+            "an MTA-STS policy is enforced; it was known from before",
+            "it filters the hosts and demands their certificates",
+        ),
+        (Mode::Enforce, Known::Cached, Refreshed::Failed) => (
+            "an MTA-STS policy is enforced; it could not be refreshed",
+            "it holds until it expires",
+        ),
+        (Mode::Enforce, Known::Preloaded, _) => (
+            "an MTA-STS policy is enforced; the administrator preloaded it",
+            "it filters the hosts and demands their certificates",
+        ),
+        (Mode::Testing, _, _) => (
+            "the MTA-STS policy is in testing",
+            "failures are reported; our own rules stay as they are",
+        ),
+        (Mode::None, _, _) => ("the MTA-STS policy is withdrawn", "as if there were none"),
     };
-    Plan { routes: vec![last], because: Vec::new(), why_not_higher: None, reach }
+    Because::new(fact, rule, "RFC 8461 §5")
+}
+
+/// What the message asks for, and what is remembered.
+fn asked(case: &Case<'_>, standing: &Standing<'_>, because: &mut Vec<Because>) {
+    match case.ask.tls {
+        TlsAsk::Nothing => {}
+        TlsAsk::RequireTls => because.push(Because::new(
+            "the message asks for REQUIRETLS",
+            "only to authenticated hosts that understand it",
+            "RFC 8689 §4.2.1",
+        )),
+        TlsAsk::TlsNotRequired => because.push(Because::new(
+            "the message says TLS-Required: No",
+            "DANE, MTA-STS and memory are waived; our own floor stays",
+            "RFC 8689 §4.2.2",
+        )),
+    }
+    match standing {
+        Standing::Nothing | Standing::Expired => {}
+        Standing::Stands(best) => because.push(Because::new(
+            format!("{} was achieved with {} at {}", best.level, best.host, best.confirmed),
+            match case.terms.trust.on_loss {
+                OnLoss::Hold => "no less for 30 days, unless it is taken back with authentication",
+                OnLoss::Alarm => "less raises an alarm",
+            },
+            "downgrade memory",
+        )),
+        Standing::Retracted(how) => because.push(Because::new(
+            match how {
+                Retraction::TlsaDenied => "the signed zone of the remembered host denies TLSA",
+                Retraction::MxChanged => "the signed MX set no longer names the remembered host",
+                Retraction::PolicyWithdrawn => "the remembered MTA-STS policy was withdrawn",
+            },
+            "what was achieved before no longer binds",
+            "downgrade memory",
+        )),
+    }
+}
+
+fn host_route(ground: &Ground<'_>, chosen: Chosen) -> HostRoute {
+    let addresses = ground.host.addresses.value().map(Vec::as_slice).unwrap_or_default();
+    HostRoute {
+        peer: ground.host.host.clone(),
+        addresses: order::addresses(addresses, ground.host.port, ground.terms.trust.families),
+        sni: chosen.sni,
+        demand: chosen.demand,
+        floor: ground.floor,
+        trust_first: ground.terms.trust.first_policy,
+        level: chosen.level,
+        require_tls: ground.require_tls(),
+        because: chosen.because,
+    }
 }
