@@ -3,6 +3,7 @@
 pub mod author;
 pub mod cli;
 pub mod config;
+pub mod deliver;
 pub mod dial;
 pub mod listen;
 pub mod resolve;

@@ -1,0 +1,275 @@
+//! Carries out a plan: connects, has the channel judged, sends, and says what happened.
+//!
+//! There are no choices here. The plan's hosts are tried in its order, each host's addresses in
+//! theirs; what a host has to prove stands in the plan, and [`permit`](waxseal_core::channel::permit)
+//! judges it, for every message anew, also on a connection that is used again. The peer's replies
+//! decide what becomes of each recipient: 2yz and 5yz end the matter, everything else goes to the
+//! next host.
+
+mod connection;
+mod pace;
+mod pool;
+mod walk;
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls_pki_types::TrustAnchor;
+use waxseal_core::{
+    channel::{ChannelProof, Level, Refusal, Seen},
+    decide::{Ask, Plan},
+    envelope::{Recipient, Return, ReversePath},
+    facts::Peer,
+    outcome::{Cause, Outcome},
+    smtp::client::Credentials,
+    time::UnixTime,
+};
+
+pub use pace::Pace;
+
+use self::{pace::Gates, pool::Pool, walk::Walk};
+use crate::dial::Dialler;
+
+/// How deliveries behave.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our name for EHLO.
+    pub hello: String,
+    /// Names and passwords of smarthosts, by host and port.
+    pub smarthosts: Vec<Smarthost>,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+    /// How long a connection may stay unused before it is closed.
+    pub idle: Duration,
+    /// How many messages a connection carries at most.
+    pub messages_per_connection: u32,
+    /// How long a connection is used at most.
+    pub connection_lifetime: Duration,
+    /// How many unused connections are kept, over all hosts.
+    pub idle_connections: usize,
+    /// How many addresses of one host are tried in one delivery.
+    pub addresses_per_host: usize,
+    /// At once and per time, for each address of an MX host.
+    pub per_address: Pace,
+    /// At once and per time, for all MX hosts of one operator.
+    pub per_operator: Pace,
+    /// At once and per time, for one recipient domain.
+    pub per_domain: Pace,
+    /// How long a message may wait for its turn before it goes back to the queue.
+    pub turn: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hello: "localhost".into(),
+            smarthosts: Vec::new(),
+            timeouts: Timeouts::default(),
+            idle: Duration::from_secs(10),
+            messages_per_connection: 100,
+            connection_lifetime: Duration::from_secs(300),
+            idle_connections: 1_000,
+            addresses_per_host: 5,
+            per_address: Pace { at_once: 20, interval: Duration::ZERO },
+            per_operator: Pace { at_once: 60, interval: Duration::ZERO },
+            per_domain: Pace { at_once: 20, interval: Duration::ZERO },
+            turn: Duration::from_secs(120),
+        }
+    }
+}
+
+/// A smarthost that wants AUTH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smarthost {
+    /// As the plan names it.
+    pub peer: Peer,
+    /// Its port.
+    pub port: u16,
+    /// What it gets, once the channel is permitted.
+    pub credentials: Credentials,
+}
+
+/// How long to wait for what. The defaults are those of RFC 5321 §4.5.3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// The greeting (§4.5.3.2.1), EHLO, STARTTLS and AUTH.
+    pub greeting: Duration,
+    /// The TLS handshake.
+    pub handshake: Duration,
+    /// MAIL and RCPT (§4.5.3.2.2, §4.5.3.2.3).
+    pub envelope: Duration,
+    /// DATA (§4.5.3.2.4).
+    pub data: Duration,
+    /// Each block that is written (§4.5.3.2.5).
+    pub block: Duration,
+    /// The final dot (§4.5.3.2.6).
+    pub final_dot: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            greeting: Duration::from_secs(300),
+            handshake: Duration::from_secs(60),
+            envelope: Duration::from_secs(300),
+            data: Duration::from_secs(120),
+            block: Duration::from_secs(180),
+            final_dot: Duration::from_secs(600),
+        }
+    }
+}
+
+/// One delivery group's message and what to do with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// What to do.
+    pub plan: &'a Plan,
+    /// MAIL FROM.
+    pub reverse_path: &'a ReversePath,
+    /// The recipients of the group, all of one domain.
+    pub recipients: &'a [Recipient],
+    /// What the message needs of a peer.
+    pub ask: Ask,
+    /// RET=.
+    pub ret: Option<Return>,
+    /// ENVID= in xtext.
+    pub envelope_id: Option<&'a str>,
+    /// Header and body, CRLF line ends, dots not doubled.
+    pub content: &'a [u8],
+    /// The time at the start.
+    pub now: UnixTime,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Every attempt at an address, in order.
+    pub tries: Vec<Try>,
+    /// What became of each recipient, in the order of the job.
+    pub outcomes: Vec<Outcome>,
+    /// The plan's last entry, where that came to its turn because no host took the message for
+    /// all: index into `plan.routes`.
+    pub end: Option<usize>,
+}
+
+/// One attempt at one address of one host.
+#[derive(Clone, Debug)]
+pub struct Try {
+    /// Index into `plan.routes`.
+    pub route: usize,
+    /// Whom we meant to reach.
+    pub peer: Peer,
+    /// Where we connected to.
+    pub address: SocketAddr,
+    /// What was seen of the channel; `None` where it did not come to a judgement.
+    pub seen: Option<Arc<Seen>>,
+    /// The judgement.
+    pub judgement: Option<Result<ChannelProof, Refusal>>,
+    /// Whether the connection was there already.
+    pub connection: Connection,
+    /// What ended the attempt at this address before the message was said, if anything did.
+    pub cause: Option<Cause>,
+    /// What was said, without addresses and content; at most 65 lines.
+    pub transcript: Vec<String>,
+    /// When it began.
+    pub started: UnixTime,
+    /// When it ended.
+    pub finished: UnixTime,
+}
+
+impl Try {
+    /// The level of the channel, where it was permitted.
+    pub fn level(&self) -> Option<Level> {
+        self.judgement.as_ref().and_then(|judged| judged.as_ref().ok()).map(ChannelProof::level)
+    }
+
+    /// Why the channel was refused, where it was.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.judgement.as_ref().and_then(|judged| judged.as_ref().err())
+    }
+}
+
+/// Whether a connection was made for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// It was.
+    New,
+    /// It carried others before.
+    Reused,
+}
+
+/// Makes the intent to send durable before the final dot is written (promise P4).
+pub trait Intent: Sync {
+    /// Returns once a crash cannot forget that this message may have been sent.
+    ///
+    /// # Errors
+    /// It could not be stored; the message is not sent then.
+    fn before_final_dot(&self) -> impl Future<Output = Result<(), IntentLost>> + Send;
+}
+
+/// The intent to send could not be stored, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntentLost(pub String);
+
+/// For callers that made the intent durable when they claimed the message.
+#[derive(Clone, Copy, Debug)]
+pub struct AlreadyDurable;
+
+impl Intent for AlreadyDurable {
+    async fn before_final_dot(&self) -> Result<(), IntentLost> {
+        Ok(())
+    }
+}
+
+/// Delivers. Cheap to clone; the clones share connections and pacing.
+#[derive(Clone, Debug)]
+pub struct Deliverer {
+    shared: Arc<Shared>,
+}
+
+/// What all deliveries of one configuration share. A reload makes a new `Deliverer`: connections
+/// of the old configuration are not used again (DESIGN §5, configuration generation).
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) dialler: Dialler,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) roots: Arc<Vec<TrustAnchor<'static>>>,
+    pub(crate) pool: Pool,
+    pub(crate) gates: Gates,
+}
+
+impl Deliverer {
+    /// A deliverer that trusts `roots` where a public CA has to vouch.
+    ///
+    /// # Errors
+    /// The TLS library cannot do TLS 1.2 and 1.3.
+    pub fn new(
+        settings: Settings,
+        dialler: Dialler,
+        roots: Arc<Vec<TrustAnchor<'static>>>,
+    ) -> Result<Self, rustls::Error> {
+        let tls = crate::tls::smtp_client_config()?;
+        let gates = Gates::new(&settings);
+        let pool = Pool::default();
+        let shared = Arc::new(Shared { settings, dialler, tls, roots, pool, gates });
+        Ok(Self { shared })
+    }
+
+    /// Carries out a plan. `intent` is asked before each final dot.
+    pub async fn deliver(&self, job: Job<'_>, intent: &impl Intent) -> Delivery {
+        Walk::new(&self.shared, job).run(intent).await
+    }
+
+    /// How many unused connections are open.
+    pub fn idle_connections(&self) -> usize {
+        self.shared.pool.len()
+    }
+
+    /// Says QUIT on all unused connections and forgets them: for a graceful stop, and after a
+    /// reload for the old deliverer.
+    pub async fn close(&self) {
+        for connection in self.shared.pool.drain() {
+            connection.quit().await;
+        }
+    }
+}

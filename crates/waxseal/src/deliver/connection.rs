@@ -1,0 +1,497 @@
+//! One connection: a socket, perhaps with TLS, and the state machine that speaks on it.
+
+use std::{
+    borrow::Cow,
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use waxseal_core::{
+    channel::{ChannelProof, Legacy, Refusal, Seen, TlsSeen, permit},
+    decide::HostRoute,
+    domain::Domain,
+    outcome::{Cause, Outcome},
+    smtp::client::{Awaits, Client, Hello, Mail, StartTls, Step, Tls, Transaction, TxStep},
+    time::UnixTime,
+};
+
+use super::{Intent, IntentLost, Shared, Timeouts, pool::Key};
+use crate::tls;
+
+/// Octets that are read at once: replies are small.
+const READ: usize = 4_096;
+/// How long a judgement may be used again for an equal route.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long a peer that we leave gets to take our QUIT.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The time, from the job's and the time since.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    pub(super) start: UnixTime,
+    pub(super) since: Instant,
+}
+
+impl Clock {
+    pub(super) fn now(&self) -> UnixTime {
+        self.start + self.since.elapsed()
+    }
+}
+
+/// A connection that came as far as to be judged.
+#[derive(Debug)]
+pub(crate) struct Link {
+    stream: Stream,
+    client: Client,
+    buffer: Box<[u8]>,
+    seen: Arc<Seen>,
+    judged: Option<(HostRoute, ChannelProof)>,
+    key: Key,
+    used: u32,
+    born: Instant,
+    idle_since: Instant,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) cause: Cause,
+    /// Where the TLS handshake failed.
+    pub(super) tls: Option<TlsSeen>,
+    pub(super) transcript: Vec<String>,
+}
+
+impl Failed {
+    fn new(cause: Cause) -> Self {
+        Self { cause, tls: None, transcript: Vec::new() }
+    }
+}
+
+/// What is dialled, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) host: &'a HostRoute,
+    pub(super) address: SocketAddr,
+    pub(super) clock: Clock,
+}
+
+impl Call<'_> {
+    /// Connects, greets, starts TLS where it is offered, and stops where mail would begin.
+    pub(super) async fn open(self, hello: Hello, key: Key) -> Result<Link, Failed> {
+        let timeouts = &self.shared.settings.timeouts;
+        let tcp = self.shared.dialler.connect(self.address).await.map_err(|error| {
+            Failed::new(Cause::Connection(format!("connecting to {}: {error}", self.address)))
+        })?;
+        let implicit = hello.start_tls == StartTls::Implicit;
+        let stream = if implicit { self.secure(tcp).await? } else { Stream::Plain(tcp) };
+        let mut line =
+            Line { stream, client: Client::new(hello), buffer: vec![0; READ].into_boxed_slice() };
+        loop {
+            match line.settle(timeouts).await {
+                Settled::StartTls => line = self.start_tls(line).await?,
+                Settled::Judge | Settled::Ready => return Ok(self.link(line, key)),
+                Settled::Closed => return Err(line.failed()),
+            }
+        }
+    }
+
+    async fn start_tls(self, mut line: Line) -> Result<Line, Failed> {
+        let Stream::Plain(tcp) = line.stream else { return Err(line.failed()) };
+        match self.secure(tcp).await {
+            Ok(stream) => {
+                line.client.secured();
+                Ok(Line { stream, client: line.client, buffer: line.buffer })
+            }
+            Err(failed) => {
+                let transcript = line.client.take_transcript().into_lines();
+                Err(Failed { transcript, ..failed })
+            }
+        }
+    }
+
+    /// The TLS handshake.
+    async fn secure(self, tcp: TcpStream) -> Result<Stream, Failed> {
+        let fail = |legacy, detail: String| Failed {
+            cause: Cause::Channel(format!("TLS handshake with {}: {detail}", self.address)),
+            tls: Some(TlsSeen::HandshakeFailed { legacy, detail }),
+            transcript: Vec::new(),
+        };
+        let name = server_name(self.host.sni.as_ref(), self.address).ok_or_else(|| {
+            fail(Legacy::No, "the host's name cannot be a TLS server name".into())
+        })?;
+        let connector = TlsConnector::from(Arc::clone(&self.shared.tls));
+        let limit = self.shared.settings.timeouts.handshake;
+        match timeout(limit, connector.connect(name, tcp)).await {
+            Err(_) => Err(fail(Legacy::No, "no end of the handshake in time".into())),
+            Ok(Err(error)) => {
+                let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+                Err(fail(inner.map_or(Legacy::No, tls::legacy), error.to_string()))
+            }
+            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+        }
+    }
+
+    fn link(self, line: Line, key: Key) -> Link {
+        let established = |stream: &Stream| match stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => {
+                tls::session(tls.get_ref().1, self.host.sni.as_ref(), self.clock.now())
+            }
+        };
+        let tls = match line.client.tls() {
+            Tls::Without(seen) => seen.clone(),
+            Tls::Secured => established(&line.stream).map_or_else(
+                || TlsSeen::HandshakeFailed {
+                    legacy: Legacy::No,
+                    detail: "the peer showed no certificate".into(),
+                },
+                TlsSeen::Established,
+            ),
+        };
+        let seen = Arc::new(Seen { peer: self.host.peer.clone(), address: self.address, tls });
+        let Line { stream, client, buffer } = line;
+        let now = Instant::now();
+        let (born, idle_since) = (now, now);
+        Link { stream, client, buffer, seen, judged: None, key, used: 0, born, idle_since }
+    }
+}
+
+/// Without a name no server name is sent: an address cannot be one (RFC 6066 §3).
+fn server_name(sni: Option<&Domain>, address: SocketAddr) -> Option<ServerName<'static>> {
+    match sni {
+        None => Some(ServerName::IpAddress(address.ip().into())),
+        Some(name) => ServerName::try_from(name.as_str().to_owned()).ok(),
+    }
+}
+
+impl Link {
+    pub(crate) const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(crate) const fn idle_since(&self) -> Instant {
+        self.idle_since
+    }
+
+    pub(super) const fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+
+    pub(super) fn take_transcript(&mut self) -> Vec<String> {
+        self.client.take_transcript().into_lines()
+    }
+
+    /// For a connection without TLS after a handshake that failed: that is what was seen.
+    pub(super) fn remember(&mut self, tls: TlsSeen) {
+        self.seen =
+            Arc::new(Seen { peer: self.seen.peer.clone(), address: self.seen.address, tls });
+    }
+
+    /// Asks `permit` about this connection and this route. A judgement of an equal route is used
+    /// again for a few seconds, since it would be the same: the rest of the input is the same too.
+    pub(super) fn judge(
+        &mut self,
+        shared: &Shared,
+        route: &HostRoute,
+        now: UnixTime,
+    ) -> Result<ChannelProof, Refusal> {
+        if self.seen.peer != route.peer {
+            let Seen { address, tls, .. } = Seen::clone(&self.seen);
+            self.seen = Arc::new(Seen { peer: route.peer.clone(), address, tls });
+        }
+        if let Some((judged, proof)) = &self.judged
+            && judged == route
+            && now >= proof.at()
+            && now.since(proof.at()) < FRESH
+        {
+            return Ok(proof.clone());
+        }
+        let proof = permit(route, &self.seen, &shared.roots, now)?;
+        self.judged = Some((route.clone(), proof.clone()));
+        Ok(proof)
+    }
+
+    /// Gives credentials, where there are some, and stands ready.
+    pub(super) async fn permitted(
+        &mut self,
+        proof: &ChannelProof,
+        timeouts: &Timeouts,
+    ) -> Result<(), Cause> {
+        self.client.permitted(proof, self.key.credentials.as_ref())?;
+        let (stream, client, buffer) = (&mut self.stream, &mut self.client, &mut self.buffer);
+        match settle(stream, client, buffer, timeouts).await {
+            Settled::Ready => Ok(()),
+            Settled::StartTls | Settled::Judge | Settled::Closed => Err(end_of(&self.client)),
+        }
+    }
+
+    /// Whether the peer still waits for us: an idle connection may have been closed, or got a 421.
+    pub(super) async fn is_alive(&mut self) -> bool {
+        match self.stream.read_now(&mut self.buffer).await {
+            None => true,
+            Some(Ok(count)) if count > 0 => {
+                self.client.input(self.buffer.get(..count).unwrap_or_default());
+                self.client.step() == Step::Ready
+            }
+            Some(Ok(_) | Err(_)) => false,
+        }
+    }
+
+    /// Sends one message.
+    pub(super) async fn send(
+        &mut self,
+        proof: &ChannelProof,
+        mail: Mail<'_>,
+        intent: &impl Intent,
+        timeouts: &Timeouts,
+    ) -> Result<Vec<Outcome>, Cause> {
+        self.used += 1;
+        let transaction = self.client.begin(proof, mail)?;
+        let outcomes =
+            transact(&mut self.stream, &mut self.buffer, transaction, intent, timeouts).await;
+        self.idle_since = Instant::now();
+        Ok(outcomes)
+    }
+
+    /// Whether another message may follow.
+    pub(super) fn may_go_on(&mut self, shared: &Shared) -> bool {
+        self.client.step() == Step::Ready
+            && self.used < shared.settings.messages_per_connection
+            && self.born.elapsed() < shared.settings.connection_lifetime
+    }
+
+    /// Says QUIT and hangs up; the reply would tell nothing.
+    pub(crate) async fn quit(mut self) {
+        self.client.quit();
+        if let Step::Write(bytes) = self.client.step() {
+            let farewell = async {
+                self.stream.write(&[Cow::Owned(bytes)]).await?;
+                self.stream.shutdown().await
+            };
+            // Whether the peer takes it makes no difference to any message.
+            drop(timeout(FAREWELL, farewell).await);
+        }
+    }
+}
+
+/// A connection on its way to be judged.
+#[derive(Debug)]
+struct Line {
+    stream: Stream,
+    client: Client,
+    buffer: Box<[u8]>,
+}
+
+impl Line {
+    async fn settle(&mut self, timeouts: &Timeouts) -> Settled {
+        settle(&mut self.stream, &mut self.client, &mut self.buffer, timeouts).await
+    }
+
+    fn failed(mut self) -> Failed {
+        let transcript = self.client.take_transcript().into_lines();
+        Failed { cause: end_of(&self.client), tls: None, transcript }
+    }
+}
+
+fn end_of(client: &Client) -> Cause {
+    client.end().cloned().unwrap_or_else(|| Cause::Protocol("the connection ended".into()))
+}
+
+/// Where the client stops to let others act.
+enum Settled {
+    StartTls,
+    Judge,
+    Ready,
+    Closed,
+}
+
+/// Reads and writes until the client wants something else.
+async fn settle(
+    stream: &mut Stream,
+    client: &mut Client,
+    buffer: &mut [u8],
+    timeouts: &Timeouts,
+) -> Settled {
+    let mut patience = Patience::default();
+    loop {
+        match client.step() {
+            Step::Write(bytes) => {
+                let flight = [Cow::Owned(bytes)];
+                let writing = stream.write(&flight);
+                if let Err(why) = within(Instant::now() + timeouts.block, writing).await {
+                    client.disconnected(&why);
+                }
+            }
+            Step::Read => {
+                let until = patience.until(timeouts.greeting, client.heard());
+                match within(until, stream.read(buffer)).await {
+                    Ok(0) => client.disconnected("the peer closed the connection"),
+                    Ok(count) => client.input(buffer.get(..count).unwrap_or_default()),
+                    Err(why) => client.disconnected(&why),
+                }
+            }
+            Step::StartTls => return Settled::StartTls,
+            Step::Judge => return Settled::Judge,
+            Step::Ready => return Settled::Ready,
+            Step::Closed => return Settled::Closed,
+        }
+    }
+}
+
+/// Drives one message to its end.
+async fn transact(
+    stream: &mut Stream,
+    buffer: &mut [u8],
+    mut transaction: Transaction<'_, '_>,
+    intent: &impl Intent,
+    timeouts: &Timeouts,
+) -> Vec<Outcome> {
+    let mut patience = Patience::default();
+    loop {
+        match transaction.step() {
+            TxStep::Write(flight) => {
+                let writing = stream.write(&flight);
+                if let Err(why) = within(Instant::now() + timeouts.block, writing).await {
+                    last_words(stream, buffer, &mut transaction).await;
+                    transaction.disconnected(&why);
+                }
+            }
+            TxStep::Read => {
+                let limit = match transaction.awaits() {
+                    Awaits::Envelope => timeouts.envelope,
+                    Awaits::Data => timeouts.data,
+                    Awaits::FinalDot => timeouts.final_dot,
+                };
+                let until = patience.until(limit, transaction.heard());
+                match within(until, stream.read(buffer)).await {
+                    Ok(0) => transaction.disconnected("the peer closed the connection"),
+                    Ok(count) => transaction.input(buffer.get(..count).unwrap_or_default()),
+                    Err(why) => transaction.disconnected(&why),
+                }
+            }
+            TxStep::Intend => match intent.before_final_dot().await {
+                Ok(()) => transaction.intended(),
+                Err(IntentLost(why)) => {
+                    transaction.disconnected(&format!("the intent to send was not stored ({why})"));
+                }
+            },
+            TxStep::Done => return transaction.finish(),
+        }
+    }
+}
+
+/// A peer that hangs up in the middle of a message has often said why before.
+async fn last_words(stream: &mut Stream, buffer: &mut [u8], transaction: &mut Transaction<'_, '_>) {
+    let until = Instant::now() + FAREWELL;
+    while let Ok(count) = within(until, stream.read(buffer)).await {
+        if count == 0 {
+            return;
+        }
+        transaction.input(buffer.get(..count).unwrap_or_default());
+        if transaction.step() == TxStep::Done {
+            return;
+        }
+    }
+}
+
+/// A timeout for each reply, not for each octet of it: a server that drips its reply gets no more
+/// time than one that is silent.
+#[derive(Debug, Default)]
+struct Patience {
+    waits: Option<(Duration, u64, Instant)>,
+}
+
+impl Patience {
+    fn until(&mut self, limit: Duration, heard: u64) -> Instant {
+        match self.waits {
+            Some((last, count, until)) if last == limit && count == heard => until,
+            Some(_) | None => {
+                let until = Instant::now() + limit;
+                self.waits = Some((limit, heard, until));
+                until
+            }
+        }
+    }
+}
+
+async fn within<T>(until: Instant, work: impl Future<Output = io::Result<T>>) -> Result<T, String> {
+    match timeout_at(until, work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer in time".into()),
+    }
+}
+
+/// The socket with or without TLS.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer).await,
+            Self::Tls(stream) => stream.read(buffer).await,
+        }
+    }
+
+    /// What can be read without waiting; `None` where that is nothing.
+    async fn read_now(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        let mut filled = ReadBuf::new(buffer);
+        poll_fn(|cx| {
+            let polled = match self {
+                Self::Plain(stream) => Pin::new(stream).poll_read(cx, &mut filled),
+                Self::Tls(stream) => Pin::new(stream).poll_read(cx, &mut filled),
+            };
+            Poll::Ready(match polled {
+                Poll::Pending => None,
+                Poll::Ready(result) => Some(result.map(|()| filled.filled().len())),
+            })
+        })
+        .await
+    }
+
+    /// Writes all pieces: one system call where they fit, and no copy of the content.
+    async fn write(&mut self, pieces: &[Cow<'_, [u8]>]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut rest = slices.as_mut_slice();
+        // Takes empty pieces off the front, which no write would.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let written = match self {
+                Self::Plain(stream) => stream.write_vectored(rest).await?,
+                Self::Tls(stream) => stream.write_vectored(rest).await?,
+            };
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        match self {
+            Self::Plain(stream) => stream.flush().await,
+            Self::Tls(stream) => stream.flush().await,
+        }
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.shutdown().await,
+            Self::Tls(stream) => stream.shutdown().await,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! How many at once, and how fast: per address of an MX host, per operator, per domain.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::Hash,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until, timeout_at},
+};
+use waxseal_core::{domain::Domain, facts::Peer};
+
+use super::Settings;
+
+/// Entries above which those that nobody waits for are forgotten.
+const MAX_ENTRIES: usize = 4_096;
+
+/// A limit on deliveries to one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Deliveries at the same time; at least one.
+    pub at_once: usize,
+    /// Time from the start of one delivery to the start of the next.
+    pub interval: Duration,
+}
+
+/// The three limits.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    address: Gate<SocketAddr>,
+    operator: Gate<String>,
+    domain: Gate<Domain>,
+}
+
+/// Holds a place as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _places: Vec<OwnedSemaphorePermit>,
+}
+
+impl Gates {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            address: Gate::new(settings.per_address),
+            operator: Gate::new(settings.per_operator),
+            domain: Gate::new(settings.per_domain),
+        }
+    }
+
+    /// Waits for a place among the deliveries to a domain; `None` when `until` came first.
+    pub(crate) async fn domain(&self, domain: &Domain, until: Instant) -> Option<Turn> {
+        Some(Turn { _places: vec![self.domain.enter(domain.clone(), until).await?] })
+    }
+
+    /// Waits for a place at a host and its operator. Every delivery takes the three places in the
+    /// same order, so none waits for one that waits for it.
+    pub(crate) async fn host(
+        &self,
+        peer: &Peer,
+        address: SocketAddr,
+        until: Instant,
+    ) -> Option<Turn> {
+        let operator = self.operator.enter(operator(peer), until).await?;
+        let address = self.address.enter(address, until).await?;
+        Some(Turn { _places: vec![address, operator] })
+    }
+}
+
+#[derive(Debug)]
+struct Gate<K> {
+    pace: Pace,
+    entries: Mutex<HashMap<K, Arc<Entry>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    places: Arc<Semaphore>,
+    /// When the next delivery may start.
+    next: Mutex<Instant>,
+}
+
+impl<K: Clone + Eq + Hash + fmt::Debug> Gate<K> {
+    fn new(pace: Pace) -> Self {
+        Self { pace, entries: Mutex::default() }
+    }
+
+    async fn enter(&self, key: K, until: Instant) -> Option<OwnedSemaphorePermit> {
+        let entry = self.entry(key);
+        let place =
+            timeout_at(until, Arc::clone(&entry.places).acquire_owned()).await.ok()?.ok()?;
+        if self.pace.interval.is_zero() {
+            return Some(place);
+        }
+        let start = {
+            let mut next = entry.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let start = (*next).max(Instant::now());
+            if start > until {
+                return None;
+            }
+            *next = start + self.pace.interval;
+            start
+        };
+        sleep_until(start).await;
+        Some(place)
+    }
+
+    fn entry(&self, key: K) -> Arc<Entry> {
+        let now = Instant::now();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() > MAX_ENTRIES {
+            entries.retain(|_, entry| {
+                let due = *entry.next.lock().unwrap_or_else(PoisonError::into_inner) > now;
+                let free = entry.places.available_permits() == self.pace.at_once.max(1);
+                due || !free || Arc::strong_count(entry) > 1
+            });
+        }
+        let fresh = || {
+            let places = Arc::new(Semaphore::new(self.pace.at_once.max(1)));
+            Arc::new(Entry { places, next: Mutex::new(now) })
+        };
+        Arc::clone(entries.entry(key).or_insert_with(fresh))
+    }
+}
+
+/// Who probably runs a host: its name from the registered domain on. Without the public suffix
+/// list that is a guess, which is good enough to be polite: nothing but pacing depends on it.
+pub(super) fn operator(peer: &Peer) -> String {
+    let name = match peer {
+        Peer::Name(name) => name,
+        Peer::Literal(address) => return address.to_string(),
+    };
+    let mut labels = name.labels().rev();
+    let (Some(top), Some(second)) = (labels.next(), labels.next()) else {
+        return name.to_string();
+    };
+    let registry = top.len() == 2
+        && (second.len() <= 2
+            || matches!(second, "com" | "net" | "org" | "gov" | "edu" | "mil" | "nom"));
+    match labels.next() {
+        Some(third) if registry => format!("{third}.{second}.{top}"),
+        Some(_) | None => format!("{second}.{top}"),
+    }
+}
