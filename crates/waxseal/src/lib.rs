@@ -5,6 +5,8 @@ pub mod cli;
 pub mod config;
 pub mod deliver;
 pub mod dial;
+pub mod fetch;
+pub mod gather;
 pub mod listen;
 pub mod resolve;
 pub mod secrets;

@@ -99,12 +99,12 @@ impl Remembered {
         self.policy.as_ref().filter(|kept| kept.holds(now))
     }
 
-    /// Whether an attempt to deliver has to fetch the policy: a new `id`, none in the cache, or
-    /// one that is due (RFC 8461 §5.1); but not within five minutes of a failure for that `id`.
+    /// Whether an attempt to deliver has to fetch the policy: none is held, or another `id` is
+    /// announced (RFC 8461 §5.1); but not within five minutes of a failure for that `id`. A held
+    /// policy that is merely old is refreshed in the background: nobody has to wait for it.
     pub fn next(&self, discovery: &Discovery, now: UnixTime) -> Next {
         let Discovery::Announced(id) = discovery else { return Next::Rest };
-        let current = |kept: &Kept| kept.id.as_ref() == Some(id) && now < kept.due();
-        if self.held(now).is_some_and(current) {
+        if self.held(now).is_some_and(|kept| kept.id.as_ref() == Some(id)) {
             return Next::Rest;
         }
         let pausing =

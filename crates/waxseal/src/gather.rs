@@ -1,0 +1,363 @@
+//! Asks the world about a destination, and judges nothing: the answers become [`Facts`].
+//!
+//! Hosts are asked about side by side, and MTA-STS beside them. What was gathered is kept until
+//! the first answer in it runs out.
+
+mod address;
+mod host;
+mod mx;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use waxseal_core::{
+    dane::Tlsa,
+    domain::Domain,
+    evidence::BlobId,
+    facts::{Facts, Known, MxFact, Peer, StsFact, StsFailure},
+    sts::{Policy, cache::Remembered},
+    time::UnixTime,
+};
+
+pub use self::address::{Own, hostile};
+use crate::resolve::{Lookup, Mx, Resolver};
+
+/// A future that is not named.
+pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What gathering asks of DNS: the validated answers of [`Resolver`].
+pub trait Dns: Send + Sync {
+    /// The mail exchangers.
+    fn mx<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Mx>>>;
+    /// IPv4 and IPv6 addresses.
+    fn addresses<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<IpAddr>>>;
+    /// TXT records, strings joined.
+    fn txt<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Vec<u8>>>>;
+    /// TLSA records.
+    fn tlsa<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Tlsa>>>;
+}
+
+impl Dns for Resolver {
+    fn mx<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Mx>>> {
+        Box::pin(Self::mx(self, name))
+    }
+
+    fn addresses<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<IpAddr>>> {
+        Box::pin(Self::addresses(self, name))
+    }
+
+    fn txt<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Vec<u8>>>> {
+        Box::pin(Self::txt(self, name))
+    }
+
+    fn tlsa<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Tlsa>>> {
+        Box::pin(Self::tlsa(self, name))
+    }
+}
+
+/// Fetches MTA-STS policies over HTTPS.
+pub trait PolicySource: Send + Sync {
+    /// The policy of a destination (RFC 8461 §3.3).
+    fn fetch<'a>(&'a self, destination: &'a Domain) -> Soon<'a, Result<Policy, StsFailure>>;
+}
+
+/// Where what is known of policies survives a restart (RFC 8461 §3.3).
+pub trait PolicyStore: Send + Sync {
+    /// What is known of one destination. The error is one line for the log.
+    fn load<'a>(&'a self, destination: &'a Domain) -> Soon<'a, Result<Option<Remembered>, String>>;
+    /// Keeps it; durable when the future resolves. `None` forgets.
+    fn save<'a>(
+        &'a self,
+        destination: &'a Domain,
+        remembered: Option<&'a Remembered>,
+    ) -> Soon<'a, Result<(), String>>;
+    /// Everything, to know what has to be refreshed.
+    fn all(&self) -> Soon<'_, Result<Vec<(Domain, Remembered)>, String>>;
+}
+
+/// A [`PolicyStore`] that forgets at the end: for commands that ask once, and for tests.
+#[derive(Debug, Default)]
+pub struct Forgetful(Mutex<BTreeMap<Domain, Remembered>>);
+
+impl PolicyStore for Forgetful {
+    fn load<'a>(&'a self, destination: &'a Domain) -> Soon<'a, Result<Option<Remembered>, String>> {
+        let found = lock(&self.0).get(destination).cloned();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn save<'a>(
+        &'a self,
+        destination: &'a Domain,
+        remembered: Option<&'a Remembered>,
+    ) -> Soon<'a, Result<(), String>> {
+        let mut all = lock(&self.0);
+        match remembered {
+            Some(remembered) => all.insert(destination.clone(), remembered.clone()),
+            None => all.remove(destination),
+        };
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn all(&self) -> Soon<'_, Result<Vec<(Domain, Remembered)>, String>> {
+        let all = lock(&self.0).iter().map(|(d, r)| (d.clone(), r.clone())).collect();
+        Box::pin(std::future::ready(Ok(all)))
+    }
+}
+
+/// A host that the administrator names for a destination instead of its MX (`[[route]]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTarget {
+    /// The host. It may have private addresses: the administrator said so.
+    pub host: Peer,
+    /// Its port.
+    pub port: u16,
+}
+
+/// How facts are gathered.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Port of MX hosts: 25.
+    pub port: u16,
+    /// What mail must not be sent to, because it is we.
+    pub own: Own,
+    /// Policies from the administrator's file.
+    pub preloaded: BTreeMap<Domain, Policy>,
+    /// When that file was read.
+    pub loaded_at: UnixTime,
+    /// Destinations whose facts are kept in memory.
+    pub cache_entries: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port: 25,
+            own: Own::default(),
+            preloaded: BTreeMap::new(),
+            loaded_at: UnixTime(0),
+            cache_entries: 20_000,
+        }
+    }
+}
+
+/// Facts, and the bytes that the blob ids in them stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// The facts.
+    pub facts: Arc<Facts>,
+    /// Proofs from DNSSEC: to be kept with the evidence.
+    pub blobs: Arc<[Blob]>,
+}
+
+/// Bytes that are stored once.
+pub type Blob = (BlobId, Arc<[u8]>);
+
+/// Facts are kept no longer than this, whatever the TTLs say.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// Facts with a failure in them are asked for again soon.
+const AFTER_FAILURE: Duration = Duration::from_secs(10);
+
+/// Gathers facts. A clone is the same gatherer.
+#[derive(Clone)]
+pub struct Gatherer(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    dns: Arc<dyn Dns>,
+    source: Arc<dyn PolicySource>,
+    store: Arc<dyn PolicyStore>,
+    cache: Mutex<HashMap<Domain, Cached>>,
+    /// One lock for each destination that is being asked about, so that a burst asks once.
+    busy: Mutex<HashMap<Domain, Arc<tokio::sync::Mutex<()>>>>,
+    /// When each known policy is due to be fetched again.
+    due: Mutex<BTreeMap<Domain, UnixTime>>,
+}
+
+struct Cached {
+    route: Option<RouteTarget>,
+    gathered: Gathered,
+    until: UnixTime,
+}
+
+impl fmt::Debug for Gatherer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gatherer").field(&self.0.settings).finish()
+    }
+}
+
+impl Gatherer {
+    /// A gatherer that knows nothing but what `store` has; see [`Self::remember`].
+    pub fn new(
+        settings: Settings,
+        dns: Arc<dyn Dns>,
+        source: Arc<dyn PolicySource>,
+        store: Arc<dyn PolicyStore>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            settings,
+            dns,
+            source,
+            store,
+            cache: Mutex::default(),
+            busy: Mutex::default(),
+            due: Mutex::default(),
+        }))
+    }
+
+    /// Everything about a destination, from memory where it still holds.
+    ///
+    /// Never fails: what could not be found out is a fact, too (promise P1).
+    pub async fn gather(
+        &self,
+        destination: &Domain,
+        route: Option<&RouteTarget>,
+        now: UnixTime,
+    ) -> Gathered {
+        if let Some(gathered) = self.cached(destination, route, now) {
+            return gathered;
+        }
+        let turn = Arc::clone(lock(&self.0.busy).entry(destination.clone()).or_default());
+        let guard = turn.lock().await;
+        // Somebody else may have asked while we waited.
+        let known = self.cached(destination, route, now);
+        let gathered = match known {
+            Some(gathered) => gathered,
+            None => self.ask(destination, route, now).await,
+        };
+        drop(guard);
+        drop(turn);
+        lock(&self.0.busy).retain(|_, turn| Arc::strong_count(turn) > 1);
+        gathered
+    }
+
+    /// Forgets the facts of a destination, so that the next attempt asks again: after a channel
+    /// was refused, nothing is returned before the policy was looked at anew (RFC 8461 §5).
+    pub fn forget(&self, destination: &Domain) {
+        lock(&self.0.cache).remove(destination);
+    }
+
+    fn cached(
+        &self,
+        destination: &Domain,
+        route: Option<&RouteTarget>,
+        now: UnixTime,
+    ) -> Option<Gathered> {
+        let cache = lock(&self.0.cache);
+        let cached = cache.get(destination)?;
+        (cached.route.as_ref() == route && now < cached.until).then(|| cached.gathered.clone())
+    }
+
+    async fn ask(
+        &self,
+        destination: &Domain,
+        route: Option<&RouteTarget>,
+        now: UnixTime,
+    ) -> Gathered {
+        let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
+        let facts = match route {
+            Some(target) => {
+                let host = self.0.named(target, now).await;
+                let hosts = vec![notes.take(host)];
+                let (mx, sts) = (MxFact::Configured, StsFact::NotAsked);
+                Facts { destination: destination.clone(), at: now, mx, hosts, sts }
+            }
+            None => {
+                let (found, sts) =
+                    tokio::join!(self.0.exchangers(destination, now), self.0.sts(destination, now));
+                let (mx, hosts) = notes.take(found);
+                let sts = notes.take(sts);
+                Facts { destination: destination.clone(), at: now, mx, hosts, sts }
+            }
+        };
+        let Notes { until, blobs } = notes;
+        let gathered = Gathered { facts: Arc::new(facts), blobs: blobs.into() };
+        self.keep(destination, route, &gathered, until.max(now + Duration::from_secs(1)));
+        gathered
+    }
+
+    /// Keeps facts for the next attempt, for which a first fetch is not the first any more.
+    fn keep(
+        &self,
+        destination: &Domain,
+        route: Option<&RouteTarget>,
+        gathered: &Gathered,
+        until: UnixTime,
+    ) {
+        let mut gathered = gathered.clone();
+        if matches!(gathered.facts.sts, StsFact::Policy { known: Known::FirstFetch, .. }) {
+            let mut facts = Facts::clone(&gathered.facts);
+            if let StsFact::Policy { known, .. } = &mut facts.sts {
+                *known = Known::Cached;
+            }
+            gathered.facts = Arc::new(facts);
+        }
+        let now = gathered.facts.at;
+        let mut cache = lock(&self.0.cache);
+        let limit = self.0.settings.cache_entries.max(1);
+        if cache.len() >= limit && !cache.contains_key(destination) {
+            cache.retain(|_, cached| now < cached.until);
+            // Still full: any eighth goes. Which one does not matter, each can be asked for again.
+            let excess = cache.len().saturating_sub(limit - limit.div_ceil(8));
+            let victims: Vec<_> = cache.keys().take(excess).cloned().collect();
+            for victim in victims {
+                cache.remove(&victim);
+            }
+        }
+        let route = route.cloned();
+        cache.insert(destination.clone(), Cached { route, gathered, until });
+    }
+}
+
+/// What comes with a fact: how long it holds, and its proofs.
+struct Noted<T> {
+    fact: T,
+    until: UnixTime,
+    blobs: Vec<Blob>,
+}
+
+/// Collects what comes with facts.
+struct Notes {
+    until: UnixTime,
+    blobs: Vec<Blob>,
+}
+
+impl Notes {
+    fn take<T>(&mut self, noted: Noted<T>) -> T {
+        self.until = self.until.min(noted.until);
+        for blob in noted.blobs {
+            if self.blobs.iter().all(|(id, _)| *id != blob.0) {
+                self.blobs.push(blob);
+            }
+        }
+        noted.fact
+    }
+
+    /// A lookup's proof and life time.
+    fn lookup<T>(&mut self, lookup: &Lookup<T>, now: UnixTime) {
+        use waxseal_core::dns::Answer;
+        let (until, id) = match &lookup.answer {
+            Answer::Found { expires, chain, .. } | Answer::Absent { expires, chain, .. } => {
+                (*expires, *chain)
+            }
+            Answer::Failed(_) => (now + AFTER_FAILURE, None),
+        };
+        let blobs = id.zip(lookup.chain.clone()).into_iter().collect();
+        self.take(Noted { fact: (), until, blobs });
+    }
+}
+
+/// A poisoned lock holds caches, which every state of is good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

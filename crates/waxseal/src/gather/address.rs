@@ -1,0 +1,64 @@
+//! Addresses that DNS must not talk us into connecting to (DESIGN §5).
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use waxseal_core::{domain::Domain, facts::Refused};
+
+/// Names and addresses under which we receive mail ourselves: to send there would be a loop
+/// (RFC 5321 §5.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Our host names.
+    pub names: BTreeSet<Domain>,
+    /// Our addresses.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl Own {
+    /// Why an address from DNS is not connected to; `None` for a good one.
+    pub fn refuses(&self, address: IpAddr) -> Option<Refused> {
+        if self.addresses.contains(&address) { Some(Refused::Own) } else { hostile(address) }
+    }
+}
+
+/// Why an address is none of the public Internet's; `None` where it may be. Documentation
+/// addresses (RFC 5737, RFC 3849) lead nowhere, and the lab lives there.
+pub fn hostile(address: IpAddr) -> Option<Refused> {
+    match address {
+        IpAddr::V4(address) => hostile_v4(address),
+        IpAddr::V6(address) => hostile_v6(address),
+    }
+}
+
+fn hostile_v4(address: Ipv4Addr) -> Option<Refused> {
+    let [a, b, ..] = address.octets();
+    // RFC 6890: this network, loopback, link-local, multicast, reserved and broadcast.
+    if a == 0 || a >= 224 || address.is_loopback() || address.is_link_local() {
+        return Some(Refused::Special);
+    }
+    // RFC 1918, RFC 6598.
+    (address.is_private() || (a == 100 && (64..128).contains(&b))).then_some(Refused::Private)
+}
+
+fn hostile_v6(address: Ipv6Addr) -> Option<Refused> {
+    // An IPv4 address in disguise (RFC 4291 §2.5.5) has no place in an AAAA record.
+    let [a, ..] = address.segments();
+    if address.to_ipv4().is_some() || address.is_loopback() || address.is_unspecified() {
+        return Some(Refused::Special);
+    }
+    if address.is_multicast() || address.is_unicast_link_local() {
+        return Some(Refused::Special);
+    }
+    // NAT64 and 6to4 lead to the IPv4 address in them (RFC 6052 §2.1, RFC 3056 §2).
+    let octets = address.octets();
+    if let [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, p, q, r, s]
+    | [0x20, 0x02, p, q, r, s, ..] = octets
+    {
+        return hostile_v4(Ipv4Addr::new(p, q, r, s));
+    }
+    // RFC 4193, and the site-local addresses before it (RFC 3879).
+    (address.is_unique_local() || a & 0xffc0 == 0xfec0).then_some(Refused::Private)
+}

@@ -1,0 +1,112 @@
+//! Which hosts take mail for a destination (RFC 5321 §5.1, RFC 7505).
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::task::JoinSet;
+use waxseal_core::{
+    dns::{Answer, Denial, FailureKind, LookupFailure},
+    domain::Domain,
+    facts::{HostFacts, MxFact, Refused},
+    time::UnixTime,
+};
+
+use super::{LONGEST, Noted, Notes, Shared};
+use crate::resolve::{Exchange, Mx};
+
+/// The most MX hosts of one destination that are looked at: the best ones.
+const MAX_HOSTS: usize = 20;
+
+impl Shared {
+    /// The exchangers and what is known of each.
+    pub(super) async fn exchangers(
+        self: &Arc<Self>,
+        destination: &Domain,
+        now: UnixTime,
+    ) -> Noted<(MxFact, Vec<HostFacts>)> {
+        let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
+        let lookup = self.dns.mx(destination).await;
+        notes.lookup(&lookup, now);
+        let expanded = lookup.secure_expansion();
+        let (fact, hosts) = match lookup.answer {
+            Answer::Found { value, authenticity, chain, .. } if is_null(&value) => {
+                (MxFact::Null { authenticity, chain }, Vec::new())
+            }
+            Answer::Found { value, authenticity, chain, .. } => {
+                (MxFact::Found { authenticity, expanded, chain }, listed(value))
+            }
+            Answer::Absent { denial: Denial::NxDomain, absence, chain, .. } => {
+                (MxFact::NoDomain { absence, chain }, Vec::new())
+            }
+            Answer::Absent { denial: Denial::NoData, absence, chain, .. } => {
+                (MxFact::Implicit { absence, chain }, vec![(0, destination.clone())])
+            }
+            Answer::Failed(failure) => (MxFact::Failed(failure), Vec::new()),
+        };
+        let found = self.ask_hosts(hosts, now, &mut notes).await;
+        let Notes { until, blobs } = notes;
+        let fact = match found {
+            Some(hosts) => (fact, before_us(hosts)),
+            None => {
+                let detail = "asking about a host ended early: a bug in Waxseal".to_owned();
+                let (name, kind) = (destination.clone(), FailureKind::Indeterminate);
+                (MxFact::Failed(LookupFailure { name, kind, detail }), Vec::new())
+            }
+        };
+        Noted { fact, until, blobs }
+    }
+
+    /// `None` where a task died: a host that is silently missing could be the one that matters.
+    async fn ask_hosts(
+        self: &Arc<Self>,
+        hosts: Vec<(u16, Domain)>,
+        now: UnixTime,
+        notes: &mut Notes,
+    ) -> Option<Vec<HostFacts>> {
+        let mut asking = JoinSet::new();
+        for (place, (preference, name)) in hosts.into_iter().enumerate() {
+            let shared = Arc::clone(self);
+            asking.spawn(async move { (place, shared.exchanger(name, preference, now).await) });
+        }
+        let mut found = Vec::new();
+        while let Some(host) = asking.join_next().await {
+            let Ok((place, noted)) = host else {
+                notes.until = now;
+                return None;
+            };
+            found.push((place, notes.take(noted)));
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Some(found.into_iter().map(|(_, host)| host).collect())
+    }
+}
+
+/// `MX 0 .` alone (RFC 7505 §3).
+fn is_null(records: &[Mx]) -> bool {
+    !records.is_empty() && records.iter().all(|mx| mx.exchange == Exchange::Null)
+}
+
+/// Hosts by preference, each once at its best. A null MX beside others breaks RFC 7505 §3 and is
+/// ignored; a name that cannot be a host's never resolves.
+fn listed(mut records: Vec<Mx>) -> Vec<(u16, Domain)> {
+    records.sort();
+    let mut seen = BTreeSet::new();
+    records
+        .into_iter()
+        .filter_map(|mx| match mx.exchange {
+            Exchange::Host(host) => seen.insert(host.clone()).then_some((mx.preference, host)),
+            Exchange::Null | Exchange::Invalid(_) => None,
+        })
+        .take(MAX_HOSTS)
+        .collect()
+}
+
+/// Cuts the loop (RFC 5321 §5.1): where we are one of the hosts, those that are no better than we
+/// are left out. We stay in the list, without an address to connect to, as the reason.
+fn before_us(mut hosts: Vec<HostFacts>) -> Vec<HostFacts> {
+    let is_own = |host: &HostFacts| host.refused.iter().any(|(_, why)| *why == Refused::Own);
+    let Some(ours) = hosts.iter().find(|host| is_own(host)).map(|host| host.preference) else {
+        return hosts;
+    };
+    hosts.retain(|host| host.preference < ours || (host.preference == ours && is_own(host)));
+    hosts
+}

@@ -1,0 +1,166 @@
+//! MTA-STS discovery, cache and refresh (RFC 8461 §3, §5.1). What to do is decided in
+//! `waxseal_core::sts::cache`; here it is done.
+
+use std::time::Duration;
+
+use waxseal_core::{
+    dns::{Absence, Answer, Authenticity},
+    domain::Domain,
+    facts::{Known, StsFact, StsFailure},
+    sts::{
+        announced,
+        cache::{Discovery, FETCH_PAUSE, Next, Remembered, with_preloaded},
+    },
+    time::UnixTime,
+};
+
+use super::{Gatherer, LONGEST, Noted, Notes, Shared, lock};
+
+impl Shared {
+    /// The policy of a destination as far as it is known, fetched now where it has to be.
+    pub(super) async fn sts(&self, destination: &Domain, now: UnixTime) -> Noted<StsFact> {
+        let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
+        let (loaded, discovery) =
+            tokio::join!(self.store.load(destination), self.discover(destination, &mut notes, now));
+        let before = match loaded {
+            Ok(remembered) => remembered.unwrap_or_default(),
+            Err(error) => {
+                tracing::error!(error, "the MTA-STS cache cannot be read");
+                let failure = StsFailure::Fetch("our own policy cache cannot be read".into());
+                let fact = StsFact::Unknown { failure, since: now };
+                return Noted { fact, until: now + Duration::from_secs(1), blobs: notes.blobs };
+            }
+        };
+        let had = before.held(now).is_some();
+        let mut after = before.clone().discovered(&discovery, now);
+        let mut known = Known::Cached;
+        if after.next(&discovery, now) == Next::Fetch {
+            let result = self.source.fetch(destination).await;
+            if result.is_ok() && !had {
+                known = Known::FirstFetch;
+            }
+            after = after.fetched(id(&discovery), result, now);
+        }
+        self.keep_policy(destination, &before, &after, now).await;
+        let mut fact = after.fact(&discovery, known, now);
+        if let Some(preloaded) = self.settings.preloaded.get(destination) {
+            fact = with_preloaded(fact, preloaded, self.settings.loaded_at.max(now));
+        }
+        let until = match &fact {
+            StsFact::Policy { expires, refresh_failed: None, .. } => *expires,
+            StsFact::Policy { .. } | StsFact::Unknown { .. } => now + FETCH_PAUSE,
+            StsFact::Absent { .. } | StsFact::NotAsked => now + LONGEST,
+        };
+        Noted { fact, until: until.min(notes.until), blobs: notes.blobs }
+    }
+
+    async fn discover(&self, destination: &Domain, notes: &mut Notes, now: UnixTime) -> Discovery {
+        // A name that is too long cannot exist, and nobody has to sign that.
+        let Ok(name) = destination.below("_mta-sts") else {
+            return Discovery::NotAnnounced(Absence::Secure);
+        };
+        let lookup = self.dns.txt(&name).await;
+        notes.lookup(&lookup, now);
+        match lookup.answer {
+            Answer::Found { value, authenticity, .. } => match announced(&value) {
+                Ok(id) => Discovery::Announced(id),
+                Err(_) => Discovery::NotAnnounced(match authenticity {
+                    Authenticity::Secure => Absence::Secure,
+                    Authenticity::Insecure => Absence::Unconfirmed,
+                }),
+            },
+            Answer::Absent { absence, .. } => Discovery::NotAnnounced(absence),
+            Answer::Failed(failure) => Discovery::Failed(failure),
+        }
+    }
+
+    /// Persists before use (RFC 8461 §3.3). A store that fails does not take the policy away.
+    async fn keep_policy(
+        &self,
+        destination: &Domain,
+        before: &Remembered,
+        after: &Remembered,
+        now: UnixTime,
+    ) {
+        match after.held(now) {
+            Some(kept) => lock(&self.due).insert(destination.clone(), kept.due()),
+            None => lock(&self.due).remove(destination),
+        };
+        if before == after {
+            return;
+        }
+        let worth = (!after.is_empty(now)).then_some(after);
+        if let Err(error) = self.store.save(destination, worth).await {
+            tracing::error!(error, "the MTA-STS cache cannot be written");
+        }
+    }
+}
+
+impl Gatherer {
+    /// Reads from the store which policies are known, so that they are refreshed in time; once, at
+    /// the start. Yields how many there are.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn remember(&self, now: UnixTime) -> Result<usize, String> {
+        let all = self.0.store.all().await?;
+        let mut due = lock(&self.0.due);
+        for (destination, remembered) in all {
+            if let Some(kept) = remembered.held(now) {
+                due.insert(destination, kept.due());
+            }
+        }
+        Ok(due.len())
+    }
+
+    /// Destinations whose policy is due to be fetched again, those that wait longest first; at
+    /// most `limit`.
+    pub fn refresh_due(&self, now: UnixTime, limit: usize) -> Vec<Domain> {
+        let due = lock(&self.0.due);
+        let mut late: Vec<_> = due.iter().filter(|(_, at)| **at <= now).collect();
+        late.sort_by_key(|(_, at)| **at);
+        late.into_iter().take(limit).map(|(destination, _)| destination.clone()).collect()
+    }
+
+    /// Fetches a known policy again, out of band of any message (RFC 8461 §3.3). A policy whose
+    /// record is gone is not fetched: it holds until it runs out.
+    pub async fn refresh(&self, destination: &Domain, now: UnixTime) {
+        let shared = &self.0;
+        let Ok(Some(before)) = shared.store.load(destination).await else {
+            lock(&shared.due).remove(destination);
+            return;
+        };
+        if !before.refresh_due(now) {
+            let again = before.held(now).map(|kept| kept.due().max(now + FETCH_PAUSE));
+            let mut due = lock(&shared.due);
+            match again {
+                Some(at) => due.insert(destination.clone(), at),
+                None => due.remove(destination),
+            };
+            return;
+        }
+        let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
+        let discovery = shared.discover(destination, &mut notes, now).await;
+        let mut after = before.clone().discovered(&discovery, now);
+        match discovery {
+            Discovery::NotAnnounced(_) => {}
+            Discovery::Announced(_) | Discovery::Failed(_) => {
+                let result = shared.source.fetch(destination).await;
+                after = after.fetched(id(&discovery), result, now);
+            }
+        }
+        shared.keep_policy(destination, &before, &after, now).await;
+        // A failure, or no record: not again at once.
+        let mut due = lock(&shared.due);
+        if let Some(at) = due.get_mut(destination) {
+            *at = (*at).max(now + FETCH_PAUSE);
+        }
+    }
+}
+
+fn id(discovery: &Discovery) -> Option<String> {
+    match discovery {
+        Discovery::Announced(id) => Some(id.clone()),
+        Discovery::NotAnnounced(_) | Discovery::Failed(_) => None,
+    }
+}

@@ -1,0 +1,1 @@
+//! Facts from a DNS made of a table.
