@@ -12,8 +12,8 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
-    Error, NamedGroup, OtherError, ProtocolVersion, SignatureScheme,
+    AlertDescription, CertificateError, CipherSuite, ClientConfig, ClientConnection,
+    DigitallySignedStruct, Error, NamedGroup, OtherError, ProtocolVersion, SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -220,11 +220,9 @@ pub fn session(tls: &ClientConnection, sni: Option<&Domain>, now: UnixTime) -> O
             Handshake::Full
         }
     };
-    let suite = format!("{:?}", tls.negotiated_cipher_suite()?.suite());
     Some(Session {
         version,
-        // rustls writes TLS13_AES_128_GCM_SHA256 for what IANA calls TLS_AES_128_GCM_SHA256.
-        suite: suite.strip_prefix("TLS13_").map_or(suite.clone(), |rest| format!("TLS_{rest}")),
+        suite: suite_name(tls.negotiated_cipher_suite()?.suite()),
         group: tls.negotiated_key_exchange_group().map(|group| group_name(group.name())),
         chain,
         sni: sni.cloned(),
@@ -233,8 +231,15 @@ pub fn session(tls: &ClientConnection, sni: Option<&Domain>, now: UnixTime) -> O
     })
 }
 
+/// The name in IANA's registry of TLS cipher suites: rustls writes `TLS13_AES_128_GCM_SHA256` for
+/// what is called `TLS_AES_128_GCM_SHA256` there.
+pub(crate) fn suite_name(suite: CipherSuite) -> String {
+    let name = format!("{suite:?}");
+    name.strip_prefix("TLS13_").map_or(name.clone(), |rest| format!("TLS_{rest}"))
+}
+
 /// The name in IANA's registry of TLS supported groups.
-fn group_name(group: NamedGroup) -> String {
+pub(crate) fn group_name(group: NamedGroup) -> String {
     if group == NamedGroup::X25519 { "x25519".into() } else { format!("{group:?}") }
 }
 

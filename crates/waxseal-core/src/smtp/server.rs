@@ -161,6 +161,11 @@ impl Server {
         &mut self.output
     }
 
+    /// Whether replies wait to be written.
+    pub const fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+
     /// What the session waits for.
     pub const fn waiting(&self) -> Waiting {
         match &self.phase {

@@ -170,7 +170,7 @@ impl Server {
     }
 
     /// Who is not known may not send at all, and who is known only for our sender domains. The
-    /// null sender is for notifications, and an MSA must not refuse it (RFC 6409 §6.1).
+    /// null sender is for notifications, and an MSA must not refuse it (RFC 6409 §3.2).
     fn may_send(&mut self, reverse_path: &ReversePath) -> bool {
         match &self.standing {
             Standing::Stranger => {

@@ -1,0 +1,125 @@
+//! Who comes how often: sessions at once, and failures of signing in.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Failures that an address may have in [`WINDOW`].
+const MAX_FAILURES: u32 = 20;
+/// Then it may try again.
+const WINDOW: Duration = Duration::from_secs(600);
+/// Addresses whose failures are counted. When all places are taken by fresh ones, new addresses
+/// are refused as if they had failed: an attack from that many places gets no free tries.
+const MAX_ADDRESSES: usize = 65_536;
+
+/// One client, as far as limits go: an IPv4 address, or an IPv6 /64, which is what one customer
+/// gets (RFC 6177 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Origin(IpAddr);
+
+impl Origin {
+    pub(super) fn of(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            v4 @ IpAddr::V4(_) => v4,
+            IpAddr::V6(v6) => {
+                let network = v6.to_bits() >> 64 << 64;
+                IpAddr::V6(Ipv6Addr::from_bits(network))
+            }
+        })
+    }
+}
+
+/// Sessions at once.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    open: Mutex<HashMap<Origin, usize>>,
+    total: Mutex<usize>,
+}
+
+/// A place; dropping it frees it.
+#[derive(Debug)]
+pub(super) struct Place {
+    sessions: Arc<Sessions>,
+    origin: Origin,
+}
+
+/// Which limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crowded {
+    Total,
+    Client,
+}
+
+impl Sessions {
+    /// Takes a place, where there is one.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        origin: Origin,
+        most: usize,
+        most_per_client: usize,
+    ) -> Result<Place, Crowded> {
+        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        if *total >= most {
+            return Err(Crowded::Total);
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = open.entry(origin).or_default();
+        if *mine >= most_per_client {
+            return Err(Crowded::Client);
+        }
+        *mine += 1;
+        *total += 1;
+        Ok(Place { sessions: Arc::clone(self), origin })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut total = self.sessions.total.lock().unwrap_or_else(PoisonError::into_inner);
+        *total = total.saturating_sub(1);
+        let mut open = self.sessions.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mine) = open.get_mut(&self.origin) {
+            *mine -= 1;
+            if *mine == 0 {
+                open.remove(&self.origin);
+            }
+        }
+    }
+}
+
+/// Failed sign-ins by origin.
+#[derive(Debug, Default)]
+pub(super) struct Failures(Mutex<HashMap<Origin, (u32, Instant)>>);
+
+impl Failures {
+    /// Whether this origin has to wait.
+    pub(super) fn too_often(&self, origin: Origin, now: Instant) -> bool {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match failures.get(&origin) {
+            Some((count, since)) => {
+                *count >= MAX_FAILURES && now.saturating_duration_since(*since) < WINDOW
+            }
+            None if failures.len() < MAX_ADDRESSES => false,
+            None => {
+                failures.retain(|_, (_, since)| now.saturating_duration_since(*since) < WINDOW);
+                failures.len() >= MAX_ADDRESSES
+            }
+        }
+    }
+
+    /// Counts one.
+    pub(super) fn count(&self, origin: Origin, now: Instant) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, since) = failures.entry(origin).or_insert((0, now));
+        if now.saturating_duration_since(*since) >= WINDOW {
+            (*count, *since) = (0, now);
+        }
+        *count = count.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests;
