@@ -8,6 +8,8 @@ pub mod dial;
 pub mod fetch;
 pub mod gather;
 pub mod listen;
+pub mod log;
+pub mod metrics;
 pub mod resolve;
 pub mod secrets;
 pub mod store;

@@ -1,0 +1,220 @@
+//! Every number that we export, in one place, each with what to alert on. No label carries a
+//! domain, an address or anything else from a message: the number of series is bounded.
+
+use std::{sync::OnceLock, time::Duration};
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use waxseal_core::{channel::Level, outcome::Outcome};
+
+/// The recorder of this process.
+static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Begins to count. Called again it gives the same recorder; `None` where another library has
+/// taken the place.
+pub fn recorder() -> Option<&'static PrometheusHandle> {
+    RECORDER.get_or_init(install).as_ref()
+}
+
+fn install() -> Option<PrometheusHandle> {
+    let steps = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &steps)
+        .ok()?;
+    let handle = builder.install_recorder().ok()?;
+    describe();
+    gauge!("waxseal_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Some(handle)
+}
+
+/// Help texts: the docstrings below, shortened.
+fn describe() {
+    describe_gauge!("waxseal_build_info", "1; the version is the label");
+    describe_counter!("waxseal_accepted_total", "messages that we took responsibility for");
+    describe_counter!("waxseal_refused_total", "messages and recipients that we refused");
+    describe_gauge!("waxseal_sessions", "inbound sessions open now");
+    describe_counter!("waxseal_attempts_total", "recipients tried, by level and outcome");
+    describe_histogram!("waxseal_delivery_seconds", "from acceptance to the peer's 250");
+    describe_gauge!("waxseal_queue_messages", "messages by state");
+    describe_gauge!("waxseal_queue_oldest_seconds", "age of the oldest message that waits");
+    describe_gauge!("waxseal_dns_validating", "1 while DNSSEC validation works");
+    describe_counter!("waxseal_dns_failures_total", "failed lookups, by kind");
+    describe_counter!("waxseal_sts_failures_total", "MTA-STS policies that could not be refreshed");
+    describe_counter!("waxseal_downgrades_total", "destinations that offer less than before");
+    describe_counter!("waxseal_dropped_total", "messages that ended without anybody to tell");
+    describe_counter!("waxseal_reloads_total", "configuration reloads, by result");
+    describe_gauge!("waxseal_certificate_not_after", "Unix time at which our certificate ends");
+    describe_gauge!("waxseal_healthy", "1 while /healthz says so");
+}
+
+/// The text for Prometheus.
+pub fn render() -> String {
+    recorder().map(PrometheusHandle::render).unwrap_or_default()
+}
+
+/// Folds what was observed into buckets; called every few seconds so that memory stays bounded
+/// when nobody scrapes.
+pub fn upkeep() {
+    if let Some(handle) = recorder() {
+        handle.run_upkeep();
+    }
+}
+
+/// A message was accepted. Alert when it stands still during working hours.
+pub fn accepted() {
+    counter!("waxseal_accepted_total").increment(1);
+}
+
+/// A message or recipient was refused; `class` is 4 or 5. Alert on a rise of 4: disk or limits.
+pub fn refused(class: u16) {
+    let class = if class == 4 { "4" } else { "5" };
+    counter!("waxseal_refused_total", "class" => class).increment(1);
+}
+
+/// An inbound session began or ended. Alert near `limits.sessions`.
+pub fn sessions(by: i8) {
+    gauge!("waxseal_sessions").increment(f64::from(by));
+}
+
+/// What became of an attempt for one recipient. Alert on any `unknown`, and on a rise of
+/// `deferred` at level `none`: floors that cannot be met.
+pub fn attempt(level: Option<Level>, outcome: &Outcome) {
+    let outcome = match outcome {
+        Outcome::Accepted { .. } => "accepted",
+        Outcome::Deferred { .. } => "deferred",
+        Outcome::Rejected { .. } => "rejected",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::Disconnected { .. } => "disconnected",
+    };
+    let level = level.map_or("none", level_name);
+    counter!("waxseal_attempts_total", "level" => level, "outcome" => outcome).increment(1);
+}
+
+/// The name of a level, as in the records.
+pub const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Cleartext => "cleartext",
+        Level::Encrypted => "encrypted",
+        Level::Named => "named",
+        Level::StsFirst => "sts-first",
+        Level::Sts => "sts",
+        Level::Anchored => "anchored",
+        Level::Dane => "dane",
+        Level::Pinned => "pinned",
+    }
+}
+
+/// How long a delivered message was with us. Alert when the 95th percentile passes a minute.
+pub fn delivered_after(span: Duration) {
+    histogram!("waxseal_delivery_seconds").record(span.as_secs_f64());
+}
+
+/// How many messages are in a state (`waiting`, `held`). Alert on growth over hours.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float; 2^53 messages do not fit a disk"
+)]
+pub fn queue(state: &'static str, messages: u64) {
+    gauge!("waxseal_queue_messages", "state" => state).set(messages as f64);
+}
+
+/// Age of the oldest message that waits. Alert past `delivery.delay_notice`.
+pub fn queue_oldest(age: Duration) {
+    gauge!("waxseal_queue_oldest_seconds").set(age.as_secs_f64());
+}
+
+/// Whether DNSSEC validation works. Alert at once when it is 0: all mail waits.
+pub fn dns_validating(works: Works) {
+    gauge!("waxseal_dns_validating").set(works.number());
+}
+
+/// Whether `/healthz` is good. Alert when it is 0 for five minutes.
+pub fn healthy(works: Works) {
+    gauge!("waxseal_healthy").set(works.number());
+}
+
+/// Yes or no, as a gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Works {
+    /// 1
+    Yes,
+    /// 0
+    No,
+}
+
+impl Works {
+    const fn number(self) -> f64 {
+        match self {
+            Self::Yes => 1.0,
+            Self::No => 0.0,
+        }
+    }
+}
+
+/// A lookup failed; `kind` is one of the fixed words of `FailureKind`. Alert on a rise of `bogus`:
+/// an attack, or a broken upstream.
+pub fn dns_failure(kind: &'static str) {
+    counter!("waxseal_dns_failures_total", "kind" => kind).increment(1);
+}
+
+/// A known MTA-STS policy could not be refreshed. Alert when it rises for days: policies end.
+pub fn sts_failure() {
+    counter!("waxseal_sts_failures_total").increment(1);
+}
+
+/// A destination offers less than it did, without authenticated word of it. Alert on any: look
+/// at it with `waxseal explain`.
+pub fn downgrade() {
+    counter!("waxseal_downgrades_total").increment(1);
+}
+
+/// A message ended and nobody could be told. Alert on any: the postmaster has a notice.
+pub fn dropped() {
+    counter!("waxseal_dropped_total").increment(1);
+}
+
+/// A reload was asked for. Alert on any `refused`: the old configuration is still in force.
+pub fn reload(result: Reloaded) {
+    let result = match result {
+        Reloaded::Taken => "taken",
+        Reloaded::Refused => "refused",
+    };
+    counter!("waxseal_reloads_total", "result" => result).increment(1);
+}
+
+/// How a reload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The new configuration is in force.
+    Taken,
+    /// The old one stays.
+    Refused,
+}
+
+/// When our certificate ends, in Unix time. Alert two weeks before.
+pub fn certificate_not_after(at: waxseal_core::time::UnixTime) {
+    gauge!("waxseal_certificate_not_after").set(at.0 as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_appear_with_fixed_labels_only() {
+        recorder();
+        attempt(Some(Level::Dane), &Outcome::Unknown { detail: "bob@example.net".into() });
+        attempt(None, &Outcome::Disconnected { detail: "mx.example.net".into() });
+        dns_validating(Works::Yes);
+        delivered_after(Duration::from_millis(70));
+        upkeep();
+        let text = render();
+        assert!(
+            text.contains("waxseal_attempts_total{level=\"dane\",outcome=\"unknown\"}"),
+            "{text}"
+        );
+        assert!(text.contains("waxseal_dns_validating 1"), "{text}");
+        assert!(text.contains("waxseal_delivery_seconds_bucket"), "{text}");
+        assert!(!text.contains("example"), "{text}");
+    }
+}
