@@ -14,3 +14,4 @@ pub mod resolve;
 pub mod secrets;
 pub mod store;
 pub mod tls;
+pub mod web;

@@ -1,11 +1,35 @@
 //! Every number that we export, in one place, each with what to alert on. No label carries a
 //! domain, an address or anything else from a message: the number of series is bounded.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use waxseal_core::{channel::Level, outcome::Outcome};
+
+/// Recipients delivered since the start, by level, best first: for the status page.
+static DELIVERED: [(Level, AtomicU64); 8] = [
+    (Level::Pinned, AtomicU64::new(0)),
+    (Level::Dane, AtomicU64::new(0)),
+    (Level::Anchored, AtomicU64::new(0)),
+    (Level::Sts, AtomicU64::new(0)),
+    (Level::StsFirst, AtomicU64::new(0)),
+    (Level::Named, AtomicU64::new(0)),
+    (Level::Encrypted, AtomicU64::new(0)),
+    (Level::Cleartext, AtomicU64::new(0)),
+];
+
+/// Recipients delivered since the start, by level, best first; levels without any are left out.
+pub fn delivered() -> Vec<(Level, u64)> {
+    let tally = |(level, count): &(Level, AtomicU64)| (*level, count.load(Ordering::Relaxed));
+    DELIVERED.iter().map(tally).filter(|(_, count)| *count > 0).collect()
+}
 
 /// The recorder of this process.
 static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -86,6 +110,12 @@ pub fn attempt(level: Option<Level>, outcome: &Outcome) {
         Outcome::Unknown { .. } => "unknown",
         Outcome::Disconnected { .. } => "disconnected",
     };
+    if outcome == "accepted"
+        && let Some(level) = level
+        && let Some((_, tally)) = DELIVERED.iter().find(|(known, _)| *known == level)
+    {
+        tally.fetch_add(1, Ordering::Relaxed);
+    }
     let level = level.map_or("none", level_name);
     counter!("waxseal_attempts_total", "level" => level, "outcome" => outcome).increment(1);
 }
