@@ -64,6 +64,8 @@ pub enum FailureKind {
     Indeterminate,
     /// The upstream takes the signatures out of its answers, so nothing can be validated.
     SignaturesStripped,
+    /// All signatures of the root are expired, or not valid yet: our own clock is wrong.
+    Clock,
     /// RCODE SERVFAIL.
     ServFail,
     /// RCODE REFUSED, or any other error code.

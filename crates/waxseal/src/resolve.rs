@@ -1,26 +1,44 @@
 //! The one place that asks the DNS, and believes only what it validated itself.
 
 mod answer;
+mod cache;
+mod exchange;
+mod fetch;
+mod probe;
+mod typed;
 
 use std::{
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rustls_pki_types::CertificateDer;
+use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
     dane::Tlsa,
-    dns::{Answer, FailureKind, LookupFailure},
-    dnssec::{Anchors, RecordType},
+    dns::{Absence, Answer, Authenticity, FailureKind, LookupFailure, Proof},
+    dnssec::{
+        Anchors, Bundle, Finding, Flaw, Memo, Name, Question, RecordType, Response, Step,
+        Validated, validate,
+    },
     domain::Domain,
+    evidence::BlobId,
     time::UnixTime,
 };
 
-pub use self::answer::{Alias, Exchange, Lookup, Mx, Record};
+pub use self::{
+    answer::{Alias, Exchange, Lookup, Mx, Record},
+    probe::Health,
+};
+use self::{
+    cache::Aging,
+    fetch::{FAILURE_KEPT, Fetcher, Freshness},
+};
 
 /// How an upstream is talked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,20 +129,6 @@ impl Clock {
     }
 }
 
-/// What a probe found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// The root's own records validate.
-    Validating,
-    /// Validation does not work: one line for the log, `/healthz` and `explain`.
-    Broken {
-        /// What kind of trouble.
-        kind: FailureKind,
-        /// What was seen and what the operator can do.
-        line: String,
-    },
-}
-
 /// Asks the DNS. A clone is the same resolver: cache and health are shared.
 #[derive(Clone, Debug)]
 pub struct Resolver(Arc<Shared>);
@@ -132,63 +136,306 @@ pub struct Resolver(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
+    fetcher: Fetcher,
+    memo: Memo,
+    known: std::sync::Mutex<Aging<Question, Arc<Known>>>,
+    health: tokio::sync::Mutex<Option<(Instant, Health)>>,
 }
+
+/// A finished lookup, for as long as it may be kept.
+#[derive(Debug)]
+struct Known {
+    lookup: Lookup<Vec<Record>>,
+    until: Until,
+}
+
+/// How long a lookup may be kept.
+#[derive(Debug)]
+enum Until {
+    /// TTL and signatures: by the clock that validates.
+    Expiry(UnixTime),
+    /// A failure: by a clock that nobody sets.
+    Moment(Instant),
+}
+
+/// How long a broken state is believed before a lookup probes again.
+const BROKEN_KEPT: Duration = Duration::from_secs(5);
+/// How old a good probe may be where a lookup turns out bogus.
+const GOOD_KEPT: Duration = Duration::from_secs(60);
+/// Questions that one lookup may cause.
+const MOST_QUESTIONS: usize = 96;
 
 impl Resolver {
     /// A resolver that has asked nothing yet.
     pub fn new(settings: Settings) -> Self {
-        Self(Arc::new(Shared { settings }))
+        Self(Arc::new(Shared {
+            fetcher: Fetcher::new(&settings),
+            memo: Memo::new(),
+            known: std::sync::Mutex::new(Aging::new(settings.cache_entries)),
+            health: tokio::sync::Mutex::new(None),
+            settings,
+        }))
     }
 
-    /// Whether validation works through these upstreams; remembered, so that while it does not,
+    /// Whether validation works through these upstreams. It is remembered: while it does not,
     /// every lookup fails with the reason instead of calling the world bogus or insecure.
     pub async fn probe(&self) -> Health {
-        Health::Broken {
-            kind: FailureKind::Indeterminate,
-            line: "validation is not built into this version".into(),
+        let mut health = self.0.health.lock().await;
+        self.probe_into(&mut health).await
+    }
+
+    async fn probe_into(&self, health: &mut Option<(Instant, Health)>) -> Health {
+        let found = probe::probe(&self.0.fetcher, &self.0.settings).await;
+        *health = Some((Instant::now(), found.clone()));
+        found
+    }
+
+    /// What the last probe found; a first one is made where there was none, and a new one where
+    /// the last is too old for what it said.
+    async fn health(&self, good_kept: Duration) -> Health {
+        let mut health = self.0.health.lock().await;
+        match &*health {
+            Some((at, good @ Health::Validating { .. })) if at.elapsed() < good_kept => {
+                good.clone()
+            }
+            Some((at, broken @ Health::Broken { .. })) if at.elapsed() < BROKEN_KEPT => {
+                broken.clone()
+            }
+            Some(_) | None => self.probe_into(&mut health).await,
         }
     }
 
-    /// Looks up records of one type, follows aliases, validates each step.
+    /// Drops all that is kept, so that the next lookup asks again.
+    pub fn forget(&self) {
+        self.0.fetcher.forget();
+        if let Ok(mut known) = self.0.known.lock() {
+            known.clear();
+        }
+    }
+
+    /// How many answers of upstreams are kept.
+    pub fn cached_answers(&self) -> usize {
+        self.0.fetcher.kept()
+    }
+
+    /// Looks up records of one type, follows aliases, validates each step. Never an error: what
+    /// could not be found out is `Answer::Failed`.
     pub async fn lookup(&self, name: &Domain, record_type: RecordType) -> Lookup<Vec<Record>> {
-        let detail = "validation is not built into this version".to_owned();
-        let failure = LookupFailure {
-            name: name.clone(),
-            kind: FailureKind::Indeterminate,
-            detail: detail.clone(),
+        let question = Question::new(Name::from(name), record_type);
+        if let Some(known) = self.known(&question) {
+            return known.lookup.clone();
+        }
+        if let Health::Broken { kind, line } = self.health(Duration::MAX).await {
+            return failed(name, record_type, kind, line);
+        }
+        let deadline = self.0.settings.deadline;
+        let found = match timeout(deadline, self.resolve(&question)).await {
+            Ok(found) => found,
+            Err(_) => {
+                let seconds = deadline.as_secs();
+                let line = format!("{question}: no result within {seconds} s");
+                return failed(name, record_type, FailureKind::Timeout, line);
+            }
         };
-        let _ = self.0.settings.clock.now();
+        if found.0.proof == Proof::Bogus
+            && let Health::Broken { kind, line } = self.health(GOOD_KEPT).await
+        {
+            return failed(name, record_type, kind, line);
+        }
+        let lookup = self.judged(name, record_type, found);
+        self.remember(question, &lookup);
+        lookup
+    }
+
+    fn known(&self, question: &Question) -> Option<Arc<Known>> {
+        let mut all = self.0.known.lock().ok()?;
+        let known = all.get(question)?;
+        let holds = match &known.until {
+            Until::Expiry(until) => *until > self.0.settings.clock.now(),
+            Until::Moment(until) => *until > Instant::now(),
+        };
+        if holds {
+            return Some(known);
+        }
+        all.remove(question);
+        None
+    }
+
+    fn remember(&self, question: Question, lookup: &Lookup<Vec<Record>>) {
+        let until = match &lookup.answer {
+            Answer::Found { expires, .. } | Answer::Absent { expires, .. } => {
+                Until::Expiry(*expires)
+            }
+            Answer::Failed(_) => Until::Moment(Instant::now() + FAILURE_KEPT),
+        };
+        if let Ok(mut known) = self.0.known.lock() {
+            known.put(question, Arc::new(Known { lookup: lookup.clone(), until }));
+        }
+    }
+
+    /// A bogus result may be the fault of one upstream, or of an answer that was kept: it stands
+    /// only where asking others again gives the same.
+    async fn resolve(&self, question: &Question) -> (Validated, Option<Arc<Response>>) {
+        let first = self.round(question, Freshness::Kept).await;
+        if first.0.proof == Proof::Bogus && first.0.flaw != Some(Flaw::Limit) {
+            return self.round(question, Freshness::Again).await;
+        }
+        first
+    }
+
+    async fn round(
+        &self,
+        question: &Question,
+        freshness: Freshness,
+    ) -> (Validated, Option<Arc<Response>>) {
+        let shared = &self.0;
+        let mut bundle = Bundle::new();
+        let mut answers = HashMap::new();
+        let mut asked = 0;
+        loop {
+            let now = shared.settings.clock.now();
+            let step = validate(question, &bundle, &shared.settings.anchors, now, &shared.memo);
+            let needs = match step {
+                Step::Done(validated) => {
+                    let last = answers.remove(&validated.last);
+                    let answer = last.or_else(|| answers.remove(&question.name));
+                    return (*validated, answer);
+                }
+                Step::Need(needs) => needs,
+            };
+            let mut fetching = JoinSet::new();
+            for need in needs {
+                asked += 1;
+                if asked > MOST_QUESTIONS {
+                    let detail = format!("more than {MOST_QUESTIONS} questions for one name");
+                    bundle.add_failure(&need, FailureKind::Limit, detail);
+                    continue;
+                }
+                let shared = Arc::clone(shared);
+                fetching.spawn(async move {
+                    let fetched = shared.fetcher.fetch(&need, freshness).await;
+                    (need, fetched)
+                });
+            }
+            while let Some(done) = fetching.join_next().await {
+                let Ok((need, fetched)) = done else { continue };
+                match fetched {
+                    Ok(response) => {
+                        bundle.add(&need, &response);
+                        if need.record_type == question.record_type {
+                            answers.insert(need.name.clone(), response);
+                        }
+                    }
+                    Err(failure) => bundle.add_failure(&need, failure.kind, failure.detail),
+                }
+            }
+        }
+    }
+
+    fn judged(
+        &self,
+        name: &Domain,
+        record_type: RecordType,
+        (found, response): (Validated, Option<Arc<Response>>),
+    ) -> Lookup<Vec<Record>> {
+        let chain: Option<Arc<[u8]>> =
+            (!found.proof_bytes.is_empty()).then(|| found.proof_bytes.as_slice().into());
+        let blob = chain.as_deref().map(BlobId::of);
+        let authenticity = match found.proof {
+            Proof::Secure => Some(Authenticity::Secure),
+            Proof::Insecure => Some(Authenticity::Insecure),
+            Proof::Bogus | Proof::Indeterminate => None,
+        };
+        let negative = matches!(found.finding, Finding::Denied(_));
+        let expires = match &response {
+            Some(response) if negative || found.expires == UnixTime(u64::MAX) => {
+                found.expires.min(response.expires)
+            }
+            Some(_) | None => found.expires,
+        };
+        let answer = match (authenticity, found.finding) {
+            (Some(authenticity), Finding::Records(records)) => {
+                let record = |rdata| Record { record_type, rdata };
+                let value = records.into_iter().map(record).collect();
+                Answer::Found { value, authenticity, expires, chain: blob }
+            }
+            (Some(authenticity), Finding::Denied(denial)) => {
+                let absence = match authenticity {
+                    Authenticity::Secure => Absence::Secure,
+                    Authenticity::Insecure => Absence::Unconfirmed,
+                };
+                Answer::Absent { denial, absence, expires, chain: blob }
+            }
+            (Some(_), Finding::Nothing) | (None, _) => Answer::Failed(LookupFailure {
+                name: name.clone(),
+                kind: found.failure.unwrap_or(FailureKind::Indeterminate),
+                detail: found.because.clone(),
+            }),
+        };
+        let aliases = found.aliases.into_iter().map(|step| Alias {
+            from: step.from,
+            to: step.to,
+            authenticity: match step.proof {
+                Proof::Secure => Authenticity::Secure,
+                Proof::Insecure | Proof::Bogus | Proof::Indeterminate => Authenticity::Insecure,
+            },
+        });
         Lookup {
             name: name.clone(),
             record_type,
-            answer: Answer::Failed(failure),
-            proof: None,
-            aliases: Vec::new(),
-            rcode: None,
-            because: detail,
-            chain: None,
+            answer,
+            proof: Some(found.proof),
+            aliases: aliases.collect(),
+            rcode: response.map(|response| u16::from(response.rcode)),
+            because: found.because,
+            chain,
         }
     }
 
     /// The mail exchangers, best first.
     pub async fn mx(&self, name: &Domain) -> Lookup<Vec<Mx>> {
-        self.lookup(name, RecordType::MX).await.map(|_| Vec::new())
+        let lookup = self.lookup(name, RecordType::MX).await.read(typed::mx);
+        lookup.map(|mut hosts| {
+            hosts.sort();
+            hosts
+        })
     }
 
     /// IPv4 and IPv6 addresses, asked at the same time. A family that fails beside a good other
     /// one is left out and named in `because`.
     pub async fn addresses(&self, name: &Domain) -> Lookup<Vec<IpAddr>> {
-        self.lookup(name, RecordType::A).await.map(|_| Vec::new())
+        let (v4, v6) =
+            tokio::join!(self.lookup(name, RecordType::A), self.lookup(name, RecordType::AAAA));
+        typed::join(v4.read(typed::a), v6.read(typed::aaaa))
     }
 
     /// TXT records, the strings of each joined without a gap (RFC 7208 §3.3, RFC 8461 §3.1).
     pub async fn txt(&self, name: &Domain) -> Lookup<Vec<Vec<u8>>> {
-        self.lookup(name, RecordType::TXT).await.map(|_| Vec::new())
+        self.lookup(name, RecordType::TXT).await.read(typed::txt)
     }
 
     /// TLSA records at this very name (`_25._tcp.mx.example.com`).
     pub async fn tlsa(&self, name: &Domain) -> Lookup<Vec<Tlsa>> {
-        self.lookup(name, RecordType::TLSA).await.map(|_| Vec::new())
+        self.lookup(name, RecordType::TLSA).await.read(typed::tlsa)
+    }
+}
+
+fn failed(
+    name: &Domain,
+    record_type: RecordType,
+    kind: FailureKind,
+    line: String,
+) -> Lookup<Vec<Record>> {
+    let failure = LookupFailure { name: name.clone(), kind, detail: line.clone() };
+    Lookup {
+        name: name.clone(),
+        record_type,
+        answer: Answer::Failed(failure),
+        proof: None,
+        aliases: Vec::new(),
+        rcode: None,
+        because: line,
+        chain: None,
     }
 }
 

@@ -197,6 +197,18 @@ impl Bundle {
     }
 }
 
+/// One proof out of several, each RRset once; `None` where one of them is not a proof.
+pub fn merge_proofs(proofs: &[&[u8]]) -> Option<Vec<u8>> {
+    let mut merged = Bundle { more: More::Closed, ..Bundle::default() };
+    let nothing = Question::new(Name::root(), RecordType::from_int(0));
+    for proof in proofs {
+        for set in &Bundle::from_proof(proof).ok()?.sets {
+            merged.add_set(set, &nothing);
+        }
+    }
+    Some(merged.proof_of(0..merged.sets.len()))
+}
+
 type Signed = super::Signature;
 
 fn compose(bytes: &mut Vec<u8>, set: &RrSet, record_type: RecordType, data: (u32, &[u8])) {

@@ -34,7 +34,7 @@ pub use domain::base::iana::Rtype as RecordType;
 
 pub use self::{
     anchors::{AnchorError, Anchors},
-    bundle::{Bundle, BundleError},
+    bundle::{Bundle, BundleError, merge_proofs},
     name::{Labels, Name},
     response::{NotAnAnswer, Question, Response, Truncation},
     rrset::{RrSet, Signature},

@@ -2,6 +2,16 @@
 
 use std::sync::Arc;
 
+use domain::{
+    base::{
+        ParsedName,
+        rdata::ParseAnyRecordData as _,
+        zonefile_fmt::{DisplayKind, ZonefileFmt as _},
+    },
+    dep::octseq::Parser,
+    rdata::AllRecordData,
+};
+
 use waxseal_core::{
     dns::{Answer, Authenticity, Proof},
     dnssec::{Name, RecordType},
@@ -80,13 +90,31 @@ impl<T> Lookup<T> {
     }
 }
 
-/// One record as it came, in wire form without compression, names in lower case.
+/// One record as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its RDATA.
+    /// Its type.
+    pub record_type: RecordType,
+    /// Its RDATA, without compression, names in lower case.
     pub rdata: Vec<u8>,
-    /// The same in presentation form.
-    pub text: String,
+}
+
+impl Record {
+    /// The data in presentation form; that of RFC 3597 §5 where the type is not known.
+    pub fn text(&self) -> String {
+        let mut parser = Parser::from_ref(self.rdata.as_slice());
+        let parsed = AllRecordData::<&[u8], ParsedName<&[u8]>>::parse_any_rdata(
+            self.record_type,
+            &mut parser,
+        );
+        match parsed {
+            Ok(data) => data.display_zonefile(DisplayKind::Simple).to_string(),
+            Err(_) => {
+                let hex: String = self.rdata.iter().map(|octet| format!("{octet:02x}")).collect();
+                format!("\\# {} {hex}", self.rdata.len())
+            }
+        }
+    }
 }
 
 /// One MX record.

@@ -1,0 +1,125 @@
+//! Whether validation can work at all: one line for the operator instead of a bogus world.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use tokio::{task::JoinSet, time::timeout};
+use waxseal_core::{
+    dns::{FailureKind, Proof},
+    dnssec::{Bundle, Flaw, Memo, Name, Question, RecordType, Step, Validated, validate},
+};
+
+use super::{Settings, exchange::Failure, fetch::Fetcher};
+
+/// How long one upstream has to answer a probe.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The records of the trust anchor validate.
+    Validating {
+        /// A line for each upstream that cannot be used; the others are.
+        warnings: Vec<String>,
+    },
+    /// Validation does not work: one line for the log, `/healthz` and `explain`.
+    Broken {
+        /// What kind of trouble.
+        kind: FailureKind,
+        /// What was seen and what the operator can do.
+        line: String,
+    },
+}
+
+/// Asks each upstream for the keys of the first trust anchor's zone.
+pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
+    let zone = settings.anchors.zones().next().cloned().unwrap_or_else(Name::root);
+    let question = Question::new(zone, RecordType::DNSKEY);
+    let mut asking = JoinSet::new();
+    for (place, station) in fetcher.stations.iter().enumerate() {
+        let (station, question, now) = (station.clone(), question.clone(), settings.clock.now());
+        asking.spawn(async move {
+            let asked = timeout(LONGEST, station.ask(&question, now)).await;
+            let late = || Failure {
+                kind: FailureKind::Timeout,
+                detail: format!("upstream {} did not answer", station.line.address),
+            };
+            (place, asked.unwrap_or_else(|_| Err(late())))
+        });
+    }
+    let mut faults = Vec::new();
+    let mut working = 0_usize;
+    while let Some(done) = asking.join_next().await {
+        let Ok((place, asked)) = done else { continue };
+        let Some(station) = fetcher.stations.get(place) else { continue };
+        let fault = match asked {
+            Err(failure) => Some((failure.kind, failure.detail)),
+            Ok(response) => {
+                let mut bundle = Bundle::new();
+                bundle.add(&question, &response);
+                let memo = Memo::new();
+                match validate(&question, &bundle, &settings.anchors, settings.clock.now(), &memo) {
+                    Step::Need(_) => Some((FailureKind::Indeterminate, "incomplete".to_owned())),
+                    Step::Done(validated) if validated.proof == Proof::Secure => None,
+                    Step::Done(validated) => {
+                        Some(diagnose(&validated, &question, &station.line.address.to_string()))
+                    }
+                }
+            }
+        };
+        let strips =
+            fault.as_ref().is_some_and(|(kind, _)| *kind == FailureKind::SignaturesStripped);
+        station.strips.store(strips, Ordering::Relaxed);
+        match fault {
+            None => working += 1,
+            Some(fault) => faults.push(fault),
+        }
+    }
+    if working > 0 {
+        return Health::Validating { warnings: faults.into_iter().map(|(_, line)| line).collect() };
+    }
+    // The fault that says most: a wrong clock, then stripping, then the rest.
+    faults.sort_by_key(|(kind, _)| match kind {
+        FailureKind::Clock => 0,
+        FailureKind::SignaturesStripped => 1,
+        FailureKind::Bogus | FailureKind::Limit | FailureKind::Malformed => 2,
+        FailureKind::ServFail | FailureKind::Refused | FailureKind::Indeterminate => 3,
+        FailureKind::Timeout | FailureKind::Unreachable | _ => 4,
+    });
+    match faults.into_iter().next() {
+        Some((kind, line)) => Health::Broken { kind, line },
+        None => Health::Broken {
+            kind: FailureKind::Unreachable,
+            line: "no upstream is configured: set [dns] upstream".to_owned(),
+        },
+    }
+}
+
+fn diagnose(found: &Validated, question: &Question, upstream: &str) -> (FailureKind, String) {
+    let because = &found.because;
+    match found.flaw {
+        Some(Flaw::Expired | Flaw::NotYetValid) => (
+            FailureKind::Clock,
+            format!(
+                "{because}: the clock of this machine is wrong, or the trust anchor's zone is broken; check the time"
+            ),
+        ),
+        Some(Flaw::Missing) => (
+            FailureKind::SignaturesStripped,
+            format!(
+                "upstream {upstream} takes DNSSEC signatures out of its answers ({because}); \
+                 use one that passes them on: [dns] upstream"
+            ),
+        ),
+        Some(Flaw::Mismatch | Flaw::Denial | Flaw::Limit) => (
+            FailureKind::Bogus,
+            format!(
+                "upstream {upstream}: {because}; somebody alters {question}, or the trust anchor \
+                 is out of date: [dns] trust_anchors"
+            ),
+        ),
+        None => {
+            let kind = found.failure.unwrap_or(FailureKind::Indeterminate);
+            (kind, format!("upstream {upstream}: {because}"))
+        }
+    }
+}
