@@ -10,6 +10,7 @@ pub mod gather;
 pub mod listen;
 pub mod log;
 pub mod metrics;
+pub mod queue;
 pub mod resolve;
 pub mod secrets;
 pub mod store;

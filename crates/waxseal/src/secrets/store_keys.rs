@@ -152,6 +152,14 @@ impl StoreKeys {
         text
     }
 
+    /// From the content of a key file.
+    ///
+    /// # Errors
+    /// It holds no key, or something else.
+    pub fn from_file(content: &[u8]) -> Result<Self, SecretError> {
+        Self::parse(content, &SecretSource::File("key file".into()))
+    }
+
     fn parse(bytes: &[u8], source: &SecretSource) -> Result<Self, SecretError> {
         let wrong = |what: String| SecretError::Content { path: source.to_string().into(), what };
         let text = std::str::from_utf8(bytes).map_err(|_| wrong("not a text file".to_owned()))?;

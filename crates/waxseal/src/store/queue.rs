@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
-    decide::Verdict,
+    decide::{History, Verdict},
     domain::Domain,
     envelope::{Envelope, Recipient},
     queue_id::QueueId,
@@ -50,15 +50,19 @@ pub struct Group {
     pub recipients: Vec<Recipient>,
     /// What the rules demand for them.
     pub verdict: Verdict,
-    /// Attempts so far.
-    pub attempts: u32,
+    /// Attempts, holds and notices so far.
+    pub history: History,
+    /// When it was tried first.
+    pub first_tried: Option<UnixTime>,
     /// Why it waits or is held, for the operator; no address, no subject.
     pub note: Option<String>,
-    /// Places of its attempts in the event log.
+    /// Places of its latest attempts in the event log, at most [`Group::EVIDENCE`].
     pub evidence: Vec<u64>,
-    /// What the sender was told already.
-    #[serde(default)]
-    pub delay_told: bool,
+}
+
+impl Group {
+    /// So many places are kept; older attempts are found by the message.
+    pub const EVIDENCE: usize = 32;
 }
 
 /// Names a delivery group in the store.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use waxseal_core::{
     channel::Floor,
-    decide::{Fallback, Verdict},
+    decide::{Fallback, History, Verdict},
     domain::Domain,
     envelope::{Envelope, Mailbox, Recipient, ReversePath},
     queue_id::QueueId,
@@ -80,10 +80,10 @@ fn group(recipients: &[&str]) -> Group {
             rule: "default".to_owned(),
             because: Vec::new(),
         },
-        attempts: 0,
+        history: History { queued: NOW, ..History::default() },
+        first_tried: None,
         note: None,
         evidence: Vec::new(),
-        delay_told: false,
     }
 }
 
@@ -140,12 +140,13 @@ async fn a_group_is_in_one_pair_of_hands() {
     let mut claimed = store.claim(one, NOW, 10).await.unwrap();
     let lease = claimed.pop().unwrap().lease;
     let later = NOW + Duration::from_secs(60);
-    let next = Next::Retry(later, Group { attempts: 1, ..group(&["a@one.example"]) });
+    let tried = Group { first_tried: Some(NOW), ..group(&["a@one.example"]) };
+    let next = Next::Retry(later, tried.clone());
     let settled = Settled { lease, message: id, next, events: vec![event(id, "tried")] };
     assert_eq!(store.settle(settled).await.unwrap(), [1]);
     assert!(store.claim(one, NOW, 10).await.unwrap().is_empty(), "not before its time");
     assert_eq!(store.next_due(one).await.unwrap(), Some(later));
-    assert_eq!(store.claim(one, later, 10).await.unwrap()[0].group.as_ref().unwrap().attempts, 1);
+    assert_eq!(store.claim(one, later, 10).await.unwrap()[0].group, Some(tried));
     let mut schedule = store.schedule().await.unwrap();
     schedule.sort_by_key(|(_, due)| *due);
     let two = store.destination(&Domain::parse("two.example").unwrap());

@@ -1,0 +1,301 @@
+//! One turn of one delivery group, from its verdict to what is left of it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
+use waxseal_core::{
+    decide::{DelayNotice, DelayTold, History, Plan, Route, Settled, settle},
+    outcome::Outcome,
+    queue_id::QueueId,
+    reply::EnhancedCode,
+    time::UnixTime,
+};
+
+use super::{Arrival, BACK_OFF, Done, Fate, News, Path, Promise, Queue, Slot, Turn};
+use crate::store::{Claimed, Group, Head, Lease, NewMessage, Next, Settled as Record, StoreError};
+
+/// When to look again at what this build does not understand.
+const UNKNOWN_ANSWER: Duration = Duration::from_mins(30);
+
+/// A message while it is in memory; its room is given back with the last clone.
+#[derive(Clone)]
+struct Loaded {
+    message: QueueId,
+    head: Head,
+    content: Bytes,
+    _room: Arc<OwnedSemaphorePermit>,
+}
+
+impl<P: Path> Queue<P> {
+    /// A message from memory: verdict, then its groups.
+    pub(super) async fn begin(&self, arrival: Arrival) {
+        let Arrival { message, lease, head, content, room } = arrival;
+        let loaded = Loaded { message, head, content, _room: Arc::new(room) };
+        self.split(loaded, lease).await;
+    }
+
+    /// A message from the store that has no verdict yet.
+    pub(super) async fn begin_stored(&self, claimed: Claimed) {
+        let Claimed { lease, message, head, .. } = claimed;
+        match self.read(message, head).await {
+            Ok(loaded) => self.split(loaded, lease).await,
+            Err(error) => self.set_aside(message, &error),
+        }
+    }
+
+    /// A due group from the store.
+    pub(super) async fn turn_stored(&self, claimed: Claimed, slot: Slot) {
+        let Claimed { lease, message, head, group, .. } = claimed;
+        match (self.read(message, head).await, group) {
+            (Ok(loaded), Some(group)) => self.turn(loaded, (group, lease), slot).await,
+            (Ok(_), None) => slot.free(&self.0.news),
+            (Err(error), group) => {
+                self.set_aside(message, &error);
+                if let Some(group) = group {
+                    let later = self.0.now() + super::SWEEP;
+                    self.0.tell(News::Due(self.0.store.destination(&group.destination), later));
+                }
+                slot.free(&self.0.news);
+            }
+        }
+    }
+
+    async fn read(&self, message: QueueId, head: Head) -> Result<Loaded, StoreError> {
+        let size = usize::try_from(head.size).unwrap_or(usize::MAX);
+        let room = Arc::clone(&self.0.room).acquire_many_owned(self.0.share(size)).await;
+        let room = Arc::new(room.map_err(|_| StoreError::Closed)?);
+        let content = self.0.store.content(message).await?;
+        Ok(Loaded { message, head, content, _room: room })
+    }
+
+    /// A message that cannot be read stays where it is: damage is for a person to look at.
+    fn set_aside(&self, message: QueueId, error: &StoreError) {
+        tracing::error!(%message, %error, "a message cannot be read; it stays in the queue");
+    }
+
+    /// Verdict per recipient; those of one domain with equal verdict form a group (DESIGN §3).
+    async fn split(&self, loaded: Loaded, lease: Lease) {
+        let now = self.0.now();
+        let groups = self.groups(&loaded, now);
+        let leases = self.0.store.classify((loaded.message, lease), &groups, now).await;
+        let leases = match leases {
+            Ok(leases) => leases,
+            Err(error) => {
+                tracing::error!(message = %loaded.message, %error, "no verdict could be stored");
+                tokio::time::sleep(BACK_OFF).await;
+                return self.0.tell(News::Fresh);
+            }
+        };
+        let mut ready = Vec::new();
+        for (group, lease) in groups.into_iter().zip(leases) {
+            let destination = self.0.store.destination(&group.destination);
+            match self.0.slots.take(destination) {
+                Some(slot) => ready.push((group, lease, slot)),
+                None => {
+                    drop(lease);
+                    self.0.tell(News::Due(destination, now));
+                }
+            }
+        }
+        let last = ready.pop();
+        let mut others = JoinSet::new();
+        for (group, lease, slot) in ready {
+            let (queue, loaded) = (self.clone(), loaded.clone());
+            others.spawn(async move { queue.turn(loaded, (group, lease), slot).await });
+        }
+        if let Some((group, lease, slot)) = last {
+            self.turn(loaded, (group, lease), slot).await;
+        }
+        while others.join_next().await.is_some() {}
+    }
+
+    fn groups(&self, loaded: &Loaded, now: UnixTime) -> Vec<Group> {
+        let judged = self.0.path.judge(&loaded.head, &loaded.content, now);
+        let mut groups: Vec<Group> = Vec::new();
+        let recipients = loaded.head.envelope.recipients.iter().zip(judged.verdicts);
+        for (recipient, verdict) in recipients {
+            let domain = &recipient.mailbox.domain;
+            let same =
+                |group: &&mut Group| group.destination == *domain && group.verdict == verdict;
+            match groups.iter_mut().find(same) {
+                Some(group) => group.recipients.push(recipient.clone()),
+                None => groups.push(Group {
+                    destination: domain.clone(),
+                    recipients: vec![recipient.clone()],
+                    verdict,
+                    history: History {
+                        queued: loaded.head.arrived,
+                        origin: judged.origin,
+                        ..History::default()
+                    },
+                    first_tried: None,
+                    note: None,
+                    evidence: Vec::new(),
+                }),
+            }
+        }
+        groups
+    }
+
+    /// Gather, plan, deliver, record, settle.
+    async fn turn(&self, loaded: Loaded, (group, lease): (Group, Lease), slot: Slot) {
+        let now = self.0.now();
+        let destination = self.0.store.destination(&group.destination);
+        let attempt = group.history.attempts + 1;
+        let Loaded { message, head, content, _room } = loaded;
+        let turn = Turn { message, head, group, content, attempt, now };
+        let promise = Promise { store: self.0.store.clone(), work: lease.work(), attempt, now };
+        let path = &self.0.path;
+        let facts = path.gather(&turn).await;
+        let plan = path.plan(&turn, &facts).await;
+        let (outcomes, delivery) = path.deliver(&turn, &plan, &promise).await;
+        let history = History { attempts: attempt, ..turn.group.history };
+        let fates = self.fates(&turn, &history, (outcomes, &plan));
+        let done = Done { facts: &facts, plan: &plan, delivery: &delivery, fates: &fates };
+        let events = path.record(&turn, done).await;
+        let letters = path.letters(&turn, &fates);
+        let next = left(&turn, history, &fates);
+        let due = match &next {
+            Next::Retry(due, _) => Some(*due),
+            Next::Done | Next::Hold(..) => None,
+        };
+        self.tell_senders(letters).await;
+        self.settle(Record { lease, message, next, events }).await;
+        if let Some(due) = due {
+            self.0.tell(News::Due(destination, due));
+        }
+        slot.free(&self.0.news);
+    }
+
+    fn fates(
+        &self,
+        turn: &Turn,
+        history: &History,
+        (outcomes, plan): (Vec<Outcome>, &Plan),
+    ) -> Vec<Fate> {
+        let schedule = self.0.path.schedule();
+        // A plan ends in a route that says what if no host took it.
+        let missing = Route::Wait {
+            until: None,
+            code: EnhancedCode(4, 3, 0),
+            reason: "the plan has no end".to_owned(),
+        };
+        let last = plan.routes.last().unwrap_or(&missing);
+        let now = self.0.now();
+        let outcomes = outcomes.into_iter().map(Some).chain(std::iter::repeat(None));
+        let recipients = turn.group.recipients.iter();
+        recipients
+            .zip(outcomes)
+            .map(|(recipient, outcome)| {
+                let outcome = outcome.unwrap_or_else(|| Outcome::Disconnected {
+                    detail: "the attempt ended without a word about this recipient".to_owned(),
+                });
+                let settled = settle(&outcome, last, history, &schedule, now);
+                Fate { recipient: recipient.clone(), outcome, settled }
+            })
+            .collect()
+    }
+
+    /// Letters of ours go through the queue like any mail. They are durable before the group that
+    /// they speak of goes: a crash between the two tells twice rather than never.
+    pub(super) async fn tell_senders(&self, letters: Vec<NewMessage>) {
+        for letter in letters {
+            while let Err(error) = self.accept_boxed(letter.clone()).await {
+                tracing::error!(%error, "a report could not be queued; trying again");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+
+    /// Boxed, for its future holds that of a turn in which it is called.
+    fn accept_boxed(
+        &self,
+        letter: NewMessage,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<QueueId, StoreError>> + Send + '_>> {
+        Box::pin(self.accept(letter))
+    }
+
+    /// Records and settles; what was sent is never forgotten, so it is tried until it works.
+    pub(super) async fn settle(&self, record: Record) {
+        let mut record = record;
+        loop {
+            match self.0.store.settle(record).await {
+                Ok(_) => return,
+                Err((error, same)) => {
+                    tracing::error!(message = %same.message, %error, "an attempt could not be recorded; trying again");
+                    if matches!(error, StoreError::Closed) {
+                        return;
+                    }
+                    record = *same;
+                    tokio::time::sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    /// Attempts that ended with the process after their intent was stored: perhaps delivered. They
+    /// are recorded as `Unknown`, and tried again (RFC 5321 §4.5.4.1: a duplicate rather than a
+    /// loss).
+    pub(super) async fn recover(&self) -> Result<(), StoreError> {
+        for intent in self.0.store.intents().await? {
+            for claimed in self.0.store.claim_message(intent.message).await? {
+                if claimed.lease.work() == intent.work {
+                    self.recover_one(claimed, intent.attempt, intent.at).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn recover_one(&self, claimed: Claimed, attempt: u32, at: UnixTime) {
+        let Claimed { lease, message, head, group: Some(group), .. } = claimed else { return };
+        let history = History { attempts: attempt, ..group.history };
+        let turn = Turn { message, head, group, content: Bytes::new(), attempt, now: at };
+        let detail = "the gateway stopped between sending the message and hearing the answer";
+        let outcomes =
+            vec![Outcome::Unknown { detail: detail.to_owned() }; turn.group.recipients.len()];
+        let plan = Plan {
+            routes: Vec::new(),
+            because: Vec::new(),
+            why_not_higher: None,
+            reach: Default::default(),
+        };
+        let fates = self.fates(&turn, &history, (outcomes, &plan));
+        let events = self.0.path.lost(&turn, &fates);
+        let next = left(&turn, history, &fates);
+        let letters = self.0.path.letters(&turn, &fates);
+        self.tell_senders(letters).await;
+        self.settle(Record { lease, message, next, events }).await;
+    }
+}
+
+/// What is left of a group: the recipients that are to be tried again.
+fn left(turn: &Turn, mut history: History, fates: &[Fate]) -> Next {
+    let unclear = "to be decided again".to_owned();
+    let (mut recipients, mut due, mut note) = (Vec::new(), None::<UnixTime>, None);
+    for fate in fates {
+        let (at, why) = match &fate.settled {
+            Settled::Retry { at, notice, reason, .. } => {
+                if *notice == DelayNotice::Due {
+                    history.delay_told = DelayTold::Told;
+                }
+                (*at, reason)
+            }
+            Settled::Hold { at, reason, .. } => {
+                history.held_since.get_or_insert(turn.now);
+                (*at, reason)
+            }
+            Settled::Done | Settled::Bounce { .. } | Settled::Drop { .. } => continue,
+            // An answer that this build does not know: nothing is lost by trying again.
+            _ => (turn.now + UNKNOWN_ANSWER, &unclear),
+        };
+        recipients.push(fate.recipient.clone());
+        due = Some(due.map_or(at, |due| due.min(at)));
+        note = Some(why.clone());
+    }
+    let Some(due) = due else { return Next::Done };
+    let first_tried = turn.group.first_tried.or(Some(turn.now));
+    let group = Group { recipients, history, first_tried, note, ..turn.group.clone() };
+    Next::Retry(due, group)
+}

@@ -1,0 +1,159 @@
+//! What operators ask of the queue while it runs, and holds that nobody ended.
+
+use serde_json::json;
+use waxseal_core::{
+    decide::Settled,
+    outcome::{Cause, Outcome},
+    reply::EnhancedCode,
+    time::UnixTime,
+};
+
+use super::{Fate, News, Path, Queue, Turn};
+use crate::store::{
+    Actor, Claimed, Command, Event, EventKind, Group, Next, Settled as Record, StoreError, Target,
+    Verb, WorkId, WorkState,
+};
+
+/// Rows looked at in one step.
+const PAGE: usize = 500;
+
+impl<P: Path> Queue<P> {
+    /// Carries out what was asked. Answers whether the queue is paused afterwards.
+    pub(super) async fn obey(&self, mut paused: bool) -> Result<bool, StoreError> {
+        for (id, command) in self.0.store.commands().await? {
+            let changed = self.carry_out(&command).await?;
+            self.0.store.answer(id, changed).await?;
+            if command.verb == Verb::Release && command.target == Target::All {
+                self.0.store.unpause().await?;
+                paused = false;
+            }
+        }
+        Ok(paused)
+    }
+
+    async fn carry_out(&self, command: &Command) -> Result<u64, StoreError> {
+        let mut changed = 0;
+        match &command.target {
+            Target::Message(message) => {
+                for claimed in self.0.store.claim_message(*message).await? {
+                    changed += self.change(claimed, command).await?;
+                }
+            }
+            Target::Destination(_) | Target::All => {
+                let mut after: Option<WorkId> = None;
+                loop {
+                    let (page, end) = self.0.store.list(after, PAGE).await?;
+                    if end.is_none() {
+                        break;
+                    }
+                    after = end;
+                    let mut messages: Vec<_> = page.iter().map(|row| row.message).collect();
+                    messages.dedup();
+                    for message in messages {
+                        for claimed in self.0.store.claim_message(message).await? {
+                            changed += self.change(claimed, command).await?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Changes one group, if it is meant and its state allows it. A group in hand is left alone:
+    /// what is being sent cannot be called back.
+    async fn change(&self, claimed: Claimed, command: &Command) -> Result<u64, StoreError> {
+        let now = self.0.now();
+        let Some(group) = claimed.group.clone() else { return Ok(0) };
+        if let Target::Destination(domain) = &command.target
+            && group.destination != *domain
+        {
+            return Ok(0);
+        }
+        let held = claimed.state == WorkState::Held;
+        let floor_held = group.history.held_since.is_some();
+        let next = match command.verb {
+            Verb::Drop => Next::Done,
+            Verb::Hold if held => return Ok(0),
+            Verb::Hold => {
+                let until = now + self.0.path.schedule().hold_lifetime;
+                let note = Some("held by an operator".to_owned());
+                Next::Hold(until, Group { note, ..group.clone() })
+            }
+            Verb::Release if !held && !floor_held => return Ok(0),
+            Verb::Retry if held => return Ok(0),
+            Verb::Release | Verb::Retry => {
+                let mut group = group.clone();
+                if command.verb == Verb::Release {
+                    group.history.held_since = None;
+                }
+                Next::Retry(now, group)
+            }
+        };
+        let waits = matches!(next, Next::Retry(..));
+        let event = override_event((&claimed, &group), command, now);
+        self.0.store.resume(claimed, next, Some(event)).await?;
+        if waits {
+            self.0.tell(News::Due(self.0.store.destination(&group.destination), now));
+        }
+        Ok(1)
+    }
+
+    /// Returns what an operator held and nobody released in time; forgets expired state.
+    pub(super) async fn sweep(&self) -> Result<(), StoreError> {
+        let now = self.0.now();
+        self.0.store.expire(now).await?;
+        for claimed in self.0.store.claim_overdue(now, PAGE).await? {
+            self.give_back(claimed, now).await;
+        }
+        Ok(())
+    }
+
+    async fn give_back(&self, claimed: Claimed, now: UnixTime) {
+        let Claimed { lease, message, head, group: Some(group), .. } = claimed else { return };
+        let content = self.0.store.content(message).await.unwrap_or_default();
+        let attempt = group.history.attempts;
+        let turn = Turn { message, head, group, content, attempt, now };
+        // RFC 3463 §3.5: X.4.7, delivery time expired.
+        let (code, reason) = (EnhancedCode(5, 4, 7), "held, and nobody released it in time");
+        let fates: Vec<_> = (turn.group.recipients.iter())
+            .map(|recipient| Fate {
+                recipient: recipient.clone(),
+                outcome: Outcome::Rejected { cause: Cause::Plan(reason.to_owned()) },
+                settled: Settled::Bounce { code, reason: reason.to_owned() },
+            })
+            .collect();
+        let letters = self.0.path.letters(&turn, &fates);
+        self.tell_senders(letters).await;
+        let body = json!({ "verb": "expire", "groups": 1, "reason": reason });
+        let event = event(Actor::Gateway, now, (message, body.to_string()));
+        self.settle(Record { lease, message, next: Next::Done, events: vec![event] }).await;
+    }
+}
+
+fn override_event((claimed, group): (&Claimed, &Group), command: &Command, now: UnixTime) -> Event {
+    let body = json!({
+        "verb": command.verb,
+        "destination": group.destination,
+        "recipients": group.recipients.len(),
+        "reason": command.reason,
+    });
+    event(command.actor.clone(), now, (claimed.message, body.to_string()))
+}
+
+fn event(
+    actor: Actor,
+    at: UnixTime,
+    (message, body): (waxseal_core::queue_id::QueueId, String),
+) -> Event {
+    Event {
+        kind: EventKind::Override,
+        version: 1,
+        at,
+        actor,
+        config: None,
+        message: Some(message),
+        body: body.into_bytes(),
+        personal: None,
+    }
+}

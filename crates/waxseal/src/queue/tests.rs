@@ -1,0 +1,458 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{sync::Notify, task::JoinHandle};
+use waxseal_core::{
+    channel::Floor,
+    decide::{Fallback, Route},
+    domain::Domain,
+    envelope::{Envelope, Mailbox, ReversePath},
+    outcome::Cause,
+    reply::{EnhancedCode, Reply},
+};
+
+use super::*;
+use crate::{
+    secrets::StoreKeys,
+    store::{
+        Access, Actor, Command, EventKind, EventQuery, Settings as StoreSettings, Target, Verb,
+    },
+};
+
+const NOW: UnixTime = UnixTime(1_795_000_000);
+
+fn accepted() -> Outcome {
+    Outcome::Accepted { reply: Reply::new(250, None, "taken") }
+}
+
+fn deferred() -> Outcome {
+    let reply = Reply::new(450, None, "later");
+    Outcome::Deferred { cause: Cause::Reply { command: "RCPT".to_owned(), reply } }
+}
+
+fn too_weak() -> Outcome {
+    Outcome::Deferred { cause: Cause::Channel("no STARTTLS".to_owned()) }
+}
+
+/// What the fake world did, and how it answers.
+struct World {
+    /// By destination; what is not here takes everything.
+    answers: Mutex<HashMap<String, Outcome>>,
+    delivered: Mutex<Vec<(QueueId, Vec<String>)>>,
+    letters: Mutex<Vec<String>>,
+    in_hand: AtomicUsize,
+    most: AtomicUsize,
+    /// Deliveries to `slow.example` wait for this.
+    gate: Semaphore,
+    changed: Notify,
+    time: AtomicU64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            answers: Mutex::default(),
+            delivered: Mutex::default(),
+            letters: Mutex::default(),
+            in_hand: AtomicUsize::default(),
+            most: AtomicUsize::default(),
+            gate: Semaphore::new(0),
+            changed: Notify::new(),
+            time: AtomicU64::new(NOW.0),
+        }
+    }
+
+    fn answer(&self, domain: &str, outcome: Outcome) {
+        self.answers.lock().unwrap().insert(domain.to_owned(), outcome);
+    }
+
+    /// Waits until something holds.
+    async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if holds(self) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    async fn deliveries(&self, count: usize) {
+        self.until(|world| world.delivered.lock().unwrap().len() >= count).await;
+    }
+}
+
+struct Fake(Arc<World>);
+
+impl Path for Fake {
+    type Facts = ();
+    type Delivery = ();
+
+    fn schedule(&self) -> Arc<Schedule> {
+        Arc::new(Schedule::default())
+    }
+
+    fn judge(&self, head: &Head, content: &[u8], _: UnixTime) -> Judged {
+        let verdict = |floor| Verdict {
+            floor,
+            suspended: None,
+            fallback: Fallback::Hold,
+            patience: Duration::ZERO,
+            notify: Vec::new(),
+            rule: "default".to_owned(),
+            because: Vec::new(),
+        };
+        let secret = content.starts_with(b"secret");
+        let verdicts = head.envelope.recipients.iter().map(|recipient| {
+            let strict = secret && recipient.mailbox.local.starts_with("strict");
+            verdict(if strict { Floor::Authenticated } else { Floor::Encrypted })
+        });
+        Judged { origin: Origin::Person, verdicts: verdicts.collect() }
+    }
+
+    async fn gather(&self, _: &Turn) {}
+
+    async fn plan(&self, _: &Turn, (): &()) -> Plan {
+        let code = EnhancedCode(5, 7, 10);
+        let last = Route::Hold { code, reason: "too weak".to_owned() };
+        let (because, why_not_higher, reach) = (Vec::new(), None, Default::default());
+        Plan { routes: vec![last], because, why_not_higher, reach }
+    }
+
+    async fn deliver(&self, turn: &Turn, _: &Plan, promise: &Promise) -> (Vec<Outcome>, ()) {
+        let now = self.0.in_hand.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most.fetch_max(now, Ordering::SeqCst);
+        self.0.changed.notify_waiters();
+        promise.keep().await.unwrap();
+        let destination = turn.group.destination.as_str();
+        if destination == "slow.example" {
+            self.0.gate.acquire().await.unwrap().forget();
+        }
+        let answer = self.0.answers.lock().unwrap().get(destination).cloned();
+        let outcome = answer.unwrap_or_else(accepted);
+        let to: Vec<_> = turn.group.recipients.iter().map(|one| one.mailbox.to_string()).collect();
+        let outcomes = vec![outcome; to.len()];
+        self.0.delivered.lock().unwrap().push((turn.message, to));
+        self.0.in_hand.fetch_sub(1, Ordering::SeqCst);
+        (outcomes, ())
+    }
+
+    async fn record(&self, turn: &Turn, done: Done<'_, (), ()>) -> Vec<Event> {
+        vec![note(turn, format!("{:?}", done.fates.iter().map(|fate| &fate.settled)))]
+    }
+
+    fn lost(&self, turn: &Turn, fates: &[Fate]) -> Vec<Event> {
+        assert!(fates.iter().all(|fate| matches!(fate.outcome, Outcome::Unknown { .. })));
+        vec![note(turn, "unknown".to_owned())]
+    }
+
+    fn letters(&self, turn: &Turn, fates: &[Fate]) -> Vec<NewMessage> {
+        let mut letters = self.0.letters.lock().unwrap();
+        for fate in fates {
+            if matches!(fate.settled, Settled::Bounce { .. } | Settled::Drop { .. }) {
+                letters.push(format!("{} {}", turn.message, fate.recipient.mailbox));
+            }
+        }
+        self.0.changed.notify_waiters();
+        Vec::new()
+    }
+}
+
+fn note(turn: &Turn, body: String) -> Event {
+    Event {
+        kind: EventKind::Delivery,
+        version: 1,
+        at: turn.now,
+        actor: Actor::Gateway,
+        config: None,
+        message: Some(turn.message),
+        body: body.into_bytes(),
+        personal: None,
+    }
+}
+
+fn message(recipients: &[&str], content: &str) -> NewMessage {
+    let mailbox = |text: &str| {
+        let (local, domain) = text.split_once('@').unwrap();
+        Mailbox { local: local.to_owned(), domain: Domain::parse(domain).unwrap() }
+    };
+    let recipients = recipients.iter().map(|text| Recipient {
+        mailbox: mailbox(text),
+        notify: Default::default(),
+        original: None,
+    });
+    NewMessage {
+        arrived: NOW,
+        envelope: Envelope {
+            reverse_path: ReversePath::Mailbox(mailbox("us@sender.example")),
+            recipients: recipients.collect(),
+            body: Default::default(),
+            charset: Default::default(),
+            tls: Default::default(),
+            ret: None,
+            envelope_id: None,
+        },
+        content: Bytes::copy_from_slice(content.as_bytes()),
+    }
+}
+
+/// A running queue over a store of its own.
+struct Running {
+    data: tempfile::TempDir,
+    keys: Vec<u8>,
+    world: Arc<World>,
+    queue: Queue<Fake>,
+    store: Store,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Running {
+    fn start(settings: Settings) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let keys = StoreKeys::random().unwrap().file().to_vec();
+        Self::start_in(data, keys, settings)
+    }
+
+    fn start_in(data: tempfile::TempDir, keys: Vec<u8>, settings: Settings) -> Self {
+        let world = Arc::new(World::new());
+        let store = open(&data, &keys);
+        let time = Arc::clone(&world);
+        let clock: Clock = Arc::new(move || UnixTime(time.time.load(Ordering::SeqCst)));
+        let (queue, inbox) = Queue::new(store.clone(), Fake(Arc::clone(&world)), settings, clock);
+        let (stop, stopped) = watch::channel(false);
+        let runner = queue.clone();
+        let task = tokio::spawn(async move { runner.run(inbox, stopped).await });
+        Self { data, keys, world, queue, store, stop, task }
+    }
+
+    async fn accept(&self, recipients: &[&str], content: &str) -> QueueId {
+        self.queue.accept(message(recipients, content)).await.unwrap()
+    }
+
+    /// Ends what is in hand and lets go of the files.
+    async fn stop(self) -> (tempfile::TempDir, Vec<u8>) {
+        self.stop.send(true).unwrap();
+        self.task.await.unwrap().unwrap();
+        (self.data, self.keys)
+    }
+
+    async fn ask(&self, verb: Verb, target: Target) -> u64 {
+        let actor = Actor::Operator("alice".to_owned());
+        let command = Command { verb, target, reason: None, actor };
+        let id = self.store.ask(&command).await.unwrap();
+        loop {
+            if let Some(changed) = self.store.answered(id).await.unwrap() {
+                return changed;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until the store holds so many groups.
+    async fn left(&self, count: u64) {
+        while self.store.count().await.unwrap().iter().sum::<u64>() != count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn open(data: &tempfile::TempDir, keys: &[u8]) -> Store {
+    let keys = StoreKeys::from_file(keys).unwrap();
+    let settings = StoreSettings { reserve: 4_096, ..StoreSettings::new(data.path()) };
+    Store::open(settings, keys, Access::Serve).unwrap()
+}
+
+#[tokio::test]
+async fn a_message_goes_to_every_destination_and_leaves_nothing_behind() {
+    let running = Running::start(Settings::default());
+    running.accept(&["a@one.example", "b@one.example", "c@two.example"], "hello").await;
+    running.world.deliveries(2).await;
+    running.left(0).await;
+    let mut delivered = running.world.delivered.lock().unwrap().clone();
+    delivered.sort_by(|a, b| a.1.cmp(&b.1));
+    assert_eq!(delivered[0].1, ["a@one.example", "b@one.example"]);
+    assert_eq!(delivered[1].1, ["c@two.example"]);
+}
+
+#[tokio::test]
+async fn recipients_of_one_domain_with_other_verdicts_travel_apart() {
+    let running = Running::start(Settings::default());
+    running.accept(&["a@one.example", "strict@one.example", "b@one.example"], "secret").await;
+    running.world.deliveries(2).await;
+    let mut groups: Vec<_> =
+        running.world.delivered.lock().unwrap().iter().map(|(_, to)| to.clone()).collect();
+    groups.sort();
+    assert_eq!(groups[0], ["a@one.example", "b@one.example"]);
+    assert_eq!(groups[1], ["strict@one.example"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_delivered_waits_for_its_time_and_survives_a_restart() {
+    let running = Running::start(Settings::default());
+    running.world.answer("busy.example", deferred());
+    let id = running.accept(&["a@busy.example"], "hello").await;
+    running.world.deliveries(1).await;
+    let (data, keys) = running.stop().await;
+    let store = open(&data, &keys);
+    let (page, _) = store.list(None, 10).await.unwrap();
+    assert_eq!((page[0].message, page[0].due), (id, NOW + Duration::from_mins(30)));
+    drop(store);
+    let running = Running::start_in(data, keys, Settings::default());
+    running.left(1).await;
+    assert!(running.world.delivered.lock().unwrap().is_empty(), "not before its time");
+    running.world.time.fetch_add(1_800, Ordering::SeqCst);
+    running.queue.0.tell(News::Freed);
+    running.world.deliveries(1).await;
+    running.left(0).await;
+}
+
+#[tokio::test]
+async fn a_message_of_a_stopped_process_is_taken_up_again() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = StoreKeys::random().unwrap().file().to_vec();
+    let store = open(&data, &keys);
+    for number in 0..200 {
+        let to = format!("a@d{number}.example");
+        drop(store.accept(message(&[&to], "hello")).await.unwrap());
+    }
+    drop(store);
+    let running = Running::start_in(data, keys, Settings::default());
+    running.world.deliveries(200).await;
+    running.left(0).await;
+}
+
+/// Promise P4: the duplicate that cannot be excluded is recorded, not hidden.
+#[tokio::test]
+async fn an_attempt_that_died_between_dot_and_answer_is_recorded_as_unknown() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = StoreKeys::random().unwrap().file().to_vec();
+    let first = Running::start_in(data, keys, Settings::default());
+    let id = first.accept(&["a@slow.example"], "hello").await;
+    first.world.until(|world| world.in_hand.load(Ordering::SeqCst) == 1).await;
+    while first.store.intents().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // The process dies here: nothing more is heard of the attempt.
+    let Running { data, keys, task, queue, store, stop, .. } = first;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    drop((queue, store, stop));
+    let second = Running::start_in(data, keys, Settings::default());
+    loop {
+        let query = EventQuery { message: Some(id), limit: 10, ..Default::default() };
+        let events = second.store.events(query).await.unwrap();
+        if let [event] = events.as_slice() {
+            assert_eq!(event.event.body, b"unknown");
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(second.store.intents().await.unwrap().is_empty());
+    let (page, _) = second.store.list(None, 10).await.unwrap();
+    assert_eq!(page[0].group.as_ref().unwrap().history.attempts, 1);
+}
+
+#[tokio::test]
+async fn a_slow_destination_takes_its_share_and_no_more() {
+    let settings = Settings { per_destination: 3, total: 5, ..Settings::default() };
+    let running = Running::start(settings);
+    for _ in 0..20 {
+        running.accept(&["a@slow.example"], "hello").await;
+    }
+    for number in 0..20 {
+        running.accept(&[&format!("a@d{number}.example")], "hello").await;
+    }
+    running.world.deliveries(20).await;
+    let most = running.world.most.load(Ordering::SeqCst);
+    assert!(most <= 5, "{most} in hand");
+    running.world.gate.add_permits(20);
+    running.world.deliveries(40).await;
+    running.left(0).await;
+}
+
+#[tokio::test]
+async fn a_held_message_is_shown_released_and_dropped_by_an_operator() {
+    let running = Running::start(Settings::default());
+    running.world.answer("weak.example", too_weak());
+    let id = running.accept(&["a@weak.example"], "hello").await;
+    running.world.deliveries(1).await;
+    running.left(1).await;
+    let held = async |running: &Running| loop {
+        let (page, _) = running.store.list(None, 10).await.unwrap();
+        let group = page[0].group.clone();
+        if let Some(group) = group.filter(|group| group.history.held_since.is_some()) {
+            return group;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(held(&running).await.note.as_deref(), Some("too weak"));
+    assert_eq!(running.ask(Verb::Release, Target::Message(id)).await, 1);
+    running.world.deliveries(2).await;
+    held(&running).await;
+    while running.ask(Verb::Drop, Target::Message(id)).await == 0 {}
+    running.left(0).await;
+    assert!(running.world.letters.lock().unwrap().is_empty());
+    let kind = Some(EventKind::Override);
+    let query = EventQuery { message: Some(id), kind, limit: 10, ..Default::default() };
+    let events = running.store.events(query).await.unwrap();
+    assert_eq!(events.len(), 2, "every override is on record");
+    assert_eq!(events[0].event.actor, Actor::Operator("alice".to_owned()));
+}
+
+#[tokio::test]
+async fn what_an_operator_holds_is_not_tried_and_goes_back_in_the_end() {
+    let running = Running::start(Settings::default());
+    running.world.answer("busy.example", deferred());
+    let id = running.accept(&["a@busy.example"], "hello").await;
+    running.world.deliveries(1).await;
+    let domain = Domain::parse("busy.example").unwrap();
+    while running.ask(Verb::Hold, Target::Destination(domain.clone())).await == 0 {}
+    assert_eq!(running.ask(Verb::Retry, Target::All).await, 0);
+    running.world.time.fetch_add(3_600, Ordering::SeqCst);
+    running.queue.0.tell(News::Freed);
+    assert_eq!(running.store.count().await.unwrap(), [0, 0, 1]);
+    running.world.time.fetch_add(48 * 3_600, Ordering::SeqCst);
+    running.queue.sweep().await.unwrap();
+    running.left(0).await;
+    assert_eq!(*running.world.letters.lock().unwrap(), [format!("{id} a@busy.example")]);
+    assert_eq!(running.world.delivered.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_to_the_sender() {
+    let running = Running::start(Settings::default());
+    let reply = Reply::new(550, Some(EnhancedCode(5, 1, 1)), "no such user");
+    let cause = Cause::Reply { command: "RCPT".to_owned(), reply };
+    running.world.answer("gone.example", Outcome::Rejected { cause });
+    let id = running.accept(&["a@gone.example"], "hello").await;
+    running.world.until(|world| !world.letters.lock().unwrap().is_empty()).await;
+    running.left(0).await;
+    assert_eq!(*running.world.letters.lock().unwrap(), [format!("{id} a@gone.example")]);
+}
+
+#[tokio::test]
+async fn after_a_restore_nothing_is_sent_until_an_operator_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = StoreKeys::random().unwrap().file().to_vec();
+    let store = open(&data, &keys);
+    drop(store.accept(message(&["a@one.example"], "hello")).await.unwrap());
+    let copies = tempfile::tempdir().unwrap();
+    store.backup(copies.path().join("copy")).await.unwrap();
+    let fresh = tempfile::tempdir().unwrap();
+    let settings = StoreSettings::new(fresh.path());
+    let again = StoreKeys::from_file(&keys).unwrap();
+    crate::store::restore(&copies.path().join("copy"), settings, again, NOW).unwrap();
+    let running = Running::start_in(fresh, keys, Settings::default());
+    running.accept(&["b@two.example"], "hello").await;
+    assert_eq!(running.ask(Verb::Retry, Target::All).await, 0);
+    assert!(running.world.delivered.lock().unwrap().is_empty());
+    running.ask(Verb::Release, Target::All).await;
+    running.world.deliveries(2).await;
+    running.left(0).await;
+}
