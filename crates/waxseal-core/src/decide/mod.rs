@@ -3,6 +3,8 @@
 mod because;
 mod plan;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod verdict;
 

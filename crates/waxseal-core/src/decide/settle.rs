@@ -110,7 +110,13 @@ pub fn settle(
         Outcome::Rejected { cause: Cause::Channel(_) | Cause::Plan(_) } => turn.follow(last),
         Outcome::Rejected { cause } => {
             let (code, reason) = told(cause);
-            turn.give_up(permanent(code), reason)
+            match (code, last, history.origin) {
+                // RFC 8689 §4.2.1: returned once every host has answered; §5: a null sender's
+                // message never ends because the next hop lacks the keyword.
+                (EnhancedCode(5, 7, 30), Route::Wait { .. }, _)
+                | (EnhancedCode(5, 7, 30), _, Origin::Automatic) => turn.again(None, code, reason),
+                _ => turn.give_up(permanent(code), reason),
+            }
         }
         Outcome::Deferred { cause: Cause::Channel(_) | Cause::Plan(_) } => turn.follow(last),
         Outcome::Deferred { cause } => {
@@ -163,6 +169,7 @@ impl Turn<'_> {
                 DelayNotice::NotDue
             }
         };
+        let code = EnhancedCode(4, code.1, code.2);
         Settled::Retry { at: self.next(until), notice, code, reason }
     }
 

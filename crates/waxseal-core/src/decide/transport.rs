@@ -307,7 +307,16 @@ impl Ground<'_> {
 
     /// Raises a need to the organisation's floor.
     fn at_least(&self, need: Need, because: &mut Vec<Because>) -> Result<Need, Obstacle> {
-        let raised = self.raise(need, self.floor).ok_or(Obstacle::BelowFloor(self.floor))?;
+        let raised = self.raise(need, self.floor).ok_or_else(|| match &self.host.dane {
+            // A waived demand is still the means to our own floor, and may come back.
+            Dane::LookupFailed(failure) if self.floor == Floor::Qualified => {
+                Obstacle::TlsaFailed(failure.clone())
+            }
+            Dane::LookupFailed(_)
+            | Dane::Absent(_)
+            | Dane::Unusable { .. }
+            | Dane::Usable { .. } => Obstacle::BelowFloor(self.floor),
+        })?;
         if raised != need {
             because.push(reason::floor(self.floor).clone());
         }
