@@ -6,6 +6,7 @@
 mod address;
 mod host;
 mod mx;
+mod persist;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,10 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-pub use self::address::{Own, hostile};
+pub use self::{
+    address::{Own, hostile},
+    persist::Forgetful,
+};
 use crate::resolve::{Lookup, Mx, Resolver};
 
 /// A future that is not named.
@@ -71,47 +75,24 @@ pub trait PolicySource: Send + Sync {
     fn fetch<'a>(&'a self, destination: &'a Domain) -> Soon<'a, Result<Policy, StsFailure>>;
 }
 
-/// Where what is known of policies survives a restart (RFC 8461 §3.3).
+/// Where what is known of policies survives a restart (RFC 8461 §3.3). Errors are one line for the
+/// log.
 pub trait PolicyStore: Send + Sync {
-    /// What is known of one destination. The error is one line for the log.
-    fn load<'a>(&'a self, destination: &'a Domain) -> Soon<'a, Result<Option<Remembered>, String>>;
+    /// What is known of one destination.
+    fn load<'a>(
+        &'a self,
+        destination: &'a Domain,
+        now: UnixTime,
+    ) -> Soon<'a, Result<Option<Remembered>, String>>;
     /// Keeps it; durable when the future resolves. `None` forgets.
     fn save<'a>(
         &'a self,
         destination: &'a Domain,
         remembered: Option<&'a Remembered>,
+        now: UnixTime,
     ) -> Soon<'a, Result<(), String>>;
     /// Everything, to know what has to be refreshed.
-    fn all(&self) -> Soon<'_, Result<Vec<(Domain, Remembered)>, String>>;
-}
-
-/// A [`PolicyStore`] that forgets at the end: for commands that ask once, and for tests.
-#[derive(Debug, Default)]
-pub struct Forgetful(Mutex<BTreeMap<Domain, Remembered>>);
-
-impl PolicyStore for Forgetful {
-    fn load<'a>(&'a self, destination: &'a Domain) -> Soon<'a, Result<Option<Remembered>, String>> {
-        let found = lock(&self.0).get(destination).cloned();
-        Box::pin(std::future::ready(Ok(found)))
-    }
-
-    fn save<'a>(
-        &'a self,
-        destination: &'a Domain,
-        remembered: Option<&'a Remembered>,
-    ) -> Soon<'a, Result<(), String>> {
-        let mut all = lock(&self.0);
-        match remembered {
-            Some(remembered) => all.insert(destination.clone(), remembered.clone()),
-            None => all.remove(destination),
-        };
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn all(&self) -> Soon<'_, Result<Vec<(Domain, Remembered)>, String>> {
-        let all = lock(&self.0).iter().map(|(d, r)| (d.clone(), r.clone())).collect();
-        Box::pin(std::future::ready(Ok(all)))
-    }
+    fn all(&self, now: UnixTime) -> Soon<'_, Result<Vec<(Domain, Remembered)>, String>>;
 }
 
 /// A host that the administrator names for a destination instead of its MX (`[[route]]`).

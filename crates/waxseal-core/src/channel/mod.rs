@@ -253,3 +253,6 @@ pub enum Handshake {
     /// From a ticket (RFC 8446 §2.2).
     Resumed,
 }
+
+#[cfg(test)]
+mod tests;

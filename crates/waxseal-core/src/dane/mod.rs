@@ -40,3 +40,6 @@ impl fmt::Debug for Tlsa {
         write!(f, "Tlsa({self})")
     }
 }
+
+#[cfg(test)]
+mod tests;

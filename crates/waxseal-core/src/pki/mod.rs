@@ -3,6 +3,8 @@
 //! Path building is `webpki`'s. What it cannot do and DANE has to (X.509 v1, end entities with
 //! `CA:TRUE`) is in `path`.
 
+#[cfg(test)]
+pub(crate) mod bench;
 mod names;
 mod path;
 mod read;
@@ -154,3 +156,6 @@ fn fault(error: &Error) -> Fault {
         other => Fault::Untrusted(format!("the certificate chain does not hold: {other:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,11 @@ impl<'a> Certificate<'a> {
         content(self.spki).unwrap_or_default()
     }
 
+    #[cfg(test)]
+    pub(crate) const fn validity_der(&self) -> &'a [u8] {
+        self.validity
+    }
+
     pub(crate) const fn signed_part(&self) -> &'a [u8] {
         self.tbs
     }

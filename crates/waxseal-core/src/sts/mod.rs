@@ -8,3 +8,6 @@ pub use self::{
     policy::{MAX_AGE, MAX_POLICY_BYTES, Mode, MxPattern, Policy, PolicyError},
     record::{NotAnnounced, PolicyId, announced},
 };
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,10 @@ impl Shared {
     /// The policy of a destination as far as it is known, fetched now where it has to be.
     pub(super) async fn sts(&self, destination: &Domain, now: UnixTime) -> Noted<StsFact> {
         let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
-        let (loaded, discovery) =
-            tokio::join!(self.store.load(destination), self.discover(destination, &mut notes, now));
+        let (loaded, discovery) = tokio::join!(
+            self.store.load(destination, now),
+            self.discover(destination, &mut notes, now)
+        );
         let before = match loaded {
             Ok(remembered) => remembered.unwrap_or_default(),
             Err(error) => {
@@ -90,7 +92,7 @@ impl Shared {
             return;
         }
         let worth = (!after.is_empty(now)).then_some(after);
-        if let Err(error) = self.store.save(destination, worth).await {
+        if let Err(error) = self.store.save(destination, worth, now).await {
             tracing::error!(error, "the MTA-STS cache cannot be written");
         }
     }
@@ -103,7 +105,7 @@ impl Gatherer {
     /// # Errors
     /// The store cannot be read.
     pub async fn remember(&self, now: UnixTime) -> Result<usize, String> {
-        let all = self.0.store.all().await?;
+        let all = self.0.store.all(now).await?;
         let mut due = lock(&self.0.due);
         for (destination, remembered) in all {
             if let Some(kept) = remembered.held(now) {
@@ -126,7 +128,7 @@ impl Gatherer {
     /// record is gone is not fetched: it holds until it runs out.
     pub async fn refresh(&self, destination: &Domain, now: UnixTime) {
         let shared = &self.0;
-        let Ok(Some(before)) = shared.store.load(destination).await else {
+        let Ok(Some(before)) = shared.store.load(destination, now).await else {
             lock(&shared.due).remove(destination);
             return;
         };
