@@ -31,3 +31,6 @@ pub use mail::Mail;
 pub use session::{Client, Credentials, Hello, HeloFallback, StartTls, Step, Tls};
 pub use transaction::{Awaits, Flight, Transaction, TxStep};
 pub use transcript::Transcript;
+
+#[cfg(test)]
+mod tests;
