@@ -309,98 +309,55 @@ impl<'d> Replay<'d> {
     }
 
     fn run(mut self) {
-        let mut client = Client::new(hello(StartTls::IfOffered));
-        let mut proof = None;
-        let mut credentials = None;
-        let mut outcomes = VecDeque::new();
+        let mut stage = Stage {
+            client: Client::new(hello(StartTls::IfOffered)),
+            proof: None,
+            credentials: None,
+            outcomes: VecDeque::new(),
+        };
         while let Some((line, text)) = self.lines.pop_front() {
             let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
             match word {
-                "HELLO" => {
-                    let mut hello = hello(StartTls::IfOffered);
-                    match rest {
-                        "skip" => hello.start_tls = StartTls::Skip,
-                        "implicit" => hello.start_tls = StartTls::Implicit,
-                        "ehlo-only" => hello.fallback = HeloFallback::Refused,
-                        other => panic!("{}: {other}", self.at(line)),
-                    }
-                    client = Client::new(hello);
-                }
-                "AUTH" => {
-                    credentials =
-                        Some(Credentials { user: "user".into(), password: "secret".into() });
-                }
-                "S:" | "S~" => self.serve(&mut client, text, line),
-                "C:" => self.expect(&mut client, rest, line),
-                "TLS" => {
-                    assert_eq!(client.step(), Step::StartTls, "{}", self.at(line));
-                    client.secured();
-                }
-                "JUDGE" => {
-                    assert_eq!(client.step(), Step::Judge, "{}", self.at(line));
-                    let demand =
-                        if rest == "cleartext" { Demand::Opportunistic } else { Demand::Encrypt };
-                    let judged = judge(&client, demand).expect("permitted");
-                    assert_eq!(judged.level().as_str(), rest, "{}", self.at(line));
-                    proof = Some(judged);
-                    if let Err(cause) =
-                        client.permitted(proof.as_ref().unwrap(), credentials.as_ref())
-                    {
-                        client.quit();
-                        outcomes.push_back(Outcome::Deferred { cause });
-                    }
-                }
-                "REFUSE" => {
-                    assert_eq!(client.step(), Step::Judge, "{}", self.at(line));
-                    let refusal = judge(&client, Demand::Opportunistic)
-                        .or_else(|_| judge(&client, Demand::Encrypt))
-                        .and_then(|_| judge(&client, Demand::Encrypt))
-                        .expect_err("refused");
-                    let kind = serde_json::to_string(&refusal.kind).unwrap();
-                    assert_eq!(kind.trim_matches('"'), rest, "{}", self.at(line));
-                }
-                "READY" => assert_eq!(client.step(), Step::Ready, "{}", self.at(line)),
-                "MAIL" => {
-                    let letter = Letter::parse(rest);
-                    let proof = proof.as_ref().expect("a judgement before");
-                    match client.begin(proof, letter.mail()) {
-                        Ok(transaction) => outcomes.extend(self.message(transaction)),
-                        Err(cause) => {
-                            let (line, text) = self.lines.pop_front().expect("BEGIN-FAILS");
-                            let why = text.strip_prefix("BEGIN-FAILS ").expect("BEGIN-FAILS");
-                            assert!(
-                                show_cause(&cause).starts_with(why),
-                                "{}: {cause:?}",
-                                self.at(line)
-                            );
-                        }
-                    }
-                }
-                "=" => {
-                    let outcome = show(&outcomes.pop_front().expect("an outcome"));
-                    assert!(outcome.starts_with(rest), "{}: {outcome}", self.at(line));
-                }
-                "DROP" => client.drop_line(),
-                "QUIT" => client.quit(),
+                "S:" | "S~" => self.serve(&mut stage.client, text, line),
+                "C:" => self.expect(&mut stage.client, rest, line),
+                "MAIL" => self.mail(&mut stage, rest, line),
+                "DROP" => stage.client.drop_line(),
+                "QUIT" => stage.client.quit(),
                 "END" => {
-                    while let Some(bytes) = client.take() {
-                        self.written.extend(bytes);
-                    }
-                    assert_eq!(client.step(), Step::Closed, "{}", self.at(line));
-                    let end = client.end().map(show_cause).unwrap_or_default();
+                    self.take_all(&mut stage.client);
+                    assert_eq!(stage.client.step(), Step::Closed, "{}", self.at(line));
+                    let end = stage.client.end().map(show_cause).unwrap_or_default();
                     assert!(end.starts_with(rest), "{}: {end}", self.at(line));
                 }
-                other => panic!("{}: {other}", self.at(line)),
+                _ => stage.play(word, rest, &self.at(line)),
             }
         }
-        while let Some(bytes) = client.take() {
-            self.written.extend(bytes);
-        }
+        self.take_all(&mut stage.client);
         let rest = String::from_utf8_lossy(&self.written);
         assert!(rest.is_empty(), "{}: the client also wrote {rest:?}", self.name);
-        assert!(outcomes.is_empty(), "{}: also {outcomes:?}", self.name);
-        for line in client.take_transcript().into_lines() {
+        assert!(stage.outcomes.is_empty(), "{}: also {:?}", self.name, stage.outcomes);
+        for line in stage.client.take_transcript().into_lines() {
             assert!(!line.contains('@') && !line.contains("c2VjcmV0"), "{}: {line}", self.name);
+        }
+    }
+
+    fn take_all(&mut self, machine: &mut impl Machine) {
+        while let Some(bytes) = machine.take() {
+            self.written.extend(bytes);
+        }
+    }
+
+    fn mail(&mut self, stage: &mut Stage, rest: &str, line: usize) {
+        let letter = Letter::parse(rest);
+        let proof = stage.proof.as_ref().expect("a judgement before");
+        match stage.client.begin(proof, letter.mail()) {
+            Ok(transaction) => stage.outcomes.extend(self.message(transaction)),
+            Err(cause) => {
+                let (_, text) = self.lines.pop_front().expect("BEGIN-FAILS");
+                let why = text.strip_prefix("BEGIN-FAILS ").expect("BEGIN-FAILS");
+                let shown = show_cause(&cause);
+                assert!(shown.starts_with(why), "{}: {shown}", self.at(line));
+            }
         }
     }
 
@@ -434,6 +391,65 @@ impl<'d> Replay<'d> {
         }
         assert_eq!(transaction.step(), TxStep::Done, "{}: not done", self.name);
         transaction.finish()
+    }
+}
+
+/// The client of a dialogue, and what its driver would hold.
+struct Stage {
+    client: Client,
+    proof: Option<ChannelProof>,
+    credentials: Option<Credentials>,
+    outcomes: VecDeque<Outcome>,
+}
+
+impl Stage {
+    fn play(&mut self, word: &str, rest: &str, at: &str) {
+        // Asking hands out what is to be written, which an outcome has no use for.
+        let step = if word == "=" { Step::Read } else { self.client.step() };
+        match word {
+            "HELLO" => {
+                let mut hello = hello(StartTls::IfOffered);
+                match rest {
+                    "skip" => hello.start_tls = StartTls::Skip,
+                    "implicit" => hello.start_tls = StartTls::Implicit,
+                    "ehlo-only" => hello.fallback = HeloFallback::Refused,
+                    other => panic!("{at}: {other}"),
+                }
+                self.client = Client::new(hello);
+            }
+            "AUTH" => {
+                let (user, password) = ("user".into(), "secret".into());
+                self.credentials = Some(Credentials { user, password });
+            }
+            "TLS" => {
+                assert_eq!(step, Step::StartTls, "{at}");
+                self.client.secured();
+            }
+            "JUDGE" => {
+                assert_eq!(step, Step::Judge, "{at}");
+                let clear = rest == "cleartext";
+                let demand = if clear { Demand::Opportunistic } else { Demand::Encrypt };
+                let proof = judge(&self.client, demand).expect("permitted");
+                assert_eq!(proof.level().as_str(), rest, "{at}");
+                if let Err(cause) = self.client.permitted(&proof, self.credentials.as_ref()) {
+                    self.client.quit();
+                    self.outcomes.push_back(Outcome::Deferred { cause });
+                }
+                self.proof = Some(proof);
+            }
+            "REFUSE" => {
+                assert_eq!(step, Step::Judge, "{at}");
+                let refusal = judge(&self.client, Demand::Encrypt).expect_err("refused");
+                let kind = serde_json::to_string(&refusal.kind).unwrap();
+                assert_eq!(kind.trim_matches('"'), rest, "{at}");
+            }
+            "READY" => assert_eq!(step, Step::Ready, "{at}"),
+            "=" => {
+                let outcome = show(&self.outcomes.pop_front().expect("an outcome"));
+                assert!(outcome.starts_with(rest), "{at}: {outcome}");
+            }
+            other => panic!("{at}: {other}"),
+        }
     }
 }
 
