@@ -5,26 +5,23 @@ mod cache;
 mod exchange;
 mod fetch;
 mod probe;
+mod settings;
 mod typed;
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use rustls_pki_types::CertificateDer;
 use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
     dane::Tlsa,
     dns::{Absence, Answer, Authenticity, FailureKind, LookupFailure, Proof},
     dnssec::{
-        Anchors, Bundle, Finding, Flaw, Memo, Name, Question, RecordType, Response, Step,
-        Validated, validate,
+        Bundle, Finding, Flaw, Memo, Name, Question, RecordType, Response, Step, Validated,
+        validate,
     },
     domain::Domain,
     evidence::BlobId,
@@ -34,100 +31,12 @@ use waxseal_core::{
 pub use self::{
     answer::{Alias, Exchange, Lookup, Mx, Record},
     probe::Health,
+    settings::{Clock, Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},
 };
 use self::{
     cache::Aging,
     fetch::{FAILURE_KEPT, Fetcher, Freshness},
 };
-
-/// How an upstream is talked to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// UDP, and TCP where an answer is truncated (RFC 7766 §5).
-    Udp,
-    /// DNS over TLS (RFC 7858), strict profile of RFC 8310 §5.
-    Tls {
-        /// The name that the certificate has to match.
-        name: Domain,
-    },
-}
-
-/// A recursive resolver that we ask. It is not trusted: it only has to pass signatures on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// How it is talked to.
-    pub transport: Transport,
-}
-
-/// How the resolver is set up.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Asked in turn; one that stalls does not hold up the others.
-    pub upstreams: Vec<Upstream>,
-    /// Where chains of trust begin.
-    pub anchors: Anchors,
-    /// CAs for DNS over TLS.
-    pub tls_roots: Vec<CertificateDer<'static>>,
-    /// How long one upstream may take for one question before the next is asked as well.
-    pub patience: Duration,
-    /// How long a whole lookup may take, validation included.
-    pub deadline: Duration,
-    /// How many answers are kept.
-    pub cache_entries: usize,
-    /// What time it is.
-    pub clock: Clock,
-}
-
-impl Settings {
-    /// The defaults, with these upstreams.
-    pub fn new(upstreams: Vec<Upstream>) -> Self {
-        Self {
-            upstreams,
-            anchors: Anchors::iana(),
-            tls_roots: Vec::new(),
-            patience: Duration::from_millis(800),
-            deadline: Duration::from_secs(20),
-            cache_entries: 100_000,
-            clock: Clock::system(),
-        }
-    }
-}
-
-/// Where the resolver reads the time: validation depends on it.
-#[derive(Clone, Debug)]
-pub struct Clock(Option<Arc<AtomicU64>>);
-
-impl Clock {
-    /// The clock of the machine.
-    pub const fn system() -> Self {
-        Self(None)
-    }
-
-    /// A clock that stands still until it is set.
-    pub fn fixed(at: UnixTime) -> Self {
-        Self(Some(Arc::new(AtomicU64::new(at.0))))
-    }
-
-    /// Sets a fixed clock and all its clones; the machine's clock stays as it is.
-    pub fn set(&self, to: UnixTime) {
-        if let Some(fixed) = &self.0 {
-            fixed.store(to.0, Ordering::Relaxed);
-        }
-    }
-
-    /// The time.
-    pub fn now(&self) -> UnixTime {
-        match &self.0 {
-            Some(fixed) => UnixTime(fixed.load(Ordering::Relaxed)),
-            None => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                UnixTime(since.as_secs())
-            }
-        }
-    }
-}
 
 /// Asks the DNS. A clone is the same resolver: cache and health are shared.
 #[derive(Clone, Debug)]
@@ -437,20 +346,4 @@ fn failed(
         because: line,
         chain: None,
     }
-}
-
-/// The upstreams that `/etc/resolv.conf` names, in order; lines that are not understood are
-/// skipped, as the C library does.
-pub fn upstreams_of(resolv_conf: &str) -> Vec<Upstream> {
-    resolv_conf
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            (words.next()? == "nameserver").then_some(())?;
-            // A zone index (`fe80::1%eth0`) says nothing to us.
-            let address = words.next()?.split('%').next()?.parse::<IpAddr>().ok()?;
-            let address = SocketAddr::new(address, 53);
-            Some(Upstream { address, transport: Transport::Udp })
-        })
-        .collect()
 }

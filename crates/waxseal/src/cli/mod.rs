@@ -2,6 +2,7 @@
 //! diagnostics to standard error.
 
 mod config;
+mod dns;
 mod exit;
 #[cfg(test)]
 mod tests;
@@ -54,12 +55,14 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Config(config::Args),
+    Dns(dns::Args),
 }
 
 /// Runs one sub-command.
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Config(args) => config::run(&args, context),
+        Command::Dns(args) => dns::run(&args, context).await,
     }
 }
 

@@ -171,8 +171,7 @@ impl Tls {
 }
 
 fn connector(settings: &Settings) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(settings.tls_roots.iter().cloned());
+    let roots = RootCertStore { roots: settings.tls_roots.clone() };
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     TlsConnector::from(Arc::new(config))
 }

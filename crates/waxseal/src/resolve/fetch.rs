@@ -25,8 +25,6 @@ use super::{
     exchange::{Failure, Line},
 };
 
-/// How long a question may take over all upstreams.
-const LONGEST: Duration = Duration::from_secs(5);
 /// Questions under way at the same time, so that sockets do not run out.
 const MOST_OPEN: usize = 400;
 /// How often one question is asked at most.
@@ -211,7 +209,7 @@ impl Fetcher {
                 }
             }
         };
-        let answer = timeout(LONGEST, work).await.ok().flatten();
+        let answer = timeout(self.settings.question, work).await.ok().flatten();
         answer.or(error_answer.map(|(response, _)| response)).ok_or(worst)
     }
 
