@@ -93,20 +93,22 @@ impl<'a> Walk<'a> {
     async fn host(&mut self, route: usize, host: &HostRoute, intent: &impl Intent) {
         let families = self.shared.dialler.families();
         let limit = self.shared.settings.addresses_per_host;
-        let mut addresses = host
+        // Collected, so that no closure lives across an await: the future has to be `Send`.
+        let addresses: Vec<_> = host
             .addresses
             .iter()
             .filter(|address| families.allow(address.ip()))
             .take(limit)
-            .peekable();
-        if addresses.peek().is_none() {
+            .copied()
+            .collect();
+        if addresses.is_empty() {
             self.note(&Cause::Connection(format!("{} has no address to connect to", host.peer)));
         }
         for address in addresses {
-            let Some(_turn) = self.shared.gates.host(&host.peer, *address, self.turn).await else {
+            let Some(_turn) = self.shared.gates.host(&host.peer, address, self.turn).await else {
                 return self.note(&busy("the host"));
             };
-            let stop = Stop { route, host, address: *address };
+            let stop = Stop { route, host, address };
             if self.address(stop, intent).await == Next::Host {
                 return;
             }
