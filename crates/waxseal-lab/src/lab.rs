@@ -186,16 +186,19 @@ impl Lab {
         write("root.ds", &self.root_anchor())?;
         write("roots.pem", &self.ca_pem())?;
         write("partner.pem", &self.partner_ca_pem())?;
+        // A secret's file is always named with its whole path.
+        let key = std::path::absolute(folder)?.join("store.key");
         let mut text = format!(
             "hostname = \"gw.{SENDER_DOMAIN}\"\n\
              data_dir = \"data\"\n\n\
              [dns]\nupstream = [\"{}\"]\ntrust_anchors = \"root.ds\"\n\n\
              [tls]\nroots = \"roots.pem\"\n\n\
-             [store]\nurl = \"sqlite:waxseal.db\"\nkey = \"file:store.key\"\n\n\
+             [store]\nurl = \"sqlite:waxseal.db\"\nkey = \"file:{}\"\n\n\
              [[domain]]\nname = \"{SENDER_DOMAIN}\"\ninside = \"{INSIDE_HOST}:25\"\n\
              inside_tls = \"pinned\"\ninside_ca = \"partner.pem\"\n\n\
              [[listen]]\naddress = \"127.0.0.1:0\"\ntls = \"none\"\nrelay_from = [\"127.0.0.0/8\"]\n",
-            self.dns_addr()
+            self.dns_addr(),
+            key.display()
         );
         let pinned = |site: &&Site| site.protection() == Protection::Pinned;
         if pinning == Pinning::Known {

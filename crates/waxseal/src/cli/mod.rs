@@ -2,6 +2,8 @@
 //! diagnostics to standard error.
 
 mod config;
+#[cfg(feature = "demo")]
+mod demo;
 mod dns;
 mod exit;
 #[cfg(test)]
@@ -55,6 +57,8 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Config(config::Args),
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
     Dns(dns::Args),
 }
 
@@ -62,6 +66,8 @@ enum Command {
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Config(args) => config::run(&args, context),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&args, context).await,
         Command::Dns(args) => dns::run(&args, context).await,
     }
 }
