@@ -27,7 +27,8 @@ pub struct ChannelProof {
 }
 
 /// What held on a channel: for the record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Held {
     /// This TLSA record.
     Tlsa {

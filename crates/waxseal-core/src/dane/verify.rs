@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rustls_pki_types::{CertificateDer, Der, TrustAnchor};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Tlsa,
@@ -24,7 +25,8 @@ pub struct Match {
 }
 
 /// What a record matched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum How {
     /// The end entity; names and dates do not matter (RFC 7672 §3.1.1).
     EndEntity,

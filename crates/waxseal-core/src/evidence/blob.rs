@@ -14,8 +14,13 @@ pub struct BlobId([u8; 32]);
 impl BlobId {
     /// The id of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
+        Self::from_digest(digest(&SHA256, bytes).as_ref())
+    }
+
+    /// From the 32 octets of a SHA-256 digest.
+    pub(super) fn from_digest(digest: &[u8]) -> Self {
         let mut id = [0; 32];
-        for (to, from) in id.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
+        for (to, from) in id.iter_mut().zip(digest) {
             *to = *from;
         }
         Self(id)

@@ -7,7 +7,7 @@ mod exception;
 mod group;
 mod rule;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +38,8 @@ pub struct Org {
     pub exceptions: Vec<Exception>,
     /// How facts about a destination are taken.
     pub trust: Trust,
-    /// What was agreed with single destinations out of band, by recipient domain.
-    pub agreements: BTreeMap<Domain, Agreement>,
+    /// What was agreed with destinations out of band. The nearest scope counts.
+    pub agreements: Vec<(Scope, Agreement)>,
     /// When to try again, and for how long.
     pub schedule: Schedule,
 }
@@ -155,6 +155,31 @@ pub enum Families {
     OnlyFour,
 }
 
+/// Which destinations an agreement is for, as a `[[route]]` says it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Exactly this recipient domain.
+    Exactly(Domain),
+    /// This one and all below it.
+    Within(Domain),
+    /// All others: a smarthost.
+    Everything,
+}
+
+impl Scope {
+    /// How near the scope is to a destination; `None` where it is not in it. More is nearer.
+    fn nearness(&self, destination: &Domain) -> Option<usize> {
+        match self {
+            Self::Exactly(domain) => (domain == destination).then_some(usize::MAX),
+            Self::Within(domain) => {
+                destination.is_within(domain).then(|| domain.as_str().len().saturating_add(1))
+            }
+            Self::Everything => Some(0),
+        }
+    }
+}
+
 /// What was agreed with a destination out of band: a pinned partner, an internal route, a
 /// smarthost. It raises what is demanded there, and it vouches for names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -233,7 +258,12 @@ pub struct Terms {
 impl Org {
     /// What bears on the transport to one destination.
     pub fn terms(&self, destination: &Domain) -> Terms {
-        Terms { trust: self.trust, agreement: self.agreements.get(destination).cloned() }
+        let nearest = self
+            .agreements
+            .iter()
+            .filter_map(|(scope, agreed)| Some((scope.nearness(destination)?, agreed)))
+            .max_by_key(|(nearness, _)| *nearness);
+        Terms { trust: self.trust, agreement: nearest.map(|(_, agreed)| agreed.clone()) }
     }
 
     /// Canonical bytes: kept once as a blob, named in every verdict and record.

@@ -7,7 +7,10 @@ use crate::{
     channel::Floor,
     decide::{Fallback, MessageView, Origin, Verdict, verdict},
     envelope::{Mailbox, Recipient, ReversePath},
-    org::{Condition, Exception, ExceptionError, Group, Mode, Org, Rule, ValueMatch, Who},
+    org::{
+        Agreement, Condition, Exception, ExceptionError, Group, Mode, Org, Rule, Scope, ValueMatch,
+        Who,
+    },
     time::UnixTime,
 };
 
@@ -207,4 +210,23 @@ fn mail_of_machines_is_known() {
     assert_eq!(origin(&ann, "auto-replied; owner-email=x"), Origin::Automatic);
     assert_eq!(origin(&ann, " auto-generated"), Origin::Automatic);
     assert_eq!(origin(&ReversePath::Null, "no"), Origin::Automatic);
+}
+
+#[test]
+fn the_nearest_agreement_counts() {
+    let agreement = |name: &str| Agreement { names: vec![domain(name)], ..Agreement::default() };
+    let org = Org {
+        agreements: vec![
+            (Scope::Everything, agreement("smarthost.example")),
+            (Scope::Within(domain("them.example")), agreement("all.example")),
+            (Scope::Within(domain("deep.them.example")), agreement("deep.example")),
+            (Scope::Exactly(domain("them.example")), agreement("exact.example")),
+        ],
+        ..Org::default()
+    };
+    let names = |to: &str| org.terms(&domain(to)).agreement.unwrap().names;
+    assert_eq!(names("them.example"), [domain("exact.example")]);
+    assert_eq!(names("a.them.example"), [domain("all.example")]);
+    assert_eq!(names("a.deep.them.example"), [domain("deep.example")]);
+    assert_eq!(names("notthem.example"), [domain("smarthost.example")]);
 }
