@@ -9,5 +9,6 @@
     reason = "this whole crate is tests"
 )]
 
+mod gathering;
 mod peers;
 mod resolve;

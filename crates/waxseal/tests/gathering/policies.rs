@@ -1,0 +1,253 @@
+//! MTA-STS over real HTTPS.
+
+use waxseal_core::{
+    dns::Absence,
+    facts::{Known, StsFact},
+    sts::Mode,
+};
+use waxseal_lab::{
+    dns::{Act, rcode, rtype},
+    policy_host::policy_text,
+};
+
+use super::*;
+
+const DAY: u64 = 86_400;
+
+/// `d.test` is unsigned and announces a policy.
+async fn world() -> World {
+    let zone = Zone::new("d.test")
+        .record("@", &Data::mx(10, "mx.d.test"))
+        .record("mx", &a(1))
+        .record("_mta-sts", &Data::txt("v=STSv1; id=1;"))
+        .record("mta-sts", &Data::A(POLICY_ADDRESS));
+    let world = World::new(vec![Zone::new("test").signed(), zone]).await;
+    world.serve(Served::Policy(policy_text("enforce", &["mx.d.test"])));
+    world
+}
+
+fn forged_txt(text: &str) -> Tampering {
+    Tampering::only("_mta-sts.d.test", rtype::TXT, Act::Forge(vec![Data::txt(text)]))
+}
+
+fn known(fact: &StsFact) -> Option<(Mode, Known)> {
+    match fact {
+        StsFact::Policy { policy, known, .. } => Some((policy.mode, *known)),
+        StsFact::Absent { .. } | StsFact::Unknown { .. } | StsFact::NotAsked => None,
+    }
+}
+
+fn failure(fact: &StsFact) -> &StsFailure {
+    let StsFact::Unknown { failure, .. } = fact else { panic!("{fact:?}") };
+    failure
+}
+
+/// Items 27, 33, 39 (RFC 8461 §3.3): fetched once from the one place where a policy is, known from
+/// then on, also after a restart.
+#[tokio::test]
+async fn a_policy_is_fetched_once_and_survives_a_restart() {
+    let world = world().await;
+    let gatherer = world.gatherer();
+    let first = gatherer.gather(&domain("d.test"), None, now()).await;
+    assert_eq!(known(&first.facts.sts), Some((Mode::Enforce, Known::FirstFetch)));
+    let second = gatherer.gather(&domain("d.test"), None, now()).await;
+    assert_eq!(known(&second.facts.sts), Some((Mode::Enforce, Known::Cached)));
+    let restarted = world.gather("d.test").await;
+    assert_eq!(known(&restarted.facts.sts), Some((Mode::Enforce, Known::Cached)));
+    assert_eq!(world.host.requests(), ["mta-sts.d.test/.well-known/mta-sts.txt"]);
+    // Item 39 (§3.4): a policy is the domain's own, never its parent's.
+    let below = world.gather("mx.d.test").await;
+    assert_eq!(known(&below.facts.sts), None);
+}
+
+/// Items 31, 32 (RFC 8461 §3.3, §10.2): the attacker on the path blocks the policy host, hides the
+/// record or forges another; the cached policy holds, and he learns nothing new by waiting.
+#[tokio::test]
+async fn a_blocked_policy_host_keeps_the_cached_policy() {
+    let world = world().await;
+    world.gather("d.test").await;
+    world.serve(Served::Blocked);
+    let attacks = [
+        forged_txt("v=STSv1; id=2;"),
+        Tampering::only("_mta-sts.d.test", rtype::TXT, Act::NxDomain),
+        Tampering::only("_mta-sts.d.test", rtype::TXT, Act::Fail(rcode::SERVFAIL)),
+        Tampering::all("mta-sts.d.test", Act::NxDomain),
+    ];
+    for attack in attacks {
+        world.tamper(attack.clone());
+        let later = UnixTime(now().0 + DAY);
+        let gathered = world.gatherer().gather(&domain("d.test"), None, later).await;
+        let sts = &gathered.facts.sts;
+        assert_eq!(known(sts), Some((Mode::Enforce, Known::Cached)), "{attack:?}");
+    }
+    // Seven days later it is over, and then it is unknown: not absent (promise P1).
+    world.tamper(forged_txt("v=STSv1; id=2;"));
+    let over = UnixTime(now().0 + 7 * DAY + 1);
+    let gathered = world.gatherer().gather(&domain("d.test"), None, over).await;
+    assert!(matches!(failure(&gathered.facts.sts), StsFailure::Fetch(_)));
+}
+
+/// Item 34 (RFC 8461 §5.1): a new `id` brings the new policy, which is no first contact.
+#[tokio::test]
+async fn a_new_id_brings_the_new_policy() {
+    let world = world().await;
+    world.gather("d.test").await;
+    world.serve(Served::Policy(policy_text("testing", &["mx.d.test"])));
+    assert_eq!(known(&world.gather("d.test").await.facts.sts).unwrap().0, Mode::Enforce);
+    world.tamper(forged_txt("v=STSv1; id=2;"));
+    let gathered = world.gather("d.test").await;
+    assert_eq!(known(&gathered.facts.sts), Some((Mode::Testing, Known::Cached)));
+    assert_eq!(world.host.requests().len(), 2);
+}
+
+/// Items 27, 28, 30 (RFC 8461 §3.2, §3.3): what is not a policy, from a hostile or broken host.
+#[tokio::test]
+async fn only_a_policy_is_a_policy() {
+    let text = policy_text("enforce", &["mx.d.test"]);
+    let elsewhere = "https://mta-sts.d.test/other.txt".to_owned();
+    let cases = [
+        (Served::NotFound, "404"),
+        (Served::Redirect(elsewhere), "redirects"),
+        (Served::MediaType("text/html".into(), text.clone()), "not text/plain"),
+        (Served::Huge(70_000), "65536 octets"),
+        (Served::Policy("<html></html>".into()), "line 1: no colon"),
+        (Served::Policy(text.replace("enforce", "what")), "line 2: the mode"),
+        (Served::Blocked, "no TLS"),
+    ];
+    for (served, expected) in cases {
+        let world = world().await;
+        world.serve(served.clone());
+        let gathered = world.gather("d.test").await;
+        let failure = failure(&gathered.facts.sts);
+        let (StsFailure::Fetch(text) | StsFailure::Invalid(text)) = failure else {
+            panic!("{served:?}: {failure:?}")
+        };
+        assert!(text.contains(expected), "{served:?}: {failure:?}");
+        // Item 31: not again for five minutes, not even after a restart; then again.
+        let before = world.host.requests().len();
+        let at = |seconds| UnixTime(now().0 + seconds);
+        world.gatherer().gather(&domain("d.test"), None, at(200)).await;
+        assert_eq!(world.host.requests().len(), before, "{served:?}");
+        world.serve(Served::Policy(text_of_policy()));
+        let gathered = world.gatherer().gather(&domain("d.test"), None, at(301)).await;
+        assert!(known(&gathered.facts.sts).is_some(), "{served:?}");
+    }
+}
+
+fn text_of_policy() -> String {
+    policy_text("enforce", &["mx.d.test"])
+}
+
+/// Media types have parameters and no case (RFC 9110 §8.3.1).
+#[tokio::test]
+async fn media_types_may_have_parameters() {
+    let world = world().await;
+    world.serve(Served::MediaType("Text/Plain; charset=utf-8".into(), text_of_policy()));
+    assert!(known(&world.gather("d.test").await.facts.sts).is_some());
+}
+
+/// Item 30: a host that takes the connection and never answers does not hold anything up for long.
+#[tokio::test]
+async fn a_slow_host_is_given_up() {
+    let world = world().await;
+    world.serve(Served::Slow);
+    let settings =
+        fetch::Settings { timeout: Duration::from_millis(300), ..fetch::Settings::default() };
+    let failure = world.fetcher(settings).fetch(&domain("d.test")).await.unwrap_err();
+    assert!(matches!(&failure, StsFailure::Fetch(text) if text.contains("did not finish")));
+}
+
+/// Item 27 (RFC 8461 §3.3), attacker on the path: he plays the policy host without a certificate
+/// that a public CA made for it.
+#[tokio::test]
+async fn the_policy_host_needs_a_certificate() {
+    let world = world().await;
+    let key = ServerKey::generate().unwrap();
+    let name = ["mta-sts.d.test"];
+    let strangers = Ca::new("Nobody's CA").unwrap();
+    let identities = [
+        Identity::self_signed(&key, &name, Validity::Current).unwrap(),
+        strangers.issue(&key, &name, Validity::Current).unwrap(),
+        world.ca.issue(&key, &name, Validity::Expired).unwrap(),
+        world.ca.issue(&key, &["d.test"], Validity::Current).unwrap(),
+    ];
+    for identity in identities {
+        let answer = Served::Policy(policy_text("none", &["mx.d.test"]));
+        world.host.become_like(PolicyPersonality { identity, answer });
+        let fetcher = world.fetcher(fetch::Settings::default());
+        let failure = fetcher.fetch(&domain("d.test")).await.unwrap_err();
+        assert!(matches!(failure, StsFailure::Certificate(_)), "{failure:?}");
+    }
+    assert!(world.host.requests().is_empty());
+}
+
+/// Hostile zone: a policy host inside our network is not asked.
+#[tokio::test]
+async fn a_policy_host_inside_is_refused() {
+    for address in [[127, 0, 0, 1], [10, 0, 0, 1], [169, 254, 169, 254]] {
+        let zone = Zone::new("d.test").record("mta-sts", &Data::A(address.into()));
+        let world = World::new(vec![Zone::new("test").signed(), zone]).await;
+        let fetcher = world.fetcher(fetch::Settings::default());
+        let failure = fetcher.fetch(&domain("d.test")).await.unwrap_err();
+        let StsFailure::Fetch(text) = failure else { panic!() };
+        assert!(text.contains("no public address"), "{text}");
+    }
+}
+
+/// Promise P1: discovery that fails is unknown since its first failure; a denial is absence.
+#[tokio::test]
+async fn failed_discovery_is_not_absence() {
+    let world = world().await;
+    world.tamper(Tampering::only("_mta-sts.d.test", rtype::TXT, Act::Fail(rcode::SERVFAIL)));
+    let start = now();
+    let gathered = world.gatherer().gather(&domain("d.test"), None, start).await;
+    assert!(matches!(failure(&gathered.facts.sts), StsFailure::Record(_)));
+    let later = UnixTime(start.0 + 3_000);
+    let gathered = world.gatherer().gather(&domain("d.test"), None, later).await;
+    let StsFact::Unknown { since, .. } = gathered.facts.sts else { panic!() };
+    assert_eq!(since, start);
+    world.tamper(Tampering::only("_mta-sts.d.test", rtype::TXT, Act::NxDomain));
+    let gathered = world.gatherer().gather(&domain("d.test"), None, later).await;
+    assert_eq!(gathered.facts.sts, StsFact::Absent { absence: Absence::Unconfirmed });
+}
+
+/// Item 33 (RFC 8461 §3.3): known policies are refreshed daily without any message, so that no
+/// attacker meets a first contact again.
+#[tokio::test]
+async fn known_policies_are_refreshed() {
+    let world = world().await;
+    let start = now();
+    world.gather("d.test").await;
+    let restarted = world.gatherer();
+    assert_eq!(restarted.remember(start).await, Ok(1));
+    let at = |seconds: u64| UnixTime(start.0 + seconds);
+    assert!(restarted.refresh_due(at(DAY - 60), 10).is_empty());
+    let due = restarted.refresh_due(at(DAY + 60), 10);
+    assert_eq!(due, [domain("d.test")]);
+    assert!(restarted.refresh_due(at(DAY + 60), 0).is_empty());
+    restarted.refresh(&due[0], at(DAY + 60)).await;
+    assert_eq!(world.host.requests().len(), 2);
+    assert!(restarted.refresh_due(at(DAY + 3_600), 10).is_empty());
+    // Seven days after the first fetch it still holds, because of the second one.
+    world.serve(Served::Blocked);
+    let gathered = world.gatherer().gather(&domain("d.test"), None, at(7 * DAY + 3_600)).await;
+    assert!(known(&gathered.facts.sts).is_some());
+    // A refresh that fails is tried again, but not at once.
+    let late = at(2 * DAY + 120);
+    assert_eq!(restarted.refresh_due(late, 10).len(), 1);
+    restarted.refresh(&domain("d.test"), late).await;
+    assert!(restarted.refresh_due(at(2 * DAY + 300), 10).is_empty());
+    assert_eq!(restarted.refresh_due(at(2 * DAY + 4_000), 10).len(), 1);
+}
+
+/// First contact, attacker on the path who hides everything: the preloaded policy stands.
+#[tokio::test]
+async fn a_preloaded_policy_needs_no_contact() {
+    let world = world().await;
+    world.tamper(Tampering::all("_mta-sts.d.test", Act::NxDomain));
+    let policy = Policy::parse(text_of_policy().as_bytes()).unwrap();
+    let preloaded = [(domain("d.test"), policy)].into();
+    let gatherer = world.gatherer_with(Settings { preloaded, ..Settings::default() });
+    let gathered = gatherer.gather(&domain("d.test"), None, now()).await;
+    assert_eq!(known(&gathered.facts.sts), Some((Mode::Enforce, Known::Preloaded)));
+}
