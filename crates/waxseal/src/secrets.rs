@@ -18,6 +18,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use crate::config::SecretRef;
+
 #[cfg(test)]
 use store_keys::UnknownKey;
 pub(crate) use store_keys::WRAPPED_LEN;
@@ -149,6 +151,15 @@ impl fmt::Display for SecretSource {
         match self {
             Self::Credential(name) => write!(f, "credential:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+impl From<&SecretRef> for SecretSource {
+    fn from(reference: &SecretRef) -> Self {
+        match reference {
+            SecretRef::Credential(name) => Self::Credential(name.clone()),
+            SecretRef::File(path) => Self::File(path.clone()),
         }
     }
 }

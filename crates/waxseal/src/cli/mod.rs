@@ -1,11 +1,14 @@
 //! The command line (DESIGN §9): one file a sub-command. Results go to standard output,
 //! diagnostics to standard error.
 
+mod backup;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod dns;
 mod exit;
+mod queue;
+mod store_key;
 #[cfg(test)]
 mod tests;
 
@@ -56,19 +59,27 @@ struct Global {
 /// The sub-commands: one variant and one arm in [`dispatch`] each, in alphabetical order.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Backup(backup::BackupArgs),
     Config(config::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Dns(dns::Args),
+    Queue(queue::Args),
+    Restore(backup::RestoreArgs),
+    StoreKey(store_key::Args),
 }
 
 /// Runs one sub-command.
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
+        Command::Backup(args) => backup::backup(args, context).await,
         Command::Config(args) => config::run(&args, context),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, context).await,
         Command::Dns(args) => dns::run(&args, context).await,
+        Command::Queue(args) => queue::run(args, context).await,
+        Command::Restore(args) => backup::restore(&args, context),
+        Command::StoreKey(args) => store_key::run(&args, context),
     }
 }
 

@@ -75,12 +75,16 @@ pub(crate) struct UnknownKey(pub(crate) KeyId);
 impl StoreKeys {
     /// Reads the keys; at the first start of all, makes the file (mode 0600, fsynced).
     ///
-    /// A key is never made where `data_dir` already holds a store: a missing key is then a mistake
+    /// A key is never made where there is a `database` already: a missing key is then a mistake
     /// that a new key would only hide.
     ///
     /// # Errors
     /// The file is missing, damaged, readable by others, or inside `data_dir`.
-    pub fn load(source: &SecretSource, data_dir: &Path) -> Result<Self, SecretError> {
+    pub fn load(
+        source: &SecretSource,
+        data_dir: &Path,
+        database: &Path,
+    ) -> Result<Self, SecretError> {
         if let SecretSource::File(path) = source {
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
             let parent = path.parent().map(real).unwrap_or_default();
@@ -93,10 +97,10 @@ impl StoreKeys {
             Err(SecretError::File { path, source: error })
                 if error.kind() == io::ErrorKind::NotFound =>
             {
-                if data_dir.join(crate::store::DATABASE).exists() {
+                if database.exists() {
                     let what = format!(
                         "the store key is missing, and {} cannot be read without it; bring the key file back",
-                        data_dir.display()
+                        database.display()
                     );
                     return Err(SecretError::Content { path, what });
                 }

@@ -60,10 +60,10 @@ fn a_secret_has_a_size() {
 fn the_first_start_makes_a_private_key_and_later_ones_find_it() {
     let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let source = keys_in(keys.path());
-    let first = StoreKeys::load(&source, data.path()).unwrap();
+    let first = StoreKeys::load(&source, data.path(), &data.path().join("db")).unwrap();
     let SecretSource::File(path) = &source else { unreachable!() };
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600);
-    let second = StoreKeys::load(&source, data.path()).unwrap();
+    let second = StoreKeys::load(&source, data.path(), &data.path().join("db")).unwrap();
     assert_eq!(first.current(), second.current());
     assert_eq!(fs::read_dir(keys.path()).unwrap().count(), 1, "no half-written file stays");
 }
@@ -71,8 +71,10 @@ fn the_first_start_makes_a_private_key_and_later_ones_find_it() {
 #[test]
 fn a_lost_key_is_not_replaced_silently() {
     let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    fs::write(data.path().join(crate::store::DATABASE), b"").unwrap();
-    let error = StoreKeys::load(&keys_in(keys.path()), data.path()).unwrap_err().to_string();
+    fs::write(data.path().join("db"), b"").unwrap();
+    let error = StoreKeys::load(&keys_in(keys.path()), data.path(), &data.path().join("db"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("bring the key file back"), "{error}");
 }
 
@@ -80,7 +82,8 @@ fn a_lost_key_is_not_replaced_silently() {
 #[test]
 fn the_key_never_lies_beside_the_data() {
     let data = tempfile::tempdir().unwrap();
-    let error = StoreKeys::load(&keys_in(data.path()), data.path()).unwrap_err();
+    let error =
+        StoreKeys::load(&keys_in(data.path()), data.path(), &data.path().join("db")).unwrap_err();
     assert!(matches!(error, SecretError::InsideDataDir { .. }));
 }
 
@@ -88,11 +91,11 @@ fn the_key_never_lies_beside_the_data() {
 fn after_a_rotation_the_old_key_still_opens_and_the_new_one_seals() {
     let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let source = keys_in(keys.path());
-    let old = StoreKeys::load(&source, data.path()).unwrap();
+    let old = StoreKeys::load(&source, data.path(), &data.path().join("db")).unwrap();
     let (id, wrapped) = old.wrap(&[7; 32]).unwrap();
     let SecretSource::File(path) = &source else { unreachable!() };
     let new_id = StoreKeys::rotate(path).unwrap();
-    let new = StoreKeys::load(&source, data.path()).unwrap();
+    let new = StoreKeys::load(&source, data.path(), &data.path().join("db")).unwrap();
     assert_ne!(new_id, id);
     assert_eq!(new.wrap(&[7; 32]).unwrap().0, new_id);
     assert_eq!(**new.unwrap(id, &wrapped).unwrap().as_ref().unwrap(), [7; 32]);
@@ -106,9 +109,10 @@ fn a_damaged_key_file_names_its_line() {
     let source = keys_in(keys.path());
     let SecretSource::File(path) = &source else { unreachable!() };
     write(path, b"# fine\nwaxseal-store-key-v1 c2hvcnQ=\n", Existing::Keep).unwrap();
-    let error = StoreKeys::load(&source, data.path()).unwrap_err().to_string();
+    let error =
+        StoreKeys::load(&source, data.path(), &data.path().join("db")).unwrap_err().to_string();
     assert!(error.contains("line 2"), "{error}");
     assert!(!error.contains("c2hvcnQ"), "a key never shows in an error: {error}");
     write(path, b"# nothing\n", Existing::Replace).unwrap();
-    assert!(StoreKeys::load(&source, data.path()).is_err());
+    assert!(StoreKeys::load(&source, data.path(), &data.path().join("db")).is_err());
 }

@@ -171,7 +171,7 @@ pub fn restore(
     now: UnixTime,
 ) -> Result<Restored, StoreError> {
     let dir = settings.data_dir.clone();
-    let database = dir.join(DATABASE);
+    let database = settings.database.clone();
     if database.exists() {
         return Err(StoreError::Exists(database));
     }
@@ -186,7 +186,7 @@ pub fn restore(
         copy_tree(&spool, &dir.join(bodies::DIRECTORY), Missing::Error)?;
     }
     // Prepared under another name: a restore that is cut off leaves no store that would start.
-    let fresh = dir.join("restoring.db");
+    let fresh = database.with_extension("restoring");
     let _ = fs::remove_file(&fresh);
     fs::copy(&source, &fresh).map_err(file_error(&source))?;
     let restored = mark_restored(&fresh, &keys, now)?;

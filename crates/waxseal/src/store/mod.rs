@@ -17,6 +17,7 @@ mod bodies;
 mod command;
 mod error;
 mod events;
+mod listing;
 mod queue;
 mod schema;
 pub(crate) mod seal;
@@ -44,18 +45,21 @@ pub use backup::{Restored, restore};
 pub use command::{Command, CommandId, Target, Verb};
 pub use error::StoreError;
 pub use events::{Actor, Event, EventKind, EventQuery, StoredEvent};
+pub use listing::Listed;
 pub use queue::{
-    Claimed, Destination, Group, Head, Intent, Lease, Listed, NewMessage, Next, Settled, WorkId,
-    WorkState,
+    Claimed, Destination, Group, Head, Intent, Lease, NewMessage, Next, Settled, WorkId, WorkState,
 };
 pub use state::{Entry, Space};
 
-use crate::secrets::StoreKeys;
+use crate::{
+    config::{Config, StorePlace},
+    secrets::StoreKeys,
+};
 use bodies::Bodies;
 use seal::{Place, Tags};
 use writer::Writer;
 
-/// The database file in the data directory.
+/// The database file in the data directory and in a backup.
 pub const DATABASE: &str = "waxseal.db";
 const LOCK: &str = "lock";
 
@@ -64,6 +68,8 @@ const LOCK: &str = "lock";
 pub struct Settings {
     /// Where everything lies; made with mode 0700 where it is missing.
     pub data_dir: PathBuf,
+    /// The database file.
+    pub database: PathBuf,
     /// Bodies of up to so many octets lie in the database, larger ones in a file of their own.
     pub inline_limit: usize,
     /// Octets kept back on the disk, so that what was sent can be recorded when it is full.
@@ -73,7 +79,15 @@ pub struct Settings {
 impl Settings {
     /// With measured defaults: see `docs/decisions` on where bodies go.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), inline_limit: 64 * 1024, reserve: 16 << 20 }
+        let data_dir = data_dir.into();
+        let database = data_dir.join(DATABASE);
+        Self { data_dir, database, inline_limit: 64 * 1024, reserve: 16 << 20 }
+    }
+
+    /// As the administrator decided.
+    pub fn of(config: &Config) -> Self {
+        let StorePlace::Sqlite(database) = &config.store.place;
+        Self { database: database.clone(), ..Self::new(&config.data_dir) }
     }
 }
 
@@ -128,7 +142,7 @@ impl Store {
             Access::Serve => Some(lock(dir)?),
             Access::Visit => None,
         };
-        let path = dir.join(DATABASE);
+        let path = settings.database.clone();
         if access == Access::Visit && !path.exists() {
             return Err(StoreError::Nothing(dir.clone()));
         }
@@ -200,9 +214,7 @@ impl Store {
         let idle = guard(&self.0.readers).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => {
-                schema::connect(&self.0.settings.data_dir.join(DATABASE), schema::Purpose::Read)?
-            }
+            None => schema::connect(&self.0.settings.database, schema::Purpose::Read)?,
         };
         let outcome = act(&connection);
         let mut readers = guard(&self.0.readers);

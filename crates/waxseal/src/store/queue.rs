@@ -127,7 +127,7 @@ pub enum WorkState {
 }
 
 impl WorkState {
-    const fn code(self) -> i64 {
+    pub(super) const fn code(self) -> i64 {
         match self {
             Self::Fresh => state::FRESH,
             Self::Queued => state::QUEUED,
@@ -135,7 +135,7 @@ impl WorkState {
         }
     }
 
-    fn of(code: i64) -> Result<Self, StoreError> {
+    pub(super) fn of(code: i64) -> Result<Self, StoreError> {
         [Self::Fresh, Self::Queued, Self::Held]
             .into_iter()
             .find(|known| known.code() == code)
@@ -178,23 +178,6 @@ pub struct Settled {
     pub next: Next,
     /// What goes on record.
     pub events: Vec<Event>,
-}
-
-/// A group in `waxseal queue list`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its message.
-    pub message: QueueId,
-    /// When it came.
-    pub arrived: UnixTime,
-    /// Octets.
-    pub size: u64,
-    /// Where it stands.
-    pub state: WorkState,
-    /// When it is tried next, or its hold ends.
-    pub due: UnixTime,
-    /// The group; `None` before the verdict.
-    pub group: Option<Group>,
 }
 
 impl Store {
@@ -610,50 +593,6 @@ impl Store {
         };
         self.settle(settled).await.map(|_| ()).map_err(|(error, _)| error)
     }
-
-    /// Groups in the order of their messages, page by page: `after` is the last of the page before.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn list(
-        &self,
-        after: Option<WorkId>,
-        limit: usize,
-    ) -> Result<(Vec<Listed>, Option<WorkId>), StoreError> {
-        let keys = self.keys();
-        self.read(move |connection| {
-            let sql = "SELECT w.id, w.message, w.state, w.due, w.sealed, m.key_id, m.key, \
-                       m.arrived, m.size FROM work w JOIN message m ON m.id = w.message \
-                       WHERE w.id > ?1 ORDER BY w.id LIMIT ?2";
-            let mut statement = connection.prepare_cached(sql)?;
-            let after = after.map_or(-1, |work| signed(work.0));
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut rows = statement.query(params![after, limit])?;
-            let (mut page, mut end) = (Vec::new(), None);
-            while let Some(row) = rows.next()? {
-                end = Some(WorkId(unsigned(row.get(0)?)));
-                page.push(listed(row, &keys)?);
-            }
-            Ok((page, end))
-        })
-        .await
-    }
-
-    /// How many groups stand where: fresh, queued, held.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn count(&self) -> Result<[u64; 3], StoreError> {
-        self.read(|connection| {
-            let count = |state: WorkState| -> Result<u64, StoreError> {
-                let sql = "SELECT count(*) FROM work WHERE state = ?1";
-                let mut statement = connection.prepare_cached(sql)?;
-                Ok(unsigned(statement.query_row([state.code()], |row| row.get(0))?))
-            };
-            Ok([count(WorkState::Fresh)?, count(WorkState::Queued)?, count(WorkState::Held)?])
-        })
-        .await
-    }
 }
 
 /// Whether a message went with its last group.
@@ -690,23 +629,4 @@ fn settle_rows(
     let mut statement = connection.prepare_cached(gone)?;
     let spooled = statement.query_row([signed(message.number())], |row| row.get(0)).optional()?;
     Ok((sequences, if spooled == Some(true) { Gone::WithFile } else { Gone::Yes }))
-}
-
-fn listed(row: &Row<'_>, keys: &StoreKeys) -> Result<Listed, StoreError> {
-    let work = unsigned(row.get(0)?);
-    let sealed: Option<Vec<u8>> = row.get(4)?;
-    let group = sealed.map(|sealed| -> Result<Group, StoreError> {
-        let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(5)?, row.get(6)?);
-        let key = MessageKey::unwrap(keys, &key_id, &key)?;
-        Ok(serde_json::from_slice(&key.open(Place::Group(work), sealed)?)?)
-    });
-    let message = QueueId::new(unsigned(row.get(1)?));
-    Ok(Listed {
-        message: message.ok_or(StoreError::Damaged("a message id"))?,
-        arrived: UnixTime(unsigned(row.get(7)?)),
-        size: unsigned(row.get(8)?),
-        state: WorkState::of(row.get(2)?)?,
-        due: UnixTime(unsigned(row.get(3)?)),
-        group: group.transpose()?,
-    })
 }

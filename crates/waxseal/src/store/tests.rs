@@ -29,7 +29,7 @@ impl Home {
 
     fn keys(&self) -> StoreKeys {
         let source = SecretSource::File(self.keys.path().join("store.key"));
-        StoreKeys::load(&source, self.data.path()).unwrap()
+        StoreKeys::load(&source, self.data.path(), &self.settings().database).unwrap()
     }
 
     fn settings(&self) -> Settings {
