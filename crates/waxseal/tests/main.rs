@@ -12,3 +12,4 @@
 mod gathering;
 mod peers;
 mod resolve;
+mod submission;

@@ -29,6 +29,11 @@ use super::{
 /// The largest output that an idle session keeps room for.
 const IDLE_OUTPUT: usize = 512;
 
+/// How long a closed session waits for the client to see it.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much it reads in that time.
+const MAX_DROPPED: usize = 1024 * 1024;
+
 pub(super) struct Session<A> {
     stream: Stream,
     ip: IpAddr,
@@ -135,7 +140,7 @@ impl<A: Accept> Session<A> {
                 Action::StartTls => self.start_tls(&mut machine).await?,
                 Action::Close => {
                     self.flush(&mut machine).await?;
-                    let _ = timeout(Duration::from_secs(5), self.stream.shutdown()).await;
+                    let _ = timeout(LINGER, self.linger()).await;
                     return Ok(End::Done);
                 }
                 Action::Read => {
@@ -180,6 +185,21 @@ impl<A: Accept> Session<A> {
             },
             () = stop => Ok(Woken::Stop),
         }
+    }
+
+    /// Says goodbye and reads on for a moment: closing on unread input would reset the connection,
+    /// and the client would never see why (RFC 1122 §4.2.2.13).
+    async fn linger(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let mut dropped = 0;
+        while dropped < MAX_DROPPED {
+            self.inbox.clear();
+            match self.stream.read(&mut self.inbox).await? {
+                0 => break,
+                more => dropped += more,
+            }
+        }
+        Ok(())
     }
 
     /// Drops what was used; an idle session keeps no buffer.
