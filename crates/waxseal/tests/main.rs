@@ -9,6 +9,7 @@
     reason = "this whole crate is tests"
 )]
 
+mod delivery;
 mod gathering;
 mod peers;
 mod resolve;

@@ -534,6 +534,7 @@ dialogues! {
     implicit_tls
     mail_354
     mail_refused
+    mail_refused_and_data_accepted
     mail_refused_pipelined
     mailbox_full_552
     no_line_end

@@ -45,7 +45,15 @@ pub struct Transaction<'c, 'm> {
     /// Commands that were answered.
     answered: usize,
     outcomes: Vec<Option<Outcome>>,
+    /// Whether the peer accepted any RCPT, refused MAIL or not.
+    taken: Taken,
     phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Nobody,
+    Somebody,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +83,8 @@ enum Intent {
 impl<'c, 'm> Transaction<'c, 'm> {
     pub(super) fn new(client: &'c mut Client, mail: Mail<'m>) -> Self {
         let outcomes = mail.recipients.iter().map(|_| None).collect();
-        Self { client, mail, next: 0, answered: 0, outcomes, phase: Phase::Commands }
+        let taken = Taken::Nobody;
+        Self { client, mail, next: 0, answered: 0, outcomes, taken, phase: Phase::Commands }
     }
 
     /// What to do now.
@@ -231,6 +240,7 @@ impl<'c, 'm> Transaction<'c, 'm> {
         }
         let is_data = index > self.mail.recipients.len();
         match (reply.severity(), is_data) {
+            (Severity::Completed, false) if index > 0 => self.taken = Taken::Somebody,
             (Severity::Completed, false) => {}
             (Severity::Continue, true) => self.start_content(),
             (Severity::Transient | Severity::Permanent, false) => self.refused(index, reply),
@@ -265,6 +275,9 @@ impl<'c, 'm> Transaction<'c, 'm> {
     fn start_content(&mut self) {
         if self.is_hopeful() {
             self.phase = Phase::Content { at: 0, intent: Intent::Missing };
+        } else if self.taken == Taken::Somebody {
+            // MAIL was refused, RCPT and DATA were not: a lone dot would deliver an empty message.
+            self.broken(Cause::Protocol("DATA was accepted though MAIL was refused".into()));
         } else {
             self.client.out.extend_from_slice(b".\r\n");
             self.phase = Phase::Empty;
