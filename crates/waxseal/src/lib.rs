@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod queue;
 pub mod resolve;
 pub mod secrets;
+pub mod serve;
 pub mod spool;
 pub mod store;
 pub mod tls;

@@ -134,6 +134,20 @@ pub const fn level_name(level: Level) -> &'static str {
     }
 }
 
+/// The key of a level's words on the status page.
+pub const fn level_key(level: Level) -> &'static str {
+    match level {
+        Level::Cleartext => "level_cleartext",
+        Level::Encrypted => "level_encrypted",
+        Level::Named => "level_named",
+        Level::StsFirst => "level_sts-first",
+        Level::Sts => "level_sts",
+        Level::Anchored => "level_anchored",
+        Level::Dane => "level_dane",
+        Level::Pinned => "level_pinned",
+    }
+}
+
 /// How long a delivered message was with us. Alert when the 95th percentile passes a minute.
 pub fn delivered_after(span: Duration) {
     histogram!("waxseal_delivery_seconds").record(span.as_secs_f64());

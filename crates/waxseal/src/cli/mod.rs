@@ -8,6 +8,7 @@ mod demo;
 mod dns;
 mod exit;
 mod queue;
+mod serve;
 mod store_key;
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,7 @@ enum Command {
     Queue(queue::Args),
     Restore(backup::RestoreArgs),
     StoreKey(store_key::Args),
+    Serve(serve::Args),
 }
 
 /// Runs one sub-command.
@@ -80,6 +82,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Queue(args) => queue::run(args, context).await,
         Command::Restore(args) => backup::restore(&args, context),
         Command::StoreKey(args) => store_key::run(&args, context),
+        Command::Serve(args) => serve::run(&args, context).await,
     }
 }
 

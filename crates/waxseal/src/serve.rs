@@ -1,0 +1,402 @@
+//! `waxseal serve`: puts the parts together, keeps them running, replaces them on a reload and
+//! ends them in order.
+
+mod checks;
+mod health;
+mod notify;
+mod parts;
+mod path;
+mod preload;
+mod routes;
+mod settings;
+mod spool;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+pub use parts::{Around, Live, Parts};
+pub use routes::{Routes, Way};
+pub use settings::resolver as resolver_settings;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+
+use crate::{
+    config::Config,
+    gather::PolicyStore,
+    listen::{Control, Desk, Listener, NoDkim},
+    metrics::{self, Reloaded},
+    queue::Queue,
+    resolve::Clock,
+    secrets::{SecretSource, StoreKeys},
+    store::{self, Access, Store, StoreError},
+    web,
+};
+use health::Doctor;
+use path::Stages;
+use spool::Spool;
+
+/// How often policies that run out are looked for, and how many are fetched at a time.
+const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH_AT_ONCE: usize = 50;
+/// After this a graceful stop is no longer waited for.
+const STOP: Duration = Duration::from_secs(60);
+
+/// Why nothing was started.
+#[derive(Debug)]
+pub enum StartError {
+    /// Configuration, certificate, data folder: one sentence. Exit 78.
+    Config(String),
+    /// Something that may be different in a moment: the address is taken, the store in use.
+    /// Exit 75.
+    Busy(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(text) | Self::Busy(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running gateway.
+pub struct Gateway {
+    live: Live,
+    store: Store,
+    clock: Clock,
+    doctor: Doctor,
+    desk: Arc<Desk<Spool>>,
+    open: Vec<Open>,
+    /// Pages, by role.
+    pages: Vec<(&'static str, SocketAddr)>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+/// An address where mail comes in.
+#[derive(Debug)]
+struct Open {
+    /// As the configuration names it.
+    configured: SocketAddr,
+    /// The port filled in.
+    bound: SocketAddr,
+    control: Control,
+    stop: watch::Sender<bool>,
+}
+
+impl Gateway {
+    /// Starts everything, in an order in which nothing is taken in before it can be kept.
+    ///
+    /// # Errors
+    /// What stands in the way, in one sentence; nothing was started then.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        metrics::recorder();
+        if config.listeners.is_empty() {
+            return Err(StartError::Config("there is no [[listen]]: no mail could come in".into()));
+        }
+        if config.domains.is_empty() {
+            return Err(StartError::Config(
+                "there is no [[domain]]: no mail could be taken".into(),
+            ));
+        }
+        let store = open_store(&config)?;
+        let around = around(&store, &clock);
+        let parts = Parts::build(config, around, None).map_err(StartError::Config)?;
+        let live = Live::new(Arc::new(parts));
+        let stages = Stages { live: live.clone(), store: store.clone() };
+        let parts = live.now();
+        let turns = settings::queue(&parts.config);
+        let now = clock.clone();
+        let (queue, inbox) = Queue::new(store.clone(), stages, turns, Arc::new(move || now.now()));
+        let room = AtomicU64::new(0);
+        let spool = Spool { queue: queue.clone(), store: store.clone(), live: live.clone(), room };
+        let desk = Desk::new(spool, Box::new(NoDkim), clock.clone());
+        let doctor = Doctor::new(live.clone(), store.clone(), clock.clone());
+        let (stop, _) = watch::channel(false);
+        let (open, pages, tasks) = (Vec::new(), Vec::new(), JoinSet::new());
+        let mut gateway = Self { live, store, clock, doctor, desk, open, pages, stop, tasks };
+        gateway.open_pages().await?;
+        let listeners = gateway.bind(&parts, &[]).await?;
+        let stopped = gateway.stop.subscribe();
+        gateway.tasks.spawn(async move {
+            if let Err(error) = queue.run(inbox, stopped).await {
+                tracing::error!("the queue has stopped: {error}");
+            }
+        });
+        gateway.spawn_keepers();
+        for listener in listeners {
+            gateway.serve(listener);
+        }
+        gateway.say_how_it_stands(&parts).await;
+        Ok(gateway)
+    }
+
+    /// Where mail comes in: what was configured, and what it is, the port filled in.
+    pub fn addresses(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        self.open.iter().map(|open| (open.configured, open.bound)).collect()
+    }
+
+    /// Where the pages of a role are served.
+    pub fn page(&self, role: &str) -> Option<SocketAddr> {
+        self.pages.iter().find(|(name, _)| *name == role).map(|(_, address)| *address)
+    }
+
+    /// The store, for whoever looks beside us.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    async fn open_pages(&mut self) -> Result<(), StartError> {
+        let web = self.live.now().config.web.clone();
+        let watched: web::Watched = Arc::new(self.doctor.clone());
+        let roles = [("metrics", web.metrics), ("admin", web.admin)];
+        for (role, address) in roles {
+            let Some(address) = address else { continue };
+            let listener =
+                web::Listener::bind(address).await.map_err(|error| taken(address, &error))?;
+            let address = listener.address;
+            let router = match role {
+                "metrics" => Some(web::metrics(Arc::clone(&watched))),
+                _ => web::admin(Arc::clone(&watched), address),
+            };
+            let router = router
+                .ok_or_else(|| StartError::Busy("the system has no random numbers".into()))?;
+            let mut stop = self.stop.subscribe();
+            self.tasks.spawn(web::serve(listener, router, async move {
+                let _ = stop.wait_for(|stop| *stop).await;
+            }));
+            self.pages.push((role, address));
+        }
+        Ok(())
+    }
+
+    /// Binds the addresses of a configuration that are not open yet.
+    async fn bind(
+        &self,
+        parts: &Parts,
+        open: &[Open],
+    ) -> Result<Vec<(SocketAddr, Listener<Spool>)>, StartError> {
+        let mut listeners = Vec::new();
+        for listen in &parts.config.listeners {
+            let settings = settings::listener(&parts.config, listen, &parts.hostname)
+                .map_err(StartError::Config)?;
+            if open.iter().any(|open| open.configured == listen.address) {
+                continue;
+            }
+            let bound = Listener::bind(listen.address, settings, Arc::clone(&self.desk)).await;
+            let bound = bound.map_err(|error| taken(listen.address, &error))?;
+            listeners.push((listen.address, bound));
+        }
+        Ok(listeners)
+    }
+
+    fn serve(&mut self, (configured, listener): (SocketAddr, Listener<Spool>)) {
+        let (stop, stopped) = watch::channel(false);
+        let (bound, control) = (listener.address(), listener.control());
+        tracing::info!("mail comes in at {bound}");
+        self.open.push(Open { configured, bound, control, stop });
+        self.tasks.spawn(listener.serve(stopped));
+    }
+
+    /// What runs beside the mail: health, and policies before they run out.
+    fn spawn_keepers(&mut self) {
+        self.tasks.spawn(self.doctor.clone().watch(self.stop.subscribe()));
+        let (live, clock) = (self.live.clone(), self.clock.clone());
+        let mut stop = self.stop.subscribe();
+        self.tasks.spawn(async move {
+            let mut remembered = None;
+            loop {
+                let parts = live.now();
+                // Once for each gatherer: a reload makes a new one.
+                let same = |known: &std::sync::Weak<Parts>| {
+                    known.upgrade().is_some_and(|known| Arc::ptr_eq(&known, &parts))
+                };
+                if !remembered.as_ref().is_some_and(same) {
+                    match parts.gatherer.remember(clock.now()).await {
+                        Ok(_) => remembered = Some(Arc::downgrade(&parts)),
+                        Err(error) => tracing::error!("known policies cannot be read: {error}"),
+                    }
+                }
+                for destination in parts.gatherer.refresh_due(clock.now(), REFRESH_AT_ONCE) {
+                    parts.gatherer.refresh(&destination, clock.now()).await;
+                }
+                drop(parts);
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => return,
+                    () = tokio::time::sleep(REFRESH) => {}
+                }
+            }
+        });
+    }
+
+    /// One line for each thing that does not work, or that receivers will not like.
+    async fn say_how_it_stands(&mut self, parts: &Arc<Parts>) {
+        if !parts.config.network.is_empty() {
+            tracing::warn!("TEST BED: [network] map connects elsewhere; evidence is marked");
+        }
+        for check in self.doctor.look().await {
+            if !check.is_fine() {
+                tracing::error!("{:?} fails: {}", check.topic, check.why);
+            }
+        }
+        let parts = Arc::clone(parts);
+        let mut stop = self.stop.subscribe();
+        self.tasks.spawn(async move {
+            let own = settings::own(&parts.config);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => {}
+                warnings = checks::look(&parts, &own) => {
+                    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                }
+            }
+        });
+    }
+
+    /// Takes a new configuration, with all files that it names. Sessions go on; what is new
+    /// holds for the next ones.
+    ///
+    /// # Errors
+    /// What stands in the way, in one sentence; the old configuration is still in force.
+    pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
+        let before = self.live.now();
+        for (name, changed) in [
+            ("data_dir", before.config.data_dir != config.data_dir),
+            ("[store]", before.config.store != config.store),
+            ("[web]", before.config.web != config.web),
+            ("[log]", before.config.log != config.log),
+        ] {
+            if changed {
+                tracing::warn!("{name} has changed: that takes effect at the next start");
+            }
+        }
+        let around = around(&self.store, &self.clock);
+        let parts = Parts::build(config, around, Some(&before)).map_err(StartError::Config)?;
+        // Everything that can fail comes first.
+        let mut kept = Vec::new();
+        for listen in &parts.config.listeners {
+            let settings = settings::listener(&parts.config, listen, &parts.hostname)
+                .map_err(StartError::Config)?;
+            kept.push((listen.address, settings));
+        }
+        let fresh = self.bind(&parts, &self.open).await?;
+        for open in &self.open {
+            match kept.iter().find(|(address, _)| *address == open.configured) {
+                Some((_, settings)) => open.control.replace(settings.clone()),
+                None => {
+                    tracing::info!("mail no longer comes in at {}", open.bound);
+                    open.stop.send_replace(true);
+                }
+            }
+        }
+        self.open.retain(|open| kept.iter().any(|(address, _)| *address == open.configured));
+        for listener in fresh {
+            self.serve(listener);
+        }
+        let before = self.live.replace(Arc::new(parts));
+        before.deliverer.close().await;
+        self.doctor.look().await;
+        Ok(())
+    }
+
+    /// Ends in order: nothing new comes in, what is in hand is finished, within a minute.
+    pub async fn stop(mut self) {
+        for open in &self.open {
+            open.stop.send_replace(true);
+        }
+        self.stop.send_replace(true);
+        let finished = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP, finished).await.is_err() {
+            tracing::warn!("not everything ended within a minute; it is in the queue");
+        }
+        self.live.now().deliverer.close().await;
+    }
+}
+
+fn taken(address: SocketAddr, error: &std::io::Error) -> StartError {
+    let text = format!("{address} cannot be listened on: {error}");
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        return StartError::Busy(text);
+    }
+    StartError::Config(text)
+}
+
+fn around(store: &Store, clock: &Clock) -> Around {
+    let policies: Arc<dyn PolicyStore> = Arc::new(store.clone());
+    Around { policies, exceptions: Vec::new(), now: clock.now() }
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    let settings = store::Settings::of(config);
+    let source = SecretSource::from(&config.store.key);
+    let keys = StoreKeys::load(&source, &config.data_dir, &settings.database)
+        .map_err(|error| StartError::Config(error.to_string()))?;
+    let opened = Store::open(settings, keys, Access::Serve);
+    opened.map_err(|error| {
+        let busy = matches!(error, StoreError::Locked(_) | StoreError::Full);
+        let text = error.to_string();
+        if busy { StartError::Busy(text) } else { StartError::Config(text) }
+    })
+}
+
+/// Runs until SIGTERM or SIGINT; SIGHUP reads `file` again.
+///
+/// # Errors
+/// Nothing could be started.
+pub async fn run(config: Config, file: PathBuf) -> Result<(), StartError> {
+    let hear = |kind| signal(kind).map_err(|error| StartError::Busy(format!("signals: {error}")));
+    let mut hangup = hear(SignalKind::hangup())?;
+    let mut terminate = hear(SignalKind::terminate())?;
+    let mut interrupt = hear(SignalKind::interrupt())?;
+    let mut gateway = Gateway::start(config).await?;
+    notify::tell(notify::Notice::Ready);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reread(&mut gateway, &file).await,
+        }
+    }
+    tracing::info!("stopping: what is in hand is finished");
+    notify::tell(notify::Notice::Stopping);
+    gateway.stop().await;
+    Ok(())
+}
+
+/// A reload: one line, whatever comes of it.
+async fn reread(gateway: &mut Gateway, file: &Path) {
+    notify::tell(notify::Notice::Reloading);
+    let outcome = match Config::load(file) {
+        Ok(config) => gateway.reload(config).await.map_err(|error| error.to_string()),
+        Err(refused) => Err(refused.to_string().replace('\n', "; ")),
+    };
+    match outcome {
+        Ok(()) => {
+            metrics::reload(Reloaded::Taken);
+            tracing::info!("the new configuration is in force");
+        }
+        Err(error) => {
+            metrics::reload(Reloaded::Refused);
+            tracing::error!("the configuration was not taken, the old one is in force: {error}");
+        }
+    }
+    notify::tell(notify::Notice::Ready);
+}

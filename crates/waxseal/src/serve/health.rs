@@ -1,0 +1,212 @@
+//! Whether everything works that mail depends on: looked at every minute, and said in `/healthz`,
+//! in the metrics and on the status page.
+
+use std::{
+    future::Future,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::{Timestamp, tz::TimeZone};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use tokio::sync::watch;
+use waxseal_core::{dns::FailureKind, org::Mode, time::UnixTime};
+use x509_cert::der::Decode;
+
+use super::parts::Live;
+use crate::{
+    metrics::{self, Works},
+    resolve::{Clock, Health as Dns},
+    store::{Entry, Space, Store},
+    web::{Check, Queue, Snapshot, State, Topic, Watch},
+};
+
+/// Between two looks (promise P1: a probe every 60 s).
+const EVERY: Duration = Duration::from_secs(60);
+/// Certificates that end within this time are spoken of.
+const SOON: Duration = Duration::from_hours(14 * 24);
+
+/// Looks, and remembers what it saw.
+#[derive(Clone, Debug)]
+pub(super) struct Doctor(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    live: Live,
+    store: Store,
+    clock: Clock,
+    started: UnixTime,
+    checks: Mutex<Vec<Check>>,
+}
+
+impl Doctor {
+    pub(super) fn new(live: Live, store: Store, clock: Clock) -> Self {
+        let started = clock.now();
+        Self(Arc::new(Inner { live, store, clock, started, checks: Mutex::default() }))
+    }
+
+    /// Looks every minute until `stop`; the store's housekeeping goes along.
+    pub(super) async fn watch(self, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            self.look().await;
+            metrics::upkeep();
+        }
+    }
+
+    /// Looks once, says what changed, and answers what it saw.
+    pub(super) async fn look(&self) -> Vec<Check> {
+        let parts = self.0.live.now();
+        let mut checks = Vec::new();
+        let dns = parts.resolver.probe().await;
+        checks.extend(dns_checks(&dns));
+        checks.push(self.store().await);
+        let files = parts.config.listeners.iter().filter_map(|listen| listen.identity.as_ref());
+        let files = files.chain(parts.config.tls.identity.as_ref());
+        let mut files: Vec<_> = files.map(|identity| identity.certificate.as_path()).collect();
+        files.dedup();
+        checks.extend(files.into_iter().map(|file| certificate(file, self.0.clock.now())));
+        if !parts.config.network.is_empty() {
+            let why = "[network] map: connections lead elsewhere, this is a test bed".to_owned();
+            checks.push(Check { topic: Topic::Network, state: State::Fine, why });
+        }
+        self.remember(checks.clone());
+        if let Ok([fresh, queued, held]) = self.0.store.count().await {
+            metrics::queue("waiting", fresh + queued);
+            metrics::queue("held", held);
+        }
+        checks
+    }
+
+    /// Whether something can be written and is durable.
+    async fn store(&self) -> Check {
+        let entry = Entry {
+            name: "health".into(),
+            value: Vec::new(),
+            expires: Some(UnixTime(u64::MAX >> 2)),
+        };
+        let (state, why) = match self.0.store.save(Space::Server, entry).await {
+            Ok(()) => (State::Fine, "a write was durable".to_owned()),
+            Err(error) => (State::Failing, error.to_string()),
+        };
+        Check { topic: Topic::Store, state, why }
+    }
+
+    fn remember(&self, checks: Vec<Check>) {
+        let fine = checks.iter().all(Check::is_fine);
+        metrics::healthy(if fine { Works::Yes } else { Works::No });
+        let mut before = self.0.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        for check in &checks {
+            let changed = before.iter().find(|old| old.topic == check.topic).map(|old| old.state);
+            match (check.state, changed) {
+                (State::Failing, Some(State::Failing))
+                | (State::Fine, Some(State::Fine) | None) => {}
+                (State::Failing, _) => tracing::error!("{:?} fails: {}", check.topic, check.why),
+                (State::Fine, Some(State::Failing)) => {
+                    tracing::info!("{:?} works again: {}", check.topic, check.why);
+                }
+            }
+        }
+        *before = checks;
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        self.0.checks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a probe says of validation and of our clock.
+fn dns_checks(dns: &Dns) -> [Check; 2] {
+    let check = |topic, state, why: &str| Check { topic, state, why: why.to_owned() };
+    match dns {
+        Dns::Validating { warnings } => {
+            metrics::dns_validating(Works::Yes);
+            let why = match warnings.as_slice() {
+                [] => "the root's records validate".to_owned(),
+                some => format!("the root's records validate, but: {}", some.join("; ")),
+            };
+            [
+                check(Topic::Dns, State::Fine, &why),
+                check(Topic::Clock, State::Fine, "signatures of the root are valid now"),
+            ]
+        }
+        Dns::Broken { kind, line } => {
+            metrics::dns_validating(Works::No);
+            let (state, why) = match *kind == FailureKind::Clock {
+                true => (State::Failing, line.as_str()),
+                false => (State::Fine, "nothing speaks against it"),
+            };
+            [check(Topic::Dns, State::Failing, line), check(Topic::Clock, state, why)]
+        }
+    }
+}
+
+/// Whether a certificate of ours is valid now.
+fn certificate(file: &Path, now: UnixTime) -> Check {
+    let failing = |why: String| Check { topic: Topic::Certificate, state: State::Failing, why };
+    let name = file.display();
+    let parsed = CertificateDer::from_pem_file(file).map_err(|error| error.to_string());
+    let parsed = parsed
+        .and_then(|der| x509_cert::Certificate::from_der(&der).map_err(|error| error.to_string()));
+    let validity = match parsed {
+        Ok(certificate) => certificate.tbs_certificate.validity,
+        Err(error) => return failing(format!("{name}: {error}")),
+    };
+    let begins = UnixTime(validity.not_before.to_unix_duration().as_secs());
+    let ends = UnixTime(validity.not_after.to_unix_duration().as_secs());
+    metrics::certificate_not_after(ends);
+    if now < begins {
+        return failing(format!("{name} is valid from {} on", words(begins)));
+    }
+    if now >= ends {
+        return failing(format!("{name} ended on {}", words(ends)));
+    }
+    let why = match ends.since(now) < SOON {
+        true => format!("{name} ends soon, on {}", words(ends)),
+        false => format!("{name} is valid until {}", words(ends)),
+    };
+    Check { topic: Topic::Certificate, state: State::Fine, why }
+}
+
+/// A time for people.
+fn words(at: UnixTime) -> String {
+    let time = i64::try_from(at.0).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(
+        || at.to_string(),
+        |time| time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+    )
+}
+
+impl Watch for Doctor {
+    fn snapshot(&self) -> Pin<Box<dyn Future<Output = Snapshot> + Send + '_>> {
+        Box::pin(async move {
+            let mut checks = self.checks();
+            let parts = self.0.live.now();
+            let counted = self.0.store.count().await;
+            let [fresh, queued, held] = counted.as_ref().copied().unwrap_or_default();
+            if let Err(error) = counted {
+                let why = error.to_string();
+                checks.push(Check { topic: Topic::Store, state: State::Failing, why });
+            }
+            Snapshot {
+                hostname: parts.hostname.to_string(),
+                since: words(self.0.started),
+                mode_key: match parts.org.mode {
+                    Mode::Enforce => "mode_enforce",
+                    Mode::Monitor => "mode_monitor",
+                },
+                checks,
+                queue: Queue { waiting: fresh + queued, held, oldest: None },
+                levels: metrics::delivered()
+                    .into_iter()
+                    .map(|(level, count)| (metrics::level_key(level), count))
+                    .collect(),
+            }
+        })
+    }
+}

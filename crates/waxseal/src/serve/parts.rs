@@ -1,0 +1,148 @@
+//! All that follows from one configuration and is replaced as a whole by the next one.
+
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use waxseal_core::{
+    domain::Domain,
+    evidence::BlobId,
+    org::{Exception, Org},
+    time::UnixTime,
+};
+
+use super::{preload, routes::Routes, settings};
+use crate::{
+    author::Author,
+    config::Config,
+    deliver::Deliverer,
+    dial::Dialler,
+    fetch::{self, PolicyFetcher},
+    gather::{self, Dns, Gatherer, PolicyStore},
+    resolve::Resolver,
+    tls,
+};
+
+/// What one configuration comes to.
+pub struct Parts {
+    /// The configuration itself.
+    pub config: Config,
+    /// Our name.
+    pub hostname: Domain,
+    /// What the organisation demands.
+    pub org: Arc<Org>,
+    /// The digest of that.
+    pub digest: Option<BlobId>,
+    /// Ways that the administrator named.
+    pub routes: Routes,
+    /// Asks DNS.
+    pub resolver: Resolver,
+    /// Gathers facts.
+    pub gatherer: Gatherer,
+    /// Carries out plans.
+    pub deliverer: Deliverer,
+    /// Writes reports and notices.
+    pub author: Author,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("hostname", &self.hostname).finish_non_exhaustive()
+    }
+}
+
+/// What parts are made from, beside the configuration.
+#[derive(Clone)]
+pub struct Around {
+    /// Where policies survive a restart.
+    pub policies: Arc<dyn PolicyStore>,
+    /// Exceptions from the rules that hold now.
+    pub exceptions: Vec<Exception>,
+    /// The time.
+    pub now: UnixTime,
+}
+
+impl fmt::Debug for Around {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Around").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl Parts {
+    /// Builds everything; reads the files that the configuration names. A resolver that would be
+    /// the same as `before` is kept, with its cache.
+    ///
+    /// # Errors
+    /// What cannot be used, in one sentence.
+    pub fn build(config: Config, around: Around, before: Option<&Self>) -> Result<Self, String> {
+        let hostname = config.hostname.clone().ok_or("hostname is missing")?;
+        if !hostname.as_str().contains('.') {
+            return Err(format!("hostname: {hostname} is no full name, such as gw.example.com"));
+        }
+        let org = organisation(&config, around.exceptions)?;
+        let digest = org.digest().ok();
+        let routes = Routes::build(&config)?;
+        let resolver = match before.filter(|parts| parts.config.dns == config.dns) {
+            Some(parts) => parts.resolver.clone(),
+            None => Resolver::new(settings::resolver(&config)?),
+        };
+        let roots =
+            tls::load_roots(&settings::roots(&config)).map_err(|error| error.to_string())?;
+        let roots = Arc::new(roots);
+        let dialler = Dialler::new(settings::dialler(&config));
+        let own = settings::own(&config);
+        let dns: Arc<dyn Dns> = Arc::new(resolver.clone());
+        let fetch = fetch::Settings { own: own.clone(), ..fetch::Settings::default() };
+        let fetcher = PolicyFetcher::new(fetch, Arc::clone(&dns), dialler.clone(), &roots)
+            .map_err(|error| error.to_string())?;
+        let preloaded = match &config.sts.preload {
+            Some(path) => preload::read(path)?,
+            None => std::collections::BTreeMap::new(),
+        };
+        let gathering = gather::Settings {
+            port: config.delivery.port,
+            own,
+            preloaded,
+            loaded_at: around.now,
+            ..gather::Settings::default()
+        };
+        let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher), around.policies);
+        let delivering = settings::deliverer(&config, &hostname)?;
+        let deliverer =
+            Deliverer::new(delivering, dialler, roots).map_err(|error| error.to_string())?;
+        let author = settings::author(&config, &hostname)?;
+        let org = Arc::new(org);
+        Ok(Self { config, hostname, org, digest, routes, resolver, gatherer, deliverer, author })
+    }
+}
+
+/// The rules, and what the configuration adds to them.
+fn organisation(config: &Config, exceptions: Vec<Exception>) -> Result<Org, String> {
+    let mut org = Org::default();
+    settings::organise(config, &mut org);
+    org.exceptions = exceptions;
+    Ok(org)
+}
+
+/// The parts in force; clones see the same ones.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<RwLock<Arc<Parts>>>);
+
+impl Live {
+    /// With these parts in force.
+    pub fn new(parts: Arc<Parts>) -> Self {
+        Self(Arc::new(RwLock::new(parts)))
+    }
+
+    /// The parts in force now.
+    pub fn now(&self) -> Arc<Parts> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on, these; answers those before.
+    pub fn replace(&self, parts: Arc<Parts>) -> Arc<Parts> {
+        let mut live = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut live, parts)
+    }
+}

@@ -1,0 +1,308 @@
+//! From the configuration to the settings of each part.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+
+use waxseal_core::{
+    dnssec::Anchors,
+    domain::Domain,
+    envelope::Mailbox,
+    org::{Families as Order, Mode, Org, Schedule},
+    smtp::{client::Credentials, server},
+};
+
+use crate::{
+    author::Author,
+    config::{Config, Family, FirstPolicy, Listen, ListenTls, RelayProof, Roots, RulesMode},
+    deliver, dial,
+    gather::Own,
+    listen, queue,
+    resolve::{self, Transport},
+    secrets::SecretSource,
+    tls,
+};
+
+/// How DNS is asked.
+///
+/// # Errors
+/// The anchors, `/etc/resolv.conf` or the roots for DNS over TLS cannot be used.
+pub fn resolver(config: &Config) -> Result<resolve::Settings, String> {
+    let upstreams = match config.dns.upstream.as_slice() {
+        [] => {
+            let file = "/etc/resolv.conf";
+            let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+            resolve::upstreams_of(&text)
+        }
+        some => some
+            .iter()
+            .map(|upstream| resolve::Upstream {
+                address: upstream.address,
+                transport: match &upstream.tls {
+                    Some(name) => Transport::Tls { name: name.clone() },
+                    None => Transport::Udp,
+                },
+            })
+            .collect(),
+    };
+    if upstreams.is_empty() {
+        return Err("no resolver to ask: name one in [dns] upstream".into());
+    }
+    let anchors = match &config.dns.trust_anchors {
+        None => Anchors::iana(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            Anchors::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
+        }
+    };
+    let by_tls = |upstream: &resolve::Upstream| upstream.transport != Transport::Udp;
+    let tls_roots = match upstreams.iter().any(by_tls) {
+        true => tls::load_roots(&roots(config)).map_err(|error| error.to_string())?,
+        false => Vec::new(),
+    };
+    Ok(resolve::Settings {
+        anchors,
+        tls_roots,
+        deadline: config.dns.timeout,
+        cache_entries: config.dns.cache_entries,
+        ..resolve::Settings::new(upstreams)
+    })
+}
+
+/// Whose certificates count.
+pub(super) fn roots(config: &Config) -> tls::Roots {
+    match &config.tls.roots {
+        Roots::System => tls::Roots::System,
+        Roots::File(path) => tls::Roots::File(path.clone()),
+    }
+}
+
+/// Where connections come from.
+pub(super) fn dialler(config: &Config) -> dial::Settings {
+    let source = |wanted: fn(&IpAddr) -> bool| {
+        config.delivery.source_addresses.iter().find(|address| wanted(address)).copied()
+    };
+    dial::Settings {
+        source_v4: source(IpAddr::is_ipv4).and_then(|ip| match ip {
+            IpAddr::V4(v4) => Some(v4),
+            IpAddr::V6(_) => None,
+        }),
+        source_v6: source(IpAddr::is_ipv6).and_then(|ip| match ip {
+            IpAddr::V6(v6) => Some(v6),
+            IpAddr::V4(_) => None,
+        }),
+        families: match order(config) {
+            Order::SixThenFour | Order::FourThenSix => dial::Families::Both,
+            Order::OnlySix => dial::Families::V6,
+            Order::OnlyFour => dial::Families::V4,
+        },
+        connect_timeout: config.delivery.timeouts.connect,
+        #[cfg(feature = "demo")]
+        map: config.network.clone().into_iter().collect(),
+    }
+}
+
+fn order(config: &Config) -> Order {
+    match config.delivery.families.as_slice() {
+        [Family::Ipv4] => Order::OnlyFour,
+        [Family::Ipv6] => Order::OnlySix,
+        [Family::Ipv4, ..] => Order::FourThenSix,
+        _ => Order::SixThenFour,
+    }
+}
+
+/// How mail is delivered. Passwords of smarthosts are read here.
+///
+/// # Errors
+/// A secret that cannot be read.
+pub(super) fn deliverer(config: &Config, hello: &Domain) -> Result<deliver::Settings, String> {
+    let delivery = &config.delivery;
+    let mut smarthosts = Vec::new();
+    for route in &config.routes {
+        let Some(auth) = &route.auth else { continue };
+        let secret = SecretSource::from(&auth.secret).read().map_err(|error| error.to_string())?;
+        let password = secret.text().map_err(|error| format!("{}: {error}", auth.secret))?;
+        smarthosts.push(deliver::Smarthost {
+            peer: route.host.clone(),
+            port: route.port,
+            credentials: Credentials { user: auth.user.clone(), password: password.to_owned() },
+        });
+    }
+    let pace = |at_once, interval| deliver::Pace { at_once, interval };
+    let times = &delivery.timeouts;
+    Ok(deliver::Settings {
+        hello: hello.as_str().to_owned(),
+        smarthosts,
+        timeouts: deliver::Timeouts {
+            greeting: times.greeting,
+            handshake: times.greeting.min(Duration::from_secs(60)),
+            envelope: times.command,
+            data: times.data,
+            block: times.block,
+            final_dot: times.end,
+        },
+        idle: delivery.idle,
+        messages_per_connection: u32::try_from(delivery.messages_per_session).unwrap_or(u32::MAX),
+        per_address: pace(delivery.per_host, delivery.pace),
+        // One operator stands behind several MX addresses.
+        per_operator: pace(delivery.per_host.saturating_mul(3), Duration::ZERO),
+        per_domain: pace(delivery.per_destination, Duration::ZERO),
+        ..deliver::Settings::default()
+    })
+}
+
+/// How much is sent at the same time.
+pub(super) fn queue(config: &Config) -> queue::Settings {
+    queue::Settings {
+        per_destination: config.delivery.per_destination,
+        total: config.delivery.concurrency,
+        ..queue::Settings::default()
+    }
+}
+
+/// What a configuration says of the organisation, on top of its rules.
+pub(super) fn organise(config: &Config, org: &mut Org) {
+    org.mode = match config.rules.mode {
+        RulesMode::Enforce => Mode::Enforce,
+        RulesMode::Monitor => Mode::Monitor,
+    };
+    org.trust.first_policy = match config.sts.first_policy {
+        FirstPolicy::Trusted => waxseal_core::channel::TrustFirst::Yes,
+        FirstPolicy::Distrusted => waxseal_core::channel::TrustFirst::No,
+    };
+    org.trust.sts_patience = config.sts.patience;
+    org.trust.families = order(config);
+    org.schedule = Schedule {
+        retry: config.delivery.retry.clone(),
+        lifetime: config.delivery.lifetime,
+        delay_notice: config.delivery.delay_notice,
+        hold_lifetime: config.delivery.hold_lifetime,
+    };
+}
+
+/// What is ours: mail that leads back here would loop.
+pub(super) fn own(config: &Config) -> Own {
+    let listening = config.listeners.iter().map(|listen| listen.address.ip());
+    let addresses: BTreeSet<IpAddr> = listening
+        .chain(config.delivery.source_addresses.iter().copied())
+        .filter(|address| !address.is_unspecified())
+        .chain(outward())
+        .collect();
+    Own { names: config.hostname.iter().cloned().collect(), addresses }
+}
+
+/// The addresses that the system sends from when it is left to choose. Nothing is sent: for UDP,
+/// connecting only asks the routing table.
+fn outward() -> Vec<IpAddr> {
+    let towards = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let address = |(from, to): (&str, &str)| {
+        let socket = std::net::UdpSocket::bind(from).ok()?;
+        socket.connect(to).ok()?;
+        let ip = socket.local_addr().ok()?.ip();
+        (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
+    };
+    towards.into_iter().filter_map(address).collect()
+}
+
+/// Who writes our own mail.
+///
+/// # Errors
+/// There is no `[[domain]]`, and no address was configured.
+pub(super) fn author(config: &Config, hostname: &Domain) -> Result<Author, String> {
+    let fallback = || {
+        let first = config.domains.first().ok_or("a [[domain]] is missing")?;
+        Ok::<_, String>(Mailbox { local: "postmaster".into(), domain: first.name.clone() })
+    };
+    let mailbox = |text: &Option<String>| match text.as_deref().and_then(|t| t.rsplit_once('@')) {
+        Some((local, domain)) => {
+            let domain = Domain::parse(domain).map_err(|error| error.to_string())?;
+            Ok(Mailbox { local: local.to_owned(), domain })
+        }
+        None => fallback(),
+    };
+    Ok(Author {
+        hostname: hostname.clone(),
+        from: mailbox(&config.author.from)?,
+        postmaster: mailbox(&config.author.postmaster)?,
+    })
+}
+
+/// How one listener behaves; certificates and passwords are read here.
+///
+/// # Errors
+/// A file that cannot be used, in one sentence.
+pub(super) fn listener(
+    config: &Config,
+    listen: &Listen,
+    hostname: &Domain,
+) -> Result<listen::Settings, String> {
+    let tls = server_tls(config, listen)?;
+    let passwords = match &listen.auth {
+        Some(path) => {
+            let read = listen::Passwords::load(path).map_err(|error| error.to_string())?;
+            Some(Arc::new(read))
+        }
+        None => None,
+    };
+    let limits = &config.limits;
+    let count = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+    let smtp = server::Settings {
+        hostname: hostname.clone(),
+        senders: config.domains.iter().map(|domain| domain.name.clone()).collect(),
+        postmaster: Some(author(config, hostname)?.postmaster),
+        // The listener sets these two from what it has.
+        starttls: server::StartTls::NotOffered,
+        auth: server::AuthOffer::No,
+        limits: server::Limits {
+            message: usize::try_from(limits.message).unwrap_or(usize::MAX),
+            recipients: limits.recipients,
+            commands: count(limits.commands),
+            errors: count(limits.errors),
+            hops: limits.hops,
+            ..server::Limits::default()
+        },
+    };
+    let people = passwords.is_some() && listen.relay_from.is_empty();
+    Ok(listen::Settings {
+        smtp: Arc::new(smtp),
+        tls,
+        begin: match listen.tls {
+            ListenTls::Implicit => listen::Begin::Handshake,
+            ListenTls::Starttls | ListenTls::None => listen::Begin::Greeting,
+        },
+        kind: if people { listen::Kind::Submission } else { listen::Kind::Relay },
+        relay_from: listen.relay_from.clone(),
+        proof: match listen.proof {
+            RelayProof::None => listen::Proof::Address,
+            RelayProof::Dkim => listen::Proof::Dkim,
+            RelayProof::ClientCert => listen::Proof::ClientCert,
+            RelayProof::Auth => listen::Proof::Auth,
+        },
+        passwords,
+        times: listen::Times {
+            command: limits.session_idle,
+            session: limits.session_time,
+            ..listen::Times::default()
+        },
+        sessions: limits.sessions,
+        sessions_per_client: limits.sessions_per_client,
+    })
+}
+
+fn server_tls(config: &Config, listen: &Listen) -> Result<Option<listen::ServerTls>, String> {
+    match listen.tls {
+        ListenTls::None => return Ok(None),
+        ListenTls::Starttls | ListenTls::Implicit => {}
+    }
+    let Some(identity) = listen.identity.as_ref().or(config.tls.identity.as_ref()) else {
+        return Err(format!(
+            "the listener {} has no certificate: name one in [tls], or in its [[listen]]",
+            listen.address
+        ));
+    };
+    let files = listen::TlsFiles {
+        certificate: identity.certificate.clone(),
+        key: identity.key.clone(),
+        client_ca: listen.client_ca.clone(),
+    };
+    listen::ServerTls::load(&files).map(Some).map_err(|error| error.to_string())
+}
