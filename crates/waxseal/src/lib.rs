@@ -12,6 +12,7 @@ pub mod log;
 pub mod metrics;
 pub mod queue;
 pub mod resolve;
+pub mod rules;
 pub mod secrets;
 pub mod serve;
 pub mod spool;
