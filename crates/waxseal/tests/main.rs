@@ -14,3 +14,4 @@ mod gathering;
 mod peers;
 mod resolve;
 mod submission;
+mod scenario;
