@@ -13,5 +13,5 @@ mod delivery;
 mod gathering;
 mod peers;
 mod resolve;
-mod submission;
 mod scenario;
+mod submission;
