@@ -21,6 +21,7 @@ use crate::{
     fetch::{self, PolicyFetcher},
     gather::{self, Dns, Gatherer, PolicyStore},
     resolve::Resolver,
+    rules::Ruleset,
     tls,
 };
 
@@ -120,6 +121,9 @@ impl Parts {
 /// The rules, and what the configuration adds to them.
 fn organisation(config: &Config, exceptions: Vec<Exception>) -> Result<Org, String> {
     let mut org = Org::default();
+    if let Some(file) = &config.rules.file {
+        Ruleset::load(file).map_err(|refused| refused.to_string())?.apply(&mut org);
+    }
     settings::organise(config, &mut org);
     org.exceptions = exceptions;
     Ok(org)
