@@ -19,6 +19,7 @@
 pub mod channel;
 pub mod dane;
 pub mod decide;
+pub mod dkim;
 pub mod dns;
 pub mod dnssec;
 pub mod domain;

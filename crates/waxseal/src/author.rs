@@ -9,12 +9,16 @@ mod status;
 mod tests;
 mod words;
 
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
 use mail_builder::{
     MessageBuilder,
     headers::{date::Date, raw::Raw},
 };
 use uuid::Uuid;
 use waxseal_core::{
+    dkim::Signer,
     domain::Domain,
     envelope::{Body, Charset, Envelope, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
     time::UnixTime,
@@ -32,6 +36,8 @@ pub struct Author {
     pub from: Mailbox,
     /// Who is told when something needs a person.
     pub postmaster: Mailbox,
+    /// Signs with DKIM, where there is a key.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// A letter with its envelope: it goes into the queue like any mail.
@@ -64,7 +70,7 @@ impl Author {
             now,
         };
         let builder = self.begin(&address, "auto-generated");
-        Self::finish(&address, builder.text_body(text))
+        self.finish(&address, builder.text_body(text))
     }
 
     /// The header that all our letters have.
@@ -81,9 +87,16 @@ impl Author {
             .header("Auto-Submitted", Raw::new(auto))
     }
 
-    fn finish(address: &Address<'_>, builder: MessageBuilder<'_>) -> Letter {
+    fn finish(&self, address: &Address<'_>, builder: MessageBuilder<'_>) -> Letter {
         let mut message = Vec::new();
         builder.serialize(&mut message);
+        if let Some(signer) = &self.signer {
+            match signer.sign(&message, address.now, &SystemRandom::new()) {
+                Ok(signed) => message = signed,
+                // A report without a signature is better than none.
+                Err(error) => tracing::error!("a letter of ours goes unsigned: {error}"),
+            }
+        }
         let body = if message.is_ascii() { Body::SevenBit } else { Body::EightBit };
         let recipient = Recipient {
             mailbox: address.to.clone(),

@@ -2,10 +2,11 @@
 //! ends them in order.
 
 mod checks;
+mod dkim;
 mod health;
 mod notify;
 mod parts;
-pub(crate) mod path;
+mod path;
 mod preload;
 mod routes;
 mod settings;
@@ -33,7 +34,7 @@ use tokio::{
 use crate::{
     config::Config,
     gather::PolicyStore,
-    listen::{Control, Desk, Listener, NoDkim},
+    listen::{Control, Desk, Listener},
     metrics::{self, Reloaded},
     queue::Queue,
     resolve::Clock,
@@ -119,17 +120,17 @@ impl Gateway {
             ));
         }
         let store = open_store(&config)?;
-        let around = around(&store, &clock).await;
+        let around = around(&store, &clock);
         let parts = Parts::build(config, around, None).map_err(StartError::Config)?;
         let live = Live::new(Arc::new(parts));
-        let stages = Stages { live: live.clone(), store: store.clone(), stored: Arc::default() };
+        let stages = Stages { live: live.clone(), store: store.clone() };
         let parts = live.now();
         let turns = settings::queue(&parts.config);
         let now = clock.clone();
         let (queue, inbox) = Queue::new(store.clone(), stages, turns, Arc::new(move || now.now()));
         let room = AtomicU64::new(0);
         let spool = Spool { queue: queue.clone(), store: store.clone(), live: live.clone(), room };
-        let desk = Desk::new(spool, Box::new(NoDkim), clock.clone());
+        let desk = Desk::new(spool, Box::new(dkim::Verifier(live.clone())), clock.clone());
         let doctor = Doctor::new(live.clone(), store.clone(), clock.clone());
         let (stop, _) = watch::channel(false);
         let (open, pages, tasks) = (Vec::new(), Vec::new(), JoinSet::new());
@@ -288,7 +289,7 @@ impl Gateway {
                 tracing::warn!("{name} has changed: that takes effect at the next start");
             }
         }
-        let around = around(&self.store, &self.clock).await;
+        let around = around(&self.store, &self.clock);
         let parts = Parts::build(config, around, Some(&before)).map_err(StartError::Config)?;
         // Everything that can fail comes first.
         let mut kept = Vec::new();
@@ -339,21 +340,9 @@ fn taken(address: SocketAddr, error: &std::io::Error) -> StartError {
     StartError::Config(text)
 }
 
-async fn around(store: &Store, clock: &Clock) -> Around {
+fn around(store: &Store, clock: &Clock) -> Around {
     let policies: Arc<dyn PolicyStore> = Arc::new(store.clone());
-    let now = clock.now();
-    let exceptions = match crate::exceptions::all(store, now).await {
-        Ok(exceptions) => exceptions,
-        // Without them floors are higher, never lower.
-        Err(error) => {
-            tracing::error!("exceptions cannot be read, none is in force: {error}");
-            Vec::new()
-        }
-    };
-    for exception in exceptions.iter().filter(|exception| exception.ends_soon(now)) {
-        tracing::warn!("an exception ends soon: `waxseal exception list` ({})", exception.until);
-    }
-    Around { policies, exceptions, now }
+    Around { policies, exceptions: Vec::new(), now: clock.now() }
 }
 
 fn open_store(config: &Config) -> Result<Store, StartError> {

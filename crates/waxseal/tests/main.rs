@@ -10,9 +10,10 @@
 )]
 
 mod delivery;
-mod dnssec_differential;
 mod gathering;
+mod imports;
 mod peers;
 mod resolve;
 mod scenario;
+mod serve;
 mod submission;

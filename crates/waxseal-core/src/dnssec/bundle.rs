@@ -1,10 +1,6 @@
 //! What is at hand for a validation: RRsets, and which questions were asked already.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{
     Name, Question, RecordType, Response, RrSet,
@@ -21,7 +17,6 @@ pub struct Bundle {
     sets: Vec<Arc<RrSet>>,
     places: HashMap<(Name, RecordType), Vec<usize>>,
     asked: HashMap<Question, Asked>,
-    came_with: HashMap<Question, Vec<usize>>,
     more: More,
 }
 
@@ -68,16 +63,9 @@ impl Bundle {
             return self.add_failure(question, FailureKind::Malformed, detail);
         }
         self.asked.insert(question.clone(), Asked::Answered(response.rcode));
-        let places = response.sets.iter().map(|set| self.add_set(set, question)).collect();
-        self.came_with.insert(question.clone(), places);
-    }
-
-    /// What came with the answers to these questions: in a recorded proof, everything.
-    pub(super) fn came_with(&self, questions: &[&Question]) -> BTreeSet<usize> {
-        if self.is_closed() {
-            return (0..self.sets.len()).collect();
+        for set in &response.sets {
+            self.add_set(set, question);
         }
-        questions.iter().filter_map(|one| self.came_with.get(one)).flatten().copied().collect()
     }
 
     /// Notes that no answer to `question` could be had, and why.
@@ -85,23 +73,19 @@ impl Bundle {
         self.asked.insert(question.clone(), Asked::Failed(kind, detail));
     }
 
-    fn add_set(&mut self, set: &Arc<RrSet>, question: &Question) -> usize {
+    fn add_set(&mut self, set: &Arc<RrSet>, question: &Question) {
         let key = (set.owner.clone(), set.record_type);
         let places = self.places.entry(key).or_default();
-        // Denials stay with the answer that brought them, signatures and all.
-        let denies = matches!(set.record_type, RecordType::NSEC | RecordType::NSEC3);
         let same = |place: &&usize| {
-            !denies
-                || self.sets.get(**place).is_some_and(|other| {
-                    other.rdata == set.rdata && other.signatures == set.signatures
-                })
+            set.record_type != RecordType::NSEC
+                || self.sets.get(**place).is_some_and(|other| other.rdata == set.rdata)
         };
         let Some(&place) = places.iter().find(same) else {
             places.push(self.sets.len());
             self.sets.push(Arc::clone(set));
-            return self.sets.len() - 1;
+            return;
         };
-        let Some(other) = self.sets.get_mut(place) else { return place };
+        let Some(other) = self.sets.get_mut(place) else { return };
         let is_answer = set.owner == question.name && set.record_type == question.record_type;
         if other.rdata == set.rdata {
             let known = |signature| other.signatures.contains(signature);
@@ -114,7 +98,6 @@ impl Bundle {
         } else if is_answer {
             *other = Arc::clone(set);
         }
-        place
     }
 
     /// The one set of a type at a name.
@@ -122,7 +105,7 @@ impl Bundle {
         self.places.get(&(name.clone(), record_type))?.first().copied()
     }
 
-    /// The sets of a type at a name; more than one only for NSEC and NSEC3.
+    /// The sets of a type at a name; more than one only for NSEC.
     pub(super) fn find_all(&self, name: &Name, record_type: RecordType) -> &[usize] {
         self.places.get(&(name.clone(), record_type)).map_or(&[], Vec::as_slice)
     }

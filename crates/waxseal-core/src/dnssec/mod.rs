@@ -23,13 +23,10 @@ mod bundle;
 mod canonical;
 mod chain;
 mod denial;
-mod fuzz;
 mod name;
 mod response;
 mod rrset;
 mod run;
-#[cfg(test)]
-mod tests;
 mod validate;
 mod verify;
 
@@ -38,7 +35,6 @@ pub use domain::base::iana::Rtype as RecordType;
 pub use self::{
     anchors::{AnchorError, Anchors},
     bundle::{Bundle, BundleError, merge_proofs},
-    fuzz::fuzz,
     name::{Labels, Name},
     response::{NotAnAnswer, Question, Response, Truncation},
     rrset::{RrSet, Signature},

@@ -1,7 +1,5 @@
 //! From a question to a verdict: the alias chain, and what stands at its end.
 
-use std::collections::BTreeSet;
-
 use super::{
     Anchors, Bundle, Memo, Name, Question, RecordType,
     chain::{Toward, Zone},
@@ -99,7 +97,6 @@ pub fn validate(
 ) -> Step {
     let mut path = Path {
         run: Run::new(bundle, anchors, now, memo),
-        question: question.clone(),
         at: question.name.clone(),
         record_type: question.record_type,
         aliases: Vec::new(),
@@ -120,7 +117,6 @@ pub fn validate(
 
 struct Path<'a> {
     run: Run<'a>,
-    question: Question,
     at: Name,
     record_type: RecordType,
     aliases: Vec<AliasStep>,
@@ -223,14 +219,10 @@ impl Path<'_> {
     /// Nothing is at the name: is that proven?
     fn denial(&mut self) -> Result<End, Stop> {
         let mut unproven = None;
-        let scope = self.scope();
-        if let Some(signer) = self.denier(&scope) {
+        if let Some(signer) = self.denier() {
             match self.run.walk(Toward::Signer(&signer))? {
                 Zone::Secure(keys) if keys.apex == signer => {
-                    self.run.scope = Some(scope);
-                    let denied = self.run.deny(&keys, &self.at, self.record_type);
-                    self.run.scope = None;
-                    match denied? {
+                    match self.run.deny(&keys, &self.at, self.record_type)? {
                         Denied::Secure(denial) => {
                             let finding = Finding::Denied(denial);
                             return Ok(End { status: Status::Secure, finding });
@@ -283,15 +275,9 @@ impl Path<'_> {
         End { status, finding }
     }
 
-    /// What came with the answer about the name, or with the answer that led to it.
-    fn scope(&self) -> BTreeSet<usize> {
-        let here = Question::new(self.at.clone(), self.record_type);
-        self.run.bundle.came_with(&[&here, &self.question])
-    }
-
     /// The deepest zone that signed NSEC or NSEC3 records and can hold the name. DS belongs to
     /// the parent (RFC 4035 §2.4).
-    fn denier(&self, scope: &BTreeSet<usize>) -> Option<Name> {
+    fn denier(&self) -> Option<Name> {
         let is_ds = self.record_type == RecordType::DS && !self.at.is_root();
         let can_hold = |signer: &Name| {
             if is_ds { self.at.is_below(signer) } else { self.at.is_within(signer) }
@@ -299,7 +285,6 @@ impl Path<'_> {
         [RecordType::NSEC, RecordType::NSEC3]
             .into_iter()
             .flat_map(|kind| self.run.bundle.of_type(kind))
-            .filter(|(place, _)| scope.contains(place))
             .flat_map(|(_, set)| set.signatures.iter().map(|one| &one.signer))
             .filter(|signer| can_hold(signer))
             .max_by_key(|signer| signer.label_count())

@@ -110,7 +110,7 @@ impl Author {
         if tls_not_required(report.message) && address.tls != TlsAsk::RequireTls {
             builder = builder.header("TLS-Required", Raw::new("No"));
         }
-        Some(Self::finish(&address, builder.body(MimePart::new(kind, parts))))
+        Some(self.finish(&address, builder.body(MimePart::new(kind, parts))))
     }
 
     /// The part for people.

@@ -24,6 +24,7 @@ fn author() -> Author {
         hostname: Domain::parse("gw.example.com").unwrap(),
         from: mailbox("postmaster@example.com"),
         postmaster: mailbox("postmaster@example.com"),
+        signer: None,
     }
 }
 

@@ -122,7 +122,8 @@ impl Parts {
 fn organisation(config: &Config, exceptions: Vec<Exception>) -> Result<Org, String> {
     let mut org = Org::default();
     if let Some(file) = &config.rules.file {
-        Ruleset::load(file).map_err(|refused| refused.to_string())?.apply(&mut org);
+        let rules = Ruleset::load(file).map_err(|refused| refused.to_string())?;
+        rules.apply(&mut org);
     }
     settings::organise(config, &mut org);
     org.exceptions = exceptions;

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
+use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use waxseal_core::{
+    dkim::Signer,
     dnssec::Anchors,
     domain::Domain,
     envelope::Mailbox,
@@ -12,7 +14,7 @@ use waxseal_core::{
 
 use crate::{
     author::Author,
-    config::{Config, Family, FirstPolicy, Listen, ListenTls, RelayProof, Roots, RulesMode},
+    config::{Config, Dkim, Family, FirstPolicy, Listen, ListenTls, RelayProof, Roots, RulesMode},
     deliver, dial,
     gather::Own,
     listen, queue,
@@ -219,11 +221,25 @@ pub(super) fn author(config: &Config, hostname: &Domain) -> Result<Author, Strin
         }
         None => fallback(),
     };
-    Ok(Author {
-        hostname: hostname.clone(),
-        from: mailbox(&config.author.from)?,
-        postmaster: mailbox(&config.author.postmaster)?,
-    })
+    let from = mailbox(&config.author.from)?;
+    let signer = match &config.author.dkim {
+        Some(dkim) => Some(Arc::new(signer(dkim, &from.domain)?)),
+        None => None,
+    };
+    let postmaster = mailbox(&config.author.postmaster)?;
+    Ok(Author { hostname: hostname.clone(), from, postmaster, signer })
+}
+
+/// The DKIM key, PEM or DER.
+fn signer(dkim: &Dkim, domain: &Domain) -> Result<Signer, String> {
+    let secret = SecretSource::from(&dkim.key).read().map_err(|error| error.to_string())?;
+    let pem = PrivatePkcs8KeyDer::from_pem_slice(secret.bytes());
+    let key = match &pem {
+        Ok(key) => key.secret_pkcs8_der(),
+        Err(_) => secret.bytes(),
+    };
+    Signer::new(domain.clone(), dkim.selector.clone(), key)
+        .map_err(|error| format!("author.dkim_key ({}): {error}", dkim.key))
 }
 
 /// How one listener behaves; certificates and passwords are read here.

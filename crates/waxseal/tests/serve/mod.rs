@@ -1,0 +1,256 @@
+//! The whole gateway, as `waxseal serve` runs it, in the lab's little Internet.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+use waxseal::{
+    config::Config,
+    serve::{Gateway, StartError},
+    store::{EventKind, EventQuery},
+};
+use waxseal_lab::{
+    lab::{Lab, Pinning, SENDER_DOMAIN, is_for},
+    sink::Received,
+    site::{Attack, Protection},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A lab, and a configuration for a gateway in it.
+struct World {
+    lab: Lab,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn new(cells: &[(Protection, Attack)]) -> Self {
+        let lab = Lab::start(cells, &["plain"]).await.unwrap();
+        Self { lab, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("waxseal.toml")
+    }
+
+    /// The configuration with `more` in front.
+    fn config(&self, more: &str) -> Config {
+        let text = self.lab.configuration(self.folder.path(), Pinning::Known).unwrap();
+        let web = "\n[web.metrics]\naddress = \"127.0.0.1:0\"\n";
+        std::fs::write(self.file(), format!("{more}\n{text}{web}")).unwrap();
+        Config::load(&self.file()).unwrap()
+    }
+
+    async fn start(&self) -> Gateway {
+        Gateway::start(self.config("")).await.unwrap()
+    }
+
+    fn recipient(&self, protection: Protection, attack: Attack) -> String {
+        let site = self.lab.site(protection, attack).unwrap();
+        format!("bob@{}", site.domains()[0])
+    }
+}
+
+/// One session with a server.
+struct Session(BufReader<TcpStream>);
+
+impl Session {
+    async fn open(address: SocketAddr) -> Self {
+        let mut session = Self(BufReader::new(TcpStream::connect(address).await.unwrap()));
+        assert!(session.reply().await.starts_with("220 "));
+        assert!(session.say("EHLO client.sender.example").await.starts_with("250 "));
+        session
+    }
+
+    async fn reply(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).await.unwrap();
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return line;
+            }
+        }
+    }
+
+    async fn say(&mut self, line: &str) -> String {
+        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        self.reply().await
+    }
+
+    async fn send(&mut self, to: &str, subject: &str) -> String {
+        let from = self.say(&format!("MAIL FROM:<ann@{SENDER_DOMAIN}>")).await;
+        assert!(from.starts_with("250 "), "{from}");
+        let rcpt = self.say(&format!("RCPT TO:<{to}>")).await;
+        assert!(rcpt.starts_with("250 "), "{rcpt}");
+        assert!(self.say("DATA").await.starts_with("354 "));
+        self.say(&format!(
+            "From: <ann@{SENDER_DOMAIN}>\r\nTo: <{to}>\r\nSubject: {subject}\r\n\
+             Date: Sun, 22 Nov 2026 09:00:00 +0000\r\nMessage-ID: <{subject}@{SENDER_DOMAIN}>\r\n\
+             \r\nThe text.\r\n."
+        ))
+        .await
+    }
+}
+
+fn door(gateway: &Gateway) -> SocketAddr {
+    gateway.addresses()[0].1
+}
+
+fn text(message: &Received) -> String {
+    String::from_utf8_lossy(&message.data).into_owned()
+}
+
+async fn page(gateway: &Gateway, path: &str) -> String {
+    let address = gateway.page("metrics").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn mail_goes_through_with_evidence() {
+    let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;
+    let gateway = world.start().await;
+    let bob = world.recipient(Protection::Dane, Attack::Nobody);
+    let taken = Session::open(door(&gateway)).await.send(&bob, "through").await;
+    assert!(taken.starts_with("250 "), "{taken}");
+    let arrived = world.lab.sink().find(|message| is_for(message, &bob), PATIENCE).await.unwrap();
+    assert!(text(&arrived).contains("Subject: through\r\n"), "{}", text(&arrived));
+    assert!(text(&arrived).starts_with("Received: "), "{}", text(&arrived));
+    let health = page(&gateway, "/healthz").await;
+    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+    let store = gateway.store().clone();
+    gateway.stop().await;
+    let query = EventQuery { kind: Some(EventKind::Delivery), limit: 10, ..EventQuery::default() };
+    let events = store.events(query).await.unwrap();
+    assert_eq!(events.len(), 1);
+    let body = String::from_utf8_lossy(&events[0].event.body).into_owned();
+    assert!(body.contains("dane"), "{body}");
+    assert!(!body.contains("bob@") && !body.contains("ann@"), "{body}");
+}
+
+/// A destination that does not exist: the sender hears it from the mail server behind us.
+#[tokio::test]
+async fn what_cannot_be_delivered_comes_back_by_the_inside_way() {
+    let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;
+    let gateway = world.start().await;
+    let nowhere = "bob@no-such-domain.example";
+    let taken = Session::open(door(&gateway)).await.send(nowhere, "nowhere").await;
+    assert!(taken.starts_with("250 "), "{taken}");
+    let ann = format!("ann@{SENDER_DOMAIN}");
+    let inside = world.lab.inside_sink();
+    let report = inside.find(|message| is_for(message, &ann), PATIENCE).await.unwrap();
+    let report = text(&report);
+    assert!(report.contains("NOT delivered"), "{report}");
+    assert!(report.contains("Final-Recipient: rfc822; bob@no-such-domain.example"), "{report}");
+    assert!(report.contains("Action: failed"), "{report}");
+    gateway.stop().await;
+}
+
+/// A domain without STARTTLS: nothing of the message is said in the clear, and it stays queued.
+#[tokio::test]
+async fn mail_below_its_floor_is_not_sent() {
+    let cell = (Protection::None, Attack::Nobody);
+    let world = World::new(&[cell]).await;
+    let gateway = world.start().await;
+    let bob = world.recipient(cell.0, cell.1);
+    assert!(Session::open(door(&gateway)).await.send(&bob, "kept").await.starts_with("250 "));
+    let store = gateway.store().clone();
+    let query = EventQuery { kind: Some(EventKind::Delivery), limit: 10, ..EventQuery::default() };
+    let attempted = async {
+        while store.events(query).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, attempted).await.unwrap();
+    gateway.stop().await;
+    assert!(!world.lab.has(&bob));
+    assert_eq!(store.count().await.unwrap().into_iter().sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
+    let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;
+    let mut gateway = world.start().await;
+    let bob = world.recipient(Protection::Dane, Attack::Nobody);
+    let mut session = Session::open(door(&gateway)).await;
+    let mut bad = world.config("");
+    bad.tls.roots = waxseal::config::Roots::File("/no/such/roots.pem".into());
+    let refused = gateway.reload(bad).await.unwrap_err();
+    assert!(refused.to_string().contains("/no/such/roots.pem"), "{refused}");
+    assert!(session.send(&bob, "after-bad").await.starts_with("250 "));
+    let mut good = world.config("");
+    good.limits.recipients = 100;
+    gateway.reload(good).await.unwrap();
+    assert!(session.send(&bob, "after-good").await.starts_with("250 "));
+    for subject in ["after-bad", "after-good"] {
+        let fits = |message: &Received| text(message).contains(&format!("Subject: {subject}\r\n"));
+        assert!(world.lab.sink().find(fits, PATIENCE).await.is_some(), "{subject}");
+    }
+    assert!(Session::open(door(&gateway)).await.send(&bob, "new").await.starts_with("250 "));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_of_a_start_is_one_sentence() {
+    let world = World::new(&[]).await;
+    let refused = async |change: fn(&mut Config)| {
+        let mut config = world.config("");
+        // A store that was just closed may be locked for a moment longer.
+        config.data_dir = tempfile::tempdir_in(world.folder.path()).unwrap().keep();
+        config.store.place =
+            waxseal::config::StorePlace::Sqlite(config.data_dir.join("waxseal.db"));
+        change(&mut config);
+        match Gateway::start(config).await.unwrap_err() {
+            StartError::Config(text) => text,
+            StartError::Busy(text) => panic!("busy: {text}"),
+        }
+    };
+    let text = refused(|config| config.listeners.clear()).await;
+    assert!(text.contains("[[listen]]"), "{text}");
+    let text = refused(|config| config.hostname = None).await;
+    assert!(text.contains("hostname"), "{text}");
+    let text = refused(|config| config.data_dir = "/proc/no".into()).await;
+    assert!(text.contains("/proc/no"), "{text}");
+    let text = refused(|config| {
+        config.listeners[0].tls = waxseal::config::ListenTls::Starttls;
+    })
+    .await;
+    assert!(text.contains("no certificate"), "{text}");
+    let text = refused(|config| {
+        config.listeners[0].auth = Some(Path::new("/no/such/passwords").to_owned());
+    })
+    .await;
+    assert!(text.contains("/no/such/passwords"), "{text}");
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_is_refused() {
+    let world = World::new(&[]).await;
+    let gateway = world.start().await;
+    let busy = Gateway::start(world.config("")).await.unwrap_err();
+    assert!(matches!(busy, StartError::Busy(_)), "{busy}");
+    gateway.stop().await;
+}
+
+/// Everything that a resolver strips is "not now", and `/healthz` says so.
+#[tokio::test]
+async fn without_validation_nothing_is_sent_and_health_fails() {
+    let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;
+    let mut config = world.config("");
+    config.dns.trust_anchors = None;
+    let gateway = Gateway::start(config).await.unwrap();
+    let health = page(&gateway, "/healthz").await;
+    assert!(health.starts_with("HTTP/1.1 503 "), "{health}");
+    assert!(health.contains("\"topic\":\"dns\",\"state\":\"failing\""), "{health}");
+    gateway.stop().await;
+}
