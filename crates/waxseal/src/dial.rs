@@ -126,3 +126,6 @@ impl Dialler {
         to
     }
 }
+
+#[cfg(test)]
+mod tests;

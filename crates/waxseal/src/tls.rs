@@ -204,6 +204,16 @@ pub fn legacy(error: &Error) -> Legacy {
     if no_common_ground || weak_key { Legacy::TooOld } else { Legacy::No }
 }
 
+/// Why a handshake failed, for an operator.
+pub fn explain(error: &Error) -> String {
+    if let Error::InvalidCertificate(CertificateError::Other(OtherError(why))) = error
+        && why.is::<WeakKey>()
+    {
+        return format!("the peer's certificate has {why}");
+    }
+    error.to_string()
+}
+
 /// The facts of a session after its handshake; `None` before, or without a certificate.
 pub fn session(tls: &ClientConnection, sni: Option<&Domain>, now: UnixTime) -> Option<Session> {
     // The configuration offers these two and no other.
@@ -300,3 +310,6 @@ fn anchors(certificates: &[CertificateDer<'static>]) -> Vec<TrustAnchor<'static>
     let anchor = |c| webpki::anchor_from_trusted_cert(c).ok().map(|anchor| anchor.to_owned());
     certificates.iter().filter_map(anchor).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,8 @@ impl Call<'_> {
             Err(_) => Err(fail(Legacy::No, "no end of the handshake in time".into())),
             Ok(Err(error)) => {
                 let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-                Err(fail(inner.map_or(Legacy::No, tls::legacy), error.to_string()))
+                let why = inner.map_or_else(|| error.to_string(), tls::explain);
+                Err(fail(inner.map_or(Legacy::No, tls::legacy), why))
             }
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
         }

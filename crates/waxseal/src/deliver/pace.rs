@@ -146,3 +146,6 @@ pub(super) fn operator(peer: &Peer) -> String {
         Some(_) | None => format!("{second}.{top}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -261,8 +261,9 @@ impl<'a> Walk<'a> {
 
     /// For the next message, if it may have one.
     fn keep(&self, mut link: Link) {
-        // Without TLS after a failed handshake: the next message tries TLS again.
-        let clear = matches!(link.seen().tls, TlsSeen::HandshakeFailed { .. });
+        // Without TLS though it was offered: the next message tries TLS again.
+        let clear =
+            matches!(link.seen().tls, TlsSeen::HandshakeFailed { .. } | TlsSeen::Refused(_));
         let rest = if !clear && link.may_go_on(self.shared) {
             self.shared.pool.put(link, self.shared)
         } else {

@@ -7,7 +7,7 @@ use waxseal_core::{
 };
 use waxseal_lab::mx::{Fault, Personality, StartTls, Step};
 
-use super::{Gateway, Host, is_accepted, is_refused_channel, recipient, route};
+use super::{Gateway, Host, impatient, is_accepted, is_refused_channel, recipient, route};
 
 async fn failing(step: Step, fault: Fault) -> Host {
     Host::like(|personality| personality.failing(step, fault)).await
@@ -77,6 +77,42 @@ async fn unknown_is_not_tried_elsewhere() {
     assert!(matches!(delivery.outcomes[0], Outcome::Unknown { .. }), "{:?}", delivery.outcomes);
     assert_eq!(broken.sink.all().len(), 1);
     assert!(healthy.sink.all().is_empty());
+}
+
+/// The same where the peer says nothing after the final dot.
+#[tokio::test]
+async fn silence_after_the_final_dot_is_unknown() {
+    let host = failing(Step::Dot, Fault::Silence).await;
+    let delivery = Gateway::with(impatient).deliver(vec![host.encrypt()]).await;
+    assert!(matches!(delivery.outcomes[0], Outcome::Unknown { .. }), "{:?}", delivery.outcomes);
+    assert_eq!(host.sink.all().len(), 1);
+}
+
+/// Before the final dot it is a matter of trying again.
+#[tokio::test]
+async fn silence_before_the_final_dot_is_not_unknown() {
+    for step in [Step::Mail, Step::Rcpt, Step::Data] {
+        let host = failing(step, Fault::Silence).await;
+        let delivery = Gateway::with(impatient).deliver(vec![host.encrypt()]).await;
+        assert!(
+            matches!(&delivery.outcomes[0], Outcome::Disconnected { detail } if detail.contains("no answer in time")),
+            "{:?}",
+            delivery.outcomes
+        );
+        assert!(host.sink.all().is_empty());
+    }
+}
+
+/// STARTTLS refused: opportunistic mail goes on without, and the next message asks again.
+#[tokio::test]
+async fn a_refused_starttls_is_asked_for_again() {
+    let host = failing(Step::StartTls, says("454 4.7.0 not now")).await;
+    let gateway = Gateway::new();
+    assert!(is_accepted(&gateway.deliver(vec![host.opportunistic()]).await));
+    assert_eq!(gateway.deliverer.idle_connections(), 0);
+    host.server.become_like(Personality::new(super::MX, StartTls::Works(host.identity.clone())));
+    let delivery = gateway.deliver(vec![host.opportunistic()]).await;
+    assert_eq!(delivery.tries[0].level(), Some(Level::Encrypted));
 }
 
 #[tokio::test]

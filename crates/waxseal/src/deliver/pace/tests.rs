@@ -1,0 +1,71 @@
+use std::{net::IpAddr, time::Duration};
+
+use tokio::time::Instant;
+use waxseal_core::{domain::Domain, facts::Peer};
+
+use super::{Gate, MAX_ENTRIES, Pace, operator};
+
+fn name(text: &str) -> Peer {
+    Peer::Name(Domain::parse(text).unwrap())
+}
+
+#[test]
+fn hosts_of_one_operator_count_together() {
+    for (host, expected) in [
+        ("mx1.mail.example.net", "example.net"),
+        ("mx2.example.net", "example.net"),
+        ("example.net", "example.net"),
+        ("example-org.mail.protection.outlook.com", "outlook.com"),
+        ("mx.example.co.uk", "example.co.uk"),
+        ("mx.example.com.br", "example.com.br"),
+        ("mx.example.de", "example.de"),
+        ("localhost", "localhost"),
+    ] {
+        assert_eq!(operator(&name(host)), expected, "{host}");
+    }
+    assert_eq!(operator(&Peer::Literal(IpAddr::from([192, 0, 2, 1]))), "192.0.2.1");
+}
+
+/// Units of time: long enough for a busy machine.
+fn later(units: u32) -> Instant {
+    Instant::now() + UNIT * units
+}
+
+const UNIT: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn no_more_than_so_many_at_once() {
+    let gate = Gate::new(Pace { at_once: 2, interval: Duration::ZERO });
+    let first = gate.enter("mx", later(1)).await;
+    let second = gate.enter("mx", later(1)).await;
+    assert!(first.is_some() && second.is_some());
+    assert!(gate.enter("mx", later(1)).await.is_none());
+    assert!(gate.enter("other", later(1)).await.is_some());
+    drop(first);
+    assert!(gate.enter("mx", later(1)).await.is_some());
+}
+
+#[tokio::test]
+async fn no_faster_than_the_pace() {
+    let gate = Gate::new(Pace { at_once: 10, interval: UNIT * 3 });
+    let start = Instant::now();
+    for _ in 0..4 {
+        assert!(gate.enter("mx", later(60)).await.is_some());
+    }
+    assert!(start.elapsed() >= UNIT * 9);
+    // The next may start after three units, which is more than this one waits.
+    assert!(gate.enter("mx", later(0)).await.is_none());
+}
+
+/// An attacker with many MX names cannot make the list of places grow for ever.
+#[tokio::test]
+async fn forgotten_places_take_no_memory() {
+    let gate = Gate::new(Pace { at_once: 1, interval: Duration::ZERO });
+    let held = gate.enter(usize::MAX, later(1)).await;
+    for number in 0..2 * MAX_ENTRIES {
+        assert!(gate.enter(number, later(1)).await.is_some());
+    }
+    assert!(gate.entries.lock().unwrap().len() <= MAX_ENTRIES + 1);
+    assert!(gate.enter(usize::MAX, later(1)).await.is_none(), "still held");
+    drop(held);
+}
