@@ -237,13 +237,14 @@ impl Gateway {
                         Err(error) => tracing::error!("known policies cannot be read: {error}"),
                     }
                 }
-                for destination in parts.gatherer.refresh_due(clock.now(), REFRESH_AT_ONCE) {
-                    parts.gatherer.refresh(&destination, clock.now()).await;
-                }
-                drop(parts);
+                let work = async {
+                    parts.gatherer.refresh_late(clock.now(), REFRESH_AT_ONCE).await;
+                    drop(parts);
+                    tokio::time::sleep(REFRESH).await;
+                };
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,
-                    () = tokio::time::sleep(REFRESH) => {}
+                    () = work => {}
                 }
             }
         });

@@ -118,7 +118,7 @@ fn an_expired_anchor_vouches_for_nobody() {
     let ca = Wish { names: vec![], authority: true, years: (2020, 2021), ..Wish::default() };
     let root = Holder::self_signed(&ca);
     let leaf = root.issue(&Wish::default());
-    for (selector, matching) in [(0, 0), (0, 1), (1, 1)] {
+    for (selector, matching) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let records = [record(2, selector, matching, &root)];
         assert_eq!(judge(&[&leaf, &root], &records), Err(Mismatch::Chain(Fault::Expired)));
     }

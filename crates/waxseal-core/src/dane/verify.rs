@@ -138,14 +138,18 @@ impl<'a> Anchors<'a> {
     /// (RFC 7671 §5.2.2); a full certificate or key is the anchor whether it was sent or not
     /// (§5.2.3). The end entity is never its own anchor.
     fn collect(&mut self, record: &'a Tlsa, chain: &'a [CertificateDer<'_>], now: UnixTime) {
+        let mut sent = false;
         for presented in chain.iter().skip(1) {
             if Certificate::read(presented).is_ok_and(|issuer| matches(&issuer, record)) {
+                sent = true;
                 self.certificate(presented.as_ref(), record, now);
             }
         }
         match (record.selector, record.matching) {
-            (0, 0) => self.certificate(&record.data, record, now),
-            (1, 0) => self.key(record, chain),
+            (0, 0) if !sent => self.certificate(&record.data, record, now),
+            // Where the key's certificate was sent, its dates count, as with a digest of the key;
+            // OpenSSL judges the same.
+            (1, 0) if !sent => self.key(record, chain),
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use waxseal_core::{
     dns::{Absence, Answer, Authenticity},
     domain::Domain,
@@ -122,6 +123,17 @@ impl Gatherer {
         let mut late: Vec<_> = due.iter().filter(|(_, at)| **at <= now).collect();
         late.sort_by_key(|(_, at)| **at);
         late.into_iter().take(limit).map(|(destination, _)| destination.clone()).collect()
+    }
+
+    /// Refreshes what is due, at most `at_once` destinations, side by side: a policy host that
+    /// stalls holds up nobody else.
+    pub async fn refresh_late(&self, now: UnixTime, at_once: usize) {
+        let mut fetching = JoinSet::new();
+        for destination in self.refresh_due(now, at_once) {
+            let gatherer = self.clone();
+            fetching.spawn(async move { gatherer.refresh(&destination, now).await });
+        }
+        while fetching.join_next().await.is_some() {}
     }
 
     /// Fetches a known policy again, out of band of any message (RFC 8461 §3.3). A policy whose

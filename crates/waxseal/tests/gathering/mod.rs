@@ -2,6 +2,7 @@
 //! Numbers in the comments are those of the checklist in `docs/rfc.md`.
 
 mod hosts;
+mod oracle;
 mod policies;
 
 use std::{

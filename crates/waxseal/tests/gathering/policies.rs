@@ -225,7 +225,7 @@ async fn known_policies_are_refreshed() {
     let due = restarted.refresh_due(at(DAY + 60), 10);
     assert_eq!(due, [domain("d.test")]);
     assert!(restarted.refresh_due(at(DAY + 60), 0).is_empty());
-    restarted.refresh(&due[0], at(DAY + 60)).await;
+    restarted.refresh_late(at(DAY + 60), 10).await;
     assert_eq!(world.host.requests().len(), 2);
     assert!(restarted.refresh_due(at(DAY + 3_600), 10).is_empty());
     // Seven days after the first fetch it still holds, because of the second one.
