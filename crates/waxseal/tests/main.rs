@@ -10,6 +10,7 @@
 )]
 
 mod delivery;
+mod fault;
 mod gathering;
 mod imports;
 mod peers;

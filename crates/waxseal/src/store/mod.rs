@@ -81,7 +81,7 @@ impl Settings {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
         let database = data_dir.join(DATABASE);
-        Self { data_dir, database, inline_limit: 64 * 1024, reserve: 16 << 20 }
+        Self { data_dir, database, inline_limit: 64 * 1024, reserve: 32 << 20 }
     }
 
     /// As the administrator decided.

@@ -195,7 +195,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`] where there is no room; nothing is kept then.
     pub async fn accept(&self, message: NewMessage) -> Result<(QueueId, Lease), StoreError> {
-        self.0.bodies.admit()?;
+        self.admit()?;
         let id = self.new_id();
         let queue_id = QueueId::new(id).ok_or(StoreError::Closed)?;
         let key = MessageKey::random(&self.keys())?;
@@ -244,6 +244,22 @@ impl Store {
                 Err(error)
             }
         }
+    }
+
+    /// New mail is taken in only while there is room to settle what is already here: kept back on
+    /// the disk, or, once the queue has drained, free inside the database, which does not shrink.
+    fn admit(&self) -> Result<(), StoreError> {
+        match self.0.bodies.admit() {
+            Err(StoreError::Full) => {}
+            outcome => return outcome,
+        }
+        let free = self.read_here(|connection| {
+            let number = |name: &str| -> Result<u64, StoreError> {
+                Ok(unsigned(connection.pragma_query_value(None, name, |row| row.get(0))?))
+            };
+            Ok(number("freelist_count")?.saturating_mul(number("page_size")?))
+        })?;
+        if free >= self.0.settings.reserve.max(1) { Ok(()) } else { Err(StoreError::Full) }
     }
 
     /// Splits a message into its groups, due at once. The lease goes over to the first group;
@@ -494,6 +510,27 @@ impl Store {
     /// # Errors
     /// The store cannot be written; then nothing may be sent.
     pub async fn intend(&self, work: WorkId, attempt: u32, at: UnixTime) -> Result<(), StoreError> {
+        let outcome = self.intend_once(work, attempt, at).await;
+        if !matches!(outcome, Err(StoreError::Full)) {
+            return outcome;
+        }
+        // What goes out makes room.
+        self.make_room().await;
+        self.intend_once(work, attempt, at).await
+    }
+
+    /// Gives the reserve to the database, and lets it write its log from the start again.
+    async fn make_room(&self) {
+        self.0.bodies.spend();
+        let _ = self.checkpoint().await;
+    }
+
+    async fn intend_once(
+        &self,
+        work: WorkId,
+        attempt: u32,
+        at: UnixTime,
+    ) -> Result<(), StoreError> {
         self.0
             .writer
             .write(move |connection| {
@@ -539,7 +576,7 @@ impl Store {
         let settled = Box::new(settled);
         let mut outcome = self.settle_once(&settled).await;
         if matches!(outcome, Err(StoreError::Full)) {
-            self.0.bodies.spend();
+            self.make_room().await;
             outcome = self.settle_once(&settled).await;
         }
         match outcome {

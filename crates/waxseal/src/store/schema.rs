@@ -97,7 +97,7 @@ pub(crate) fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Store
             connection.pragma_update(None, "journal_mode", "wal")?;
             // The promise of P4: a commit returns after fsync.
             connection.pragma_update(None, "synchronous", "full")?;
-            connection.pragma_update(None, "wal_autocheckpoint", 2048)?;
+            connection.pragma_update(None, "wal_autocheckpoint", 512)?;
             // A burst leaves a large log behind: give the disk back.
             connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
             connection.pragma_update(None, "secure_delete", "fast")?;
