@@ -55,6 +55,10 @@ pub struct Config {
     pub longest_exception: Duration,
     /// Test beds: connect elsewhere. Always empty in builds without the feature `demo`.
     pub network: BTreeMap<SocketAddr, SocketAddr>,
+    /// Whether what destinations publish counts. No file can say otherwise: `demo` alone does, to
+    /// play an ordinary mail server.
+    #[cfg(feature = "demo")]
+    pub honour: waxseal_core::org::Honour,
     /// Where the store is.
     pub store: Store,
     /// Which pages are served where.

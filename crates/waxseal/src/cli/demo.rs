@@ -242,7 +242,7 @@ impl World {
             ip = self.lab.dns_addr().ip(),
             port = self.lab.dns_addr().port(),
             folder = folder.0.display(),
-            submission = self.guarded.submission().map_or(String::new(), |at| at.to_string()),
+            submission = self.guarded.submission(),
         )
     }
 

@@ -62,6 +62,8 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
             .and_then(|exceptions| exceptions.longest)
             .map_or(Duration::from_secs(90 * DAY), |span| span.0),
         network,
+        #[cfg(feature = "demo")]
+        honour: waxseal_core::org::Honour::Published,
         store: build.store(raw.store.unwrap_or_default(), &data_dir),
         web: build.web(raw.web.unwrap_or_default()),
         log: Log {

@@ -173,6 +173,10 @@ pub(super) fn organise(config: &Config, org: &mut Org) {
     };
     org.trust.sts_patience = config.sts.patience;
     org.trust.families = order(config);
+    #[cfg(feature = "demo")]
+    {
+        org.trust.honour = config.honour;
+    }
     org.schedule = Schedule {
         retry: config.delivery.retry.clone(),
         lifetime: config.delivery.lifetime,
@@ -188,6 +192,8 @@ pub(super) fn own(config: &Config) -> Own {
         .chain(config.delivery.source_addresses.iter().copied())
         .filter(|address| !address.is_unspecified())
         .chain(outward())
+        // What a test bed maps elsewhere is not we, whatever this machine is called.
+        .filter(|address| !config.network.keys().any(|mapped| mapped.ip() == *address))
         .collect();
     Own { names: config.hostname.iter().cloned().collect(), addresses }
 }

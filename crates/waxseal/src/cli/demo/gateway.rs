@@ -1,28 +1,26 @@
-//! The gateway in the lab: the same parts that `serve` runs, from the text of a configuration.
+//! The gateway in the lab: `serve`'s own, from the text of a configuration, with mail handed in
+//! over SMTP and what it says about itself read from its evidence.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
-
-use anyhow::{Context, Result};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
-use waxseal_core::{
-    channel::{Floor, Level, Pins},
-    decide::{Ask, Because, Case, MessageView, Plan, Route, plan, verdict},
-    dnssec::Anchors,
-    domain::Domain,
-    envelope::{Mailbox, Notify, Recipient, ReversePath},
-    facts::Peer,
-    memory::Memory,
-    org::{Agreement, Condition, Honour, Org, Reach, RouteTls, Rule, Terms},
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
 };
 
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufStream},
+    net::TcpStream,
+    sync::Mutex,
+};
+use waxseal_core::{channel::Level, decide::Because, org::Honour};
+
 use crate::{
-    config::{Config, RouteDomain},
-    deliver::{AlreadyDurable, Deliverer, Delivery, Job, Settings as DeliverSettings},
-    dial::{Dialler, Settings as DialSettings},
-    fetch::{PolicyFetcher, Settings as FetchSettings},
-    gather::{Dns, Forgetful, Gatherer, RouteTarget, Settings as GatherSettings},
-    resolve::{Clock, Resolver, Settings as ResolveSettings, Transport, Upstream},
-    tls::{Roots, load_roots},
+    config::Config,
+    serve,
+    store::{EventKind, EventQuery},
 };
 
 /// How the gateway behaves.
@@ -54,168 +52,163 @@ pub(super) struct Attempt {
 
 /// A running gateway.
 pub(super) struct Gateway {
-    org: Org,
-    routes: Vec<(Domain, RouteTarget, Agreement)>,
-    gatherer: Gatherer,
-    deliverer: Deliverer,
+    gateway: serve::Gateway,
+    submission: SocketAddr,
+    evidence: Mutex<Evidence>,
 }
+
+/// What was read from the event log and not asked for yet, by destination.
+#[derive(Default)]
+struct Evidence {
+    after: u64,
+    read: Option<Instant>,
+    attempts: HashMap<String, Attempt>,
+}
+
+/// Between two looks into the event log.
+const LOOK: Duration = Duration::from_millis(25);
+
+const GUARDED: &str = r#"
+[[rule]]
+name = "sensitive"
+when = { subject_tag = ["[sensitive]"] }
+require = "authenticated"
+
+[[rule]]
+name = "critical"
+when = { subject_tag = ["[critical]"] }
+require = "qualified"
+"#;
+
+const OPPORTUNISTIC: &str = "[default]\nrequire = \"none\"\n";
+
+/// All messages come from one address at once, which no mail server behind a gateway does.
+const LIMITS: &str = "\n[limits]\nsessions_per_client = 1000\n\n[rules]\nfile = \"rules.toml\"\n\n\
+    [web.metrics]\naddress = \"127.0.0.1:0\"\n";
 
 impl Gateway {
     /// Starts it from the text of a configuration.
     pub(super) async fn start(text: &str, folder: &Path, profile: Profile) -> Result<Self> {
-        let file = folder.join("waxseal.toml");
-        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        let config = Config::load(&file)?;
-        let roots = match &config.tls.roots {
-            crate::config::Roots::System => Roots::System,
-            crate::config::Roots::File(path) => Roots::File(path.clone()),
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
         };
-        let roots = Arc::new(load_roots(&roots)?);
-        let upstreams = config.dns.upstream.iter();
-        let upstreams =
-            upstreams.map(|u| Upstream { address: u.address, transport: Transport::Udp });
-        let anchors = config.dns.trust_anchors.clone().context("an anchor")?;
-        let anchors = Anchors::parse(&std::fs::read_to_string(anchors)?)
-            .map_err(|error| anyhow::anyhow!("{error}"))?;
-        let settings = ResolveSettings { anchors, ..ResolveSettings::new(upstreams.collect()) };
-        let dns: Arc<dyn Dns> = Arc::new(Resolver::new(settings));
-        let map = config.network.clone().into_iter().collect();
-        let dialler = Dialler::new(DialSettings { map, ..DialSettings::default() });
-        let fetch = FetchSettings { timeout: Duration::from_secs(5), ..FetchSettings::default() };
-        let fetcher = PolicyFetcher::new(fetch, Arc::clone(&dns), dialler.clone(), &roots)?;
-        let settings = GatherSettings::default();
-        let store = Arc::new(Forgetful::default());
-        let gatherer = Gatherer::new(settings, dns, Arc::new(fetcher), store);
-        let hello = config.hostname.as_ref().context("a name")?.as_str().to_owned();
-        let settings = DeliverSettings { hello, ..DeliverSettings::default() };
-        let deliverer = Deliverer::new(settings, dialler, roots)?;
-        Ok(Self { org: org(profile), routes: routes(&config)?, gatherer, deliverer })
+        write("waxseal.toml", &format!("{text}{LIMITS}"))?;
+        let (rules, honour) = match profile {
+            Profile::Guarded => (GUARDED, Honour::Published),
+            Profile::Opportunistic => (OPPORTUNISTIC, Honour::Nothing),
+        };
+        write("rules.toml", rules)?;
+        let mut config = Config::load(&folder.join("waxseal.toml"))?;
+        config.honour = honour;
+        let gateway = serve::Gateway::start(config).await?;
+        let addresses = gateway.addresses();
+        let (_, submission) = *addresses.first().context("the gateway does not listen")?;
+        Ok(Self { gateway, submission, evidence: Mutex::default() })
     }
 
     /// Where mail is handed in.
-    pub(super) const fn submission(&self) -> Option<SocketAddr> {
-        None
+    pub(super) const fn submission(&self) -> SocketAddr {
+        self.submission
     }
 
-    /// Sends a message and waits for the end of its first attempt.
+    /// Hands a message in and waits for the evidence of its first attempt.
     pub(super) async fn send(&self, mail: &Mail) -> Result<Attempt> {
-        let now = Clock::system().now();
-        let mailbox = |text: &str| {
-            let (local, domain) = text.split_once('@').context("an address")?;
-            anyhow::Ok(Mailbox { local: local.to_owned(), domain: Domain::parse(domain)? })
-        };
-        let reverse_path = ReversePath::Mailbox(mailbox(&mail.from)?);
-        let mailbox = mailbox(&mail.to)?;
-        let recipient = Recipient { mailbox, notify: Notify::default(), original: None };
-        let headers = [("subject".to_owned(), mail.subject.clone())];
-        let view = MessageView { reverse_path: &reverse_path, headers: &headers };
-        let verdict = verdict(&self.org, &view, &recipient, now);
-        let destination = Domain::parse(&mail.domain)?;
-        let route = self.routes.iter().find(|(within, ..)| destination.is_within(within));
-        let target = route.map(|(_, target, _)| target);
-        let agreement = route.map(|(.., agreement)| agreement.clone());
-        let gathered = self.gatherer.gather(&destination, target, now).await;
-        let case = Case {
-            terms: &Terms { trust: self.org.trust, agreement },
-            ask: &Ask::default(),
-            verdict: &verdict,
-            facts: &gathered.facts,
-            memory: &Memory::default(),
-            origin: view.origin(),
-            first_tried: None,
-        };
-        let plan = plan(&case, 0, now);
-        let content = content(mail);
-        let job = Job {
-            plan: &plan,
-            reverse_path: &reverse_path,
-            recipients: &[recipient],
-            ask: Ask::default(),
-            ret: None,
-            envelope_id: None,
-            content: content.as_bytes(),
-            now,
-        };
-        let delivery = self.deliverer.deliver(job, &AlreadyDurable).await;
-        Ok(report(&plan, &delivery))
+        submit(self.submission, mail).await?;
+        loop {
+            let found = self.evidence.lock().await.take(&self.gateway, &mail.domain).await?;
+            if let Some(attempt) = found {
+                return Ok(attempt);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Stops it in an orderly way.
     pub(super) async fn stop(self) {
-        self.deliverer.close().await;
+        self.gateway.stop().await;
     }
 }
 
-fn content(mail: &Mail) -> String {
-    format!(
-        "From: <{}>\r\nTo: <{}>\r\nSubject: {}\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\n\
-         Message-ID: <{}>\r\n\r\nHello,\r\nhere is {}.\r\n",
-        mail.from, mail.to, mail.subject, mail.from, mail.secret
-    )
-}
-
-fn report(plan: &Plan, delivery: &Delivery) -> Attempt {
-    let mut because = plan.because.clone();
-    for route in &plan.routes {
-        if let Route::Host(host) = route {
-            because.extend(host.because.iter().cloned());
-        }
-    }
-    for attempt in &delivery.tries {
-        let cause = attempt.refusal().map(ToString::to_string);
-        if let Some(cause) = cause.or_else(|| attempt.cause.as_ref().map(|c| format!("{c:?}"))) {
-            because.push(Because::new(
-                cause,
-                "the channel may not carry this message",
-                "DESIGN P2",
-            ));
-        }
-    }
-    Attempt { level: delivery.tries.iter().find_map(|attempt| attempt.level()), because }
-}
-
-fn org(profile: Profile) -> Org {
-    let mut org = Org::default();
-    match profile {
-        Profile::Guarded => {
-            for (name, require) in
-                [("sensitive", Floor::Authenticated), ("critical", Floor::Qualified)]
-            {
-                org.rules.push(Rule {
-                    name: name.to_owned(),
-                    when: vec![Condition::SubjectTag(vec![format!("[{name}]")])],
-                    require,
-                    otherwise: None,
-                    patience: None,
-                    notify: None,
-                });
+impl Evidence {
+    /// What is there about a destination; reads on, but not all the time.
+    async fn take(&mut self, gateway: &serve::Gateway, domain: &str) -> Result<Option<Attempt>> {
+        if self.read.is_none_or(|read| read.elapsed() >= LOOK) {
+            let kind = Some(EventKind::Delivery);
+            let query =
+                EventQuery { after: self.after, kind, limit: 1_000, ..EventQuery::default() };
+            for stored in gateway.store().events(query).await? {
+                self.after = stored.sequence;
+                let body: Value = serde_json::from_slice(&stored.event.body)?;
+                if let Some(destination) = decided(&body)["facts"]["destination"].as_str() {
+                    self.attempts.insert(destination.to_owned(), attempt(&body));
+                }
             }
+            self.read = Some(Instant::now());
         }
-        Profile::Opportunistic => {
-            org.defaults.floor = Floor::None;
-            org.trust.honour = Honour::Nothing;
-        }
+        Ok(self.attempts.remove(domain))
     }
-    org
 }
 
-fn routes(config: &Config) -> Result<Vec<(Domain, RouteTarget, Agreement)>> {
-    let mut routes = Vec::new();
-    for route in &config.routes {
-        let RouteDomain::Within(domain) = &route.domain else { continue };
-        let ca = route.tls.ca.as_ref().context("an authority")?;
-        let authorities = CertificateDer::pem_file_iter(ca)?
-            .map(|certificate| Ok(certificate?.as_ref().to_vec()))
-            .collect::<Result<_>>()?;
-        let Peer::Name(name) = &route.host else { continue };
-        let agreement = Agreement {
-            names: vec![name.clone()],
-            pins: Some(Pins { keys: Vec::new(), authorities }),
-            demand: RouteTls::Authenticated,
-            reach: Reach::Destination,
-        };
-        let target = RouteTarget { host: route.host.clone(), port: route.port };
-        routes.push((domain.clone(), target, agreement));
+/// Where facts and plan stand.
+fn decided(body: &Value) -> &Value {
+    body.get("decided").unwrap_or(body)
+}
+
+fn attempt(body: &Value) -> Attempt {
+    let plan = &decided(body)["plan"];
+    let mut because = reasons(&plan["because"]);
+    for route in plan["routes"].as_array().into_iter().flatten() {
+        because.extend(reasons(&route["host"]["because"]));
     }
-    Ok(routes)
+    let mut level = None;
+    for tried in body["tries"].as_array().into_iter().flatten() {
+        level = serde_json::from_value(tried["level"].clone()).ok().or(level);
+        let refusal = &tried["refusal"];
+        if let Some(detail) = refusal["detail"].as_str().or(refusal.as_str()) {
+            let rule = "a channel that is less than was demanded carries nothing";
+            because.push(Because::new(detail.to_owned(), rule, "DESIGN P2"));
+        }
+    }
+    Attempt { level, because }
+}
+
+fn reasons(list: &Value) -> Vec<Because> {
+    serde_json::from_value(list.clone()).unwrap_or_default()
+}
+
+/// Hands a message in as any mail server would.
+async fn submit(to: SocketAddr, mail: &Mail) -> Result<()> {
+    let mut stream = BufStream::new(TcpStream::connect(to).await?);
+    expect(&mut stream, "220").await?;
+    let content = format!(
+        "From: <{}>\r\nTo: <{}>\r\nSubject: {}\r\nDate: Sun, 22 Nov 2026 09:00:00 +0000\r\n\
+         Message-ID: <{}>\r\n\r\nHello,\r\nhere is {}.\r\n.",
+        mail.from, mail.to, mail.subject, mail.from, mail.secret
+    );
+    for (line, code) in [
+        ("EHLO mail.sender.example".to_owned(), "250"),
+        (format!("MAIL FROM:<{}>", mail.from), "250"),
+        (format!("RCPT TO:<{}>", mail.to), "250"),
+        ("DATA".to_owned(), "354"),
+        (content, "250"),
+        ("QUIT".to_owned(), "221"),
+    ] {
+        stream.write_all(line.as_bytes()).await?;
+        stream.write_all(b"\r\n").await?;
+        stream.flush().await?;
+        expect(&mut stream, code).await?;
+    }
+    Ok(())
+}
+
+async fn expect(stream: &mut BufStream<TcpStream>, code: &str) -> Result<()> {
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        ensure!(line.starts_with(code), "the gateway said {line:?} where {code} was due");
+        if line.get(3..4) != Some("-") {
+            return Ok(());
+        }
+    }
 }
