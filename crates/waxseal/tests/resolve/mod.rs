@@ -1,5 +1,8 @@
 //! The resolver against the lab's DNS: what a user of it can notice.
 
+mod command;
+mod transports;
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
