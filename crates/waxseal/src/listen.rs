@@ -24,7 +24,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc, watch},
 };
-use waxseal_core::smtp::server;
+use waxseal_core::smtp::server::{self, AuthOffer, StartTls};
 
 pub use passwords::{Passwords, PasswordsError, hash};
 pub use submission::{
@@ -38,7 +38,8 @@ use limits::{Crowded, Failures, Origin, Place, Sessions};
 /// How one listener behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Names, limits, and what is offered. `starttls` and `auth` follow from the fields below.
+    /// Names and limits. What is offered follows from the fields below: STARTTLS where there is a
+    /// certificate and TLS does not come first (`Required` stays), AUTH where there are passwords.
     pub smtp: Arc<server::Settings>,
     /// The certificate; `None`: no TLS, and so no AUTH.
     pub tls: Option<ServerTls>,
@@ -58,6 +59,25 @@ pub struct Settings {
     pub sessions: usize,
     /// Sessions at once of one client.
     pub sessions_per_client: usize,
+}
+
+impl Settings {
+    /// Offers what there is, and nothing else.
+    fn coherent(mut self) -> Self {
+        let smtp = Arc::make_mut(&mut self.smtp);
+        smtp.starttls = match (&self.tls, self.begin, smtp.starttls) {
+            (None, _, _) | (_, Begin::Handshake, _) => StartTls::NotOffered,
+            (Some(_), Begin::Greeting, StartTls::Required) => StartTls::Required,
+            (Some(_), Begin::Greeting, StartTls::Offered | StartTls::NotOffered) => {
+                StartTls::Offered
+            }
+        };
+        smtp.auth = match (&self.tls, &self.passwords) {
+            (Some(_), Some(_)) => AuthOffer::Yes,
+            (None, _) | (_, None) => AuthOffer::No,
+        };
+        self
+    }
 }
 
 /// How a connection begins.
@@ -163,7 +183,7 @@ pub struct Control(Arc<RwLock<Arc<Settings>>>);
 impl Control {
     /// New settings, certificates included, for the sessions that begin from now on.
     pub fn replace(&self, settings: Settings) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings.coherent());
     }
 
     fn current(&self) -> Arc<Settings> {
@@ -183,7 +203,7 @@ impl<A: Accept> Listener<A> {
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
-        let control = Control(Arc::new(RwLock::new(Arc::new(settings))));
+        let control = Control(Arc::new(RwLock::new(Arc::new(settings.coherent()))));
         Ok(Self { socket, address, control, desk })
     }
 

@@ -6,7 +6,7 @@ mod dkim;
 mod health;
 mod notify;
 mod parts;
-mod path;
+pub(crate) mod path;
 mod preload;
 mod routes;
 mod settings;
@@ -120,10 +120,10 @@ impl Gateway {
             ));
         }
         let store = open_store(&config)?;
-        let around = around(&store, &clock);
+        let around = around(&store, &clock).await;
         let parts = Parts::build(config, around, None).map_err(StartError::Config)?;
         let live = Live::new(Arc::new(parts));
-        let stages = Stages { live: live.clone(), store: store.clone() };
+        let stages = Stages { live: live.clone(), store: store.clone(), stored: Arc::default() };
         let parts = live.now();
         let turns = settings::queue(&parts.config);
         let now = clock.clone();
@@ -290,7 +290,7 @@ impl Gateway {
                 tracing::warn!("{name} has changed: that takes effect at the next start");
             }
         }
-        let around = around(&self.store, &self.clock);
+        let around = around(&self.store, &self.clock).await;
         let parts = Parts::build(config, around, Some(&before)).map_err(StartError::Config)?;
         // Everything that can fail comes first.
         let mut kept = Vec::new();
@@ -341,9 +341,21 @@ fn taken(address: SocketAddr, error: &std::io::Error) -> StartError {
     StartError::Config(text)
 }
 
-fn around(store: &Store, clock: &Clock) -> Around {
+async fn around(store: &Store, clock: &Clock) -> Around {
     let policies: Arc<dyn PolicyStore> = Arc::new(store.clone());
-    Around { policies, exceptions: Vec::new(), now: clock.now() }
+    let now = clock.now();
+    let exceptions = match crate::exceptions::all(store, now).await {
+        Ok(exceptions) => exceptions,
+        // Without them floors are higher, never lower.
+        Err(error) => {
+            tracing::error!("exceptions cannot be read, none is in force: {error}");
+            Vec::new()
+        }
+    };
+    for exception in exceptions.iter().filter(|exception| exception.ends_soon(now)) {
+        tracing::warn!("an exception ends soon: `waxseal exception list` ({})", exception.until);
+    }
+    Around { policies, exceptions, now }
 }
 
 fn open_store(config: &Config) -> Result<Store, StartError> {

@@ -1,6 +1,10 @@
 //! What is at hand for a validation: RRsets, and which questions were asked already.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use super::{
     Name, Question, RecordType, Response, RrSet,
@@ -17,6 +21,7 @@ pub struct Bundle {
     sets: Vec<Arc<RrSet>>,
     places: HashMap<(Name, RecordType), Vec<usize>>,
     asked: HashMap<Question, Asked>,
+    came_with: HashMap<Question, Vec<usize>>,
     more: More,
 }
 
@@ -63,9 +68,16 @@ impl Bundle {
             return self.add_failure(question, FailureKind::Malformed, detail);
         }
         self.asked.insert(question.clone(), Asked::Answered(response.rcode));
-        for set in &response.sets {
-            self.add_set(set, question);
+        let places = response.sets.iter().map(|set| self.add_set(set, question)).collect();
+        self.came_with.insert(question.clone(), places);
+    }
+
+    /// What came with the answers to these questions: in a recorded proof, everything.
+    pub(super) fn came_with(&self, questions: &[&Question]) -> BTreeSet<usize> {
+        if self.is_closed() {
+            return (0..self.sets.len()).collect();
         }
+        questions.iter().filter_map(|one| self.came_with.get(one)).flatten().copied().collect()
     }
 
     /// Notes that no answer to `question` could be had, and why.
@@ -73,19 +85,23 @@ impl Bundle {
         self.asked.insert(question.clone(), Asked::Failed(kind, detail));
     }
 
-    fn add_set(&mut self, set: &Arc<RrSet>, question: &Question) {
+    fn add_set(&mut self, set: &Arc<RrSet>, question: &Question) -> usize {
         let key = (set.owner.clone(), set.record_type);
         let places = self.places.entry(key).or_default();
+        // Denials stay with the answer that brought them, signatures and all.
+        let denies = matches!(set.record_type, RecordType::NSEC | RecordType::NSEC3);
         let same = |place: &&usize| {
-            set.record_type != RecordType::NSEC
-                || self.sets.get(**place).is_some_and(|other| other.rdata == set.rdata)
+            !denies
+                || self.sets.get(**place).is_some_and(|other| {
+                    other.rdata == set.rdata && other.signatures == set.signatures
+                })
         };
         let Some(&place) = places.iter().find(same) else {
             places.push(self.sets.len());
             self.sets.push(Arc::clone(set));
-            return;
+            return self.sets.len() - 1;
         };
-        let Some(other) = self.sets.get_mut(place) else { return };
+        let Some(other) = self.sets.get_mut(place) else { return place };
         let is_answer = set.owner == question.name && set.record_type == question.record_type;
         if other.rdata == set.rdata {
             let known = |signature| other.signatures.contains(signature);
@@ -98,6 +114,7 @@ impl Bundle {
         } else if is_answer {
             *other = Arc::clone(set);
         }
+        place
     }
 
     /// The one set of a type at a name.
@@ -105,7 +122,7 @@ impl Bundle {
         self.places.get(&(name.clone(), record_type))?.first().copied()
     }
 
-    /// The sets of a type at a name; more than one only for NSEC.
+    /// The sets of a type at a name; more than one only for NSEC and NSEC3.
     pub(super) fn find_all(&self, name: &Name, record_type: RecordType) -> &[usize] {
         self.places.get(&(name.clone(), record_type)).map_or(&[], Vec::as_slice)
     }

@@ -23,10 +23,13 @@ mod bundle;
 mod canonical;
 mod chain;
 mod denial;
+mod fuzz;
 mod name;
 mod response;
 mod rrset;
 mod run;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod verify;
 
@@ -35,6 +38,7 @@ pub use domain::base::iana::Rtype as RecordType;
 pub use self::{
     anchors::{AnchorError, Anchors},
     bundle::{Bundle, BundleError, merge_proofs},
+    fuzz::fuzz,
     name::{Labels, Name},
     response::{NotAnAnswer, Question, Response, Truncation},
     rrset::{RrSet, Signature},

@@ -71,6 +71,9 @@ pub(super) struct Run<'a> {
     pub(super) zones: HashMap<Name, Zone>,
     held: HashMap<(usize, Name), Held>,
     pub(super) hashed: HashMap<(Name, u16, Vec<u8>), Vec<u8>>,
+    /// The sets that a denial may use; `None` for all. An answer has to bring its own proof, as
+    /// with other validators: that of another answer may be true and still not be what was said.
+    pub(super) scope: Option<BTreeSet<usize>>,
 }
 
 impl<'a> Run<'a> {
@@ -93,12 +96,18 @@ impl<'a> Run<'a> {
             zones: HashMap::new(),
             held: HashMap::new(),
             hashed: HashMap::new(),
+            scope: None,
         }
     }
 
     pub(super) fn set(&self, place: usize) -> Result<&'a Arc<RrSet>, Stop> {
         // Places come from the bundle itself.
         self.bundle.set(place).ok_or_else(|| Stop::Limit("an RRset is gone".into()))
+    }
+
+    /// Whether a denial may use a set.
+    pub(super) fn in_scope(&self, place: usize) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.contains(&place))
     }
 
     /// Notes that a set is part of the answer or its proof.

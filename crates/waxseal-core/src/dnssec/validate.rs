@@ -1,5 +1,7 @@
 //! From a question to a verdict: the alias chain, and what stands at its end.
 
+use std::collections::BTreeSet;
+
 use super::{
     Anchors, Bundle, Memo, Name, Question, RecordType,
     chain::{Toward, Zone},
@@ -97,6 +99,7 @@ pub fn validate(
 ) -> Step {
     let mut path = Path {
         run: Run::new(bundle, anchors, now, memo),
+        question: question.clone(),
         at: question.name.clone(),
         record_type: question.record_type,
         aliases: Vec::new(),
@@ -117,6 +120,7 @@ pub fn validate(
 
 struct Path<'a> {
     run: Run<'a>,
+    question: Question,
     at: Name,
     record_type: RecordType,
     aliases: Vec<AliasStep>,
@@ -219,10 +223,14 @@ impl Path<'_> {
     /// Nothing is at the name: is that proven?
     fn denial(&mut self) -> Result<End, Stop> {
         let mut unproven = None;
-        if let Some(signer) = self.denier() {
+        let scope = self.scope();
+        if let Some(signer) = self.denier(&scope) {
             match self.run.walk(Toward::Signer(&signer))? {
                 Zone::Secure(keys) if keys.apex == signer => {
-                    match self.run.deny(&keys, &self.at, self.record_type)? {
+                    self.run.scope = Some(scope);
+                    let denied = self.run.deny(&keys, &self.at, self.record_type);
+                    self.run.scope = None;
+                    match denied? {
                         Denied::Secure(denial) => {
                             let finding = Finding::Denied(denial);
                             return Ok(End { status: Status::Secure, finding });
@@ -275,9 +283,15 @@ impl Path<'_> {
         End { status, finding }
     }
 
+    /// What came with the answer about the name, or with the answer that led to it.
+    fn scope(&self) -> BTreeSet<usize> {
+        let here = Question::new(self.at.clone(), self.record_type);
+        self.run.bundle.came_with(&[&here, &self.question])
+    }
+
     /// The deepest zone that signed NSEC or NSEC3 records and can hold the name. DS belongs to
     /// the parent (RFC 4035 §2.4).
-    fn denier(&self) -> Option<Name> {
+    fn denier(&self, scope: &BTreeSet<usize>) -> Option<Name> {
         let is_ds = self.record_type == RecordType::DS && !self.at.is_root();
         let can_hold = |signer: &Name| {
             if is_ds { self.at.is_below(signer) } else { self.at.is_within(signer) }
@@ -285,6 +299,7 @@ impl Path<'_> {
         [RecordType::NSEC, RecordType::NSEC3]
             .into_iter()
             .flat_map(|kind| self.run.bundle.of_type(kind))
+            .filter(|(place, _)| scope.contains(place))
             .flat_map(|(_, set)| set.signatures.iter().map(|one| &one.signer))
             .filter(|signer| can_hold(signer))
             .max_by_key(|signer| signer.label_count())

@@ -6,8 +6,12 @@ mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod dns;
+mod evidence;
+mod exception;
 mod exit;
+mod explain;
 mod queue;
+mod replay;
 mod serve;
 mod store_key;
 #[cfg(test)]
@@ -65,7 +69,11 @@ enum Command {
     #[cfg(feature = "demo")]
     Demo(demo::Args),
     Dns(dns::Args),
+    Evidence(evidence::Args),
+    Exception(exception::Args),
+    Explain(explain::Args),
     Queue(queue::Args),
+    Replay(replay::Args),
     Restore(backup::RestoreArgs),
     StoreKey(store_key::Args),
     Serve(serve::Args),
@@ -79,7 +87,11 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, context).await,
         Command::Dns(args) => dns::run(&args, context).await,
+        Command::Evidence(args) => evidence::run(args, context).await,
+        Command::Exception(args) => exception::run(args, context).await,
+        Command::Explain(args) => explain::run(&args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
+        Command::Replay(args) => replay::run(args, context).await,
         Command::Restore(args) => backup::restore(&args, context),
         Command::StoreKey(args) => store_key::run(&args, context),
         Command::Serve(args) => serve::run(&args, context).await,

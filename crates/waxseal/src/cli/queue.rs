@@ -121,7 +121,7 @@ pub(super) fn fault(error: &StoreError) -> anyhow::Error {
 }
 
 /// Who sits at the terminal, for the record.
-fn operator() -> Actor {
+pub(super) fn operator() -> Actor {
     let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     Actor::Operator(name.unwrap_or_else(|| "unknown".to_owned()))
 }

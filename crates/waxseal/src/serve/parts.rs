@@ -122,8 +122,7 @@ impl Parts {
 fn organisation(config: &Config, exceptions: Vec<Exception>) -> Result<Org, String> {
     let mut org = Org::default();
     if let Some(file) = &config.rules.file {
-        let rules = Ruleset::load(file).map_err(|refused| refused.to_string())?;
-        rules.apply(&mut org);
+        Ruleset::load(file).map_err(|refused| refused.to_string())?.apply(&mut org);
     }
     settings::organise(config, &mut org);
     org.exceptions = exceptions;

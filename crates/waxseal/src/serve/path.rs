@@ -12,8 +12,9 @@ use mail_parser::{HeaderValue, MessageParser};
 use serde_json::json;
 use waxseal_core::{
     channel::Floor,
-    decide::{Ask, Case, DelayNotice, MessageView, Plan, Settled, plan, verdict},
+    decide::{DelayNotice, MessageView, Plan, Settled, plan, verdict},
     domain::Domain,
+    evidence::Network,
     memory::Memory,
     org::{Schedule, Terms, Told},
     outcome::{Cause, Outcome},
@@ -28,6 +29,7 @@ use crate::{
     gather::Gathered,
     metrics,
     queue::{Done, Fate, Judged, Path, Promise, Turn},
+    record::{self, Basis, Stored},
     store::{Actor, Entry, Event, EventKind, Head, NewMessage, Space, Store},
 };
 
@@ -42,6 +44,7 @@ const FIELD: usize = 8 * 1024;
 pub(super) struct Stages {
     pub(super) live: Live,
     pub(super) store: Store,
+    pub(super) stored: Arc<Stored>,
 }
 
 /// What was observed for one turn, and the parts that all its stages use.
@@ -49,6 +52,24 @@ pub(super) struct Observed {
     parts: Arc<Parts>,
     gathered: Gathered,
     memory: Memory,
+    terms: Terms,
+    seed: u64,
+}
+
+impl Observed {
+    /// What a decision follows from.
+    fn basis(&self) -> Basis<'_> {
+        let mapped = !self.parts.config.network.is_empty();
+        Basis {
+            gateway: self.parts.hostname.as_str(),
+            config: self.parts.digest,
+            network: if mapped { Network::Mapped } else { Network::Real },
+            terms: &self.terms,
+            facts: &self.gathered.facts,
+            memory: &self.memory,
+            seed: self.seed,
+        }
+    }
 }
 
 impl Path for Stages {
@@ -80,22 +101,14 @@ impl Path for Stages {
             metrics::downgrade();
             tracing::warn!(message = %turn.message, "{alarm}");
         }
-        Observed { parts, gathered, memory }
+        let agreement = parts.routes.to(destination).map(|way| way.agreement.clone());
+        let terms = Terms { trust: parts.org.trust, agreement };
+        Observed { parts, gathered, memory, terms, seed: seed(turn) }
     }
 
     async fn plan(&self, turn: &Turn, facts: &Observed) -> Plan {
-        let destination = &turn.group.destination;
-        let agreement = facts.parts.routes.to(destination).map(|way| way.agreement.clone());
-        let case = Case {
-            terms: &Terms { trust: facts.parts.org.trust, agreement },
-            ask: &ask(turn),
-            verdict: &turn.group.verdict,
-            facts: &facts.gathered.facts,
-            memory: &facts.memory,
-            origin: turn.group.history.origin,
-            first_tried: turn.group.first_tried,
-        };
-        plan(&case, seed(turn), turn.now)
+        let ask = record::ask(turn);
+        plan(&facts.basis().case(turn, &ask), facts.seed, turn.now)
     }
 
     async fn deliver(
@@ -110,7 +123,7 @@ impl Path for Stages {
             plan,
             reverse_path: &envelope.reverse_path,
             recipients: &turn.group.recipients,
-            ask: ask(turn),
+            ask: record::ask(turn),
             ret: envelope.ret,
             envelope_id: envelope.envelope_id.as_deref(),
             content: &turn.content,
@@ -136,12 +149,31 @@ impl Path for Stages {
 
     async fn record(&self, turn: &Turn, done: Done<'_, Observed, Delivery>) -> Vec<Event> {
         self.confirm(turn, &done).await;
-        for (_, bytes) in done.facts.gathered.blobs.iter() {
-            if let Err(error) = self.store.put_blob(Arc::clone(bytes)).await {
-                tracing::error!("a proof could not be kept: {error}");
+        let happened = record::Done { plan: done.plan, delivery: done.delivery, fates: done.fates };
+        let mut secret = [0; 32];
+        let filled = aws_lc_rs::rand::fill(&mut secret);
+        let basis = done.facts.basis();
+        let recorded = match record::record(turn, &basis, happened, secret) {
+            Ok(recorded) if filled.is_ok() => recorded,
+            Ok(_) => {
+                tracing::error!(message = %turn.message, "no evidence: there is no randomness");
+                return Vec::new();
+            }
+            Err(error) => {
+                tracing::error!(message = %turn.message, "no evidence: {error}");
+                return Vec::new();
+            }
+        };
+        for (id, bytes) in done.facts.gathered.blobs.iter().chain(&recorded.blobs) {
+            if self.stored.has(id) {
+                continue;
+            }
+            match self.store.put_blob(Arc::clone(bytes)).await {
+                Ok(_) => self.stored.add(*id),
+                Err(error) => tracing::error!("a proof could not be kept: {error}"),
             }
         }
-        vec![event(turn, &done)]
+        vec![recorded.event]
     }
 
     fn lost(&self, turn: &Turn, fates: &[Fate]) -> Vec<Event> {
@@ -152,7 +184,7 @@ impl Path for Stages {
             "interrupted": true,
             "outcomes": outcomes,
         });
-        vec![delivery_event(turn, None, &body, None)]
+        vec![delivery_event(turn, &body)]
     }
 
     fn letters(&self, turn: &Turn, fates: &[Fate]) -> Vec<NewMessage> {
@@ -235,11 +267,6 @@ impl Intent for Kept<'_> {
     }
 }
 
-fn ask(turn: &Turn) -> Ask {
-    let envelope = &turn.head.envelope;
-    Ask { tls: envelope.tls, body: envelope.body, charset: envelope.charset }
-}
-
 /// Orders hosts of equal preference: another order for each message and attempt, and the same
 /// one whenever the record is decided again.
 fn seed(turn: &Turn) -> u64 {
@@ -250,7 +277,7 @@ fn seed(turn: &Turn) -> u64 {
 }
 
 /// Header fields for the rules: names in lower case, values decoded (RFC 2047), bounded.
-fn headers(content: &[u8]) -> Vec<(String, String)> {
+pub(crate) fn headers(content: &[u8]) -> Vec<(String, String)> {
     let Some(parsed) = MessageParser::default().parse_headers(content) else { return Vec::new() };
     let value = |name: &str, value: &HeaderValue<'_>, raw: Option<&str>| {
         let text = match value {
@@ -274,55 +301,17 @@ fn headers(content: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The record of an attempt. Addresses and the peer's words stand in the erasable part.
-fn event(turn: &Turn, done: &Done<'_, Observed, Delivery>) -> Event {
-    let tries: Vec<_> = done
-        .delivery
-        .tries
-        .iter()
-        .map(|tried| {
-            json!({
-                "peer": tried.peer,
-                "address": tried.address,
-                "level": tried.level(),
-                "refusal": tried.refusal().map(ToString::to_string),
-                "started": tried.started,
-                "finished": tried.finished,
-            })
-        })
-        .collect();
-    let body = json!({
-        "destination": turn.group.destination,
-        "attempt": turn.attempt,
-        "facts": &*done.facts.gathered.facts,
-        "memory": done.facts.memory,
-        "verdict": turn.group.verdict,
-        "plan": done.plan,
-        "test_bed": !done.facts.parts.config.network.is_empty(),
-        "tries": tries,
-    });
-    let recipients: Vec<_> =
-        done.fates.iter().map(|fate| json!([fate.recipient.mailbox, fate.outcome])).collect();
-    let transcripts: Vec<_> = done.delivery.tries.iter().map(|tried| &tried.transcript).collect();
-    let personal = json!({ "recipients": recipients, "transcripts": transcripts });
-    delivery_event(turn, done.facts.parts.digest, &body, Some(&personal))
-}
-
-fn delivery_event(
-    turn: &Turn,
-    config: Option<waxseal_core::evidence::BlobId>,
-    body: &serde_json::Value,
-    personal: Option<&serde_json::Value>,
-) -> Event {
+/// The record of an attempt that ended with the process.
+fn delivery_event(turn: &Turn, body: &serde_json::Value) -> Event {
     Event {
         kind: EventKind::Delivery,
         version: 1,
         at: turn.now,
         actor: Actor::Gateway,
-        config,
+        config: None,
         message: Some(turn.message),
         body: body.to_string().into_bytes(),
-        personal: personal.map(|personal| personal.to_string().into_bytes()),
+        personal: None,
     }
 }
 

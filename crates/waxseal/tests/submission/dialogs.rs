@@ -47,6 +47,9 @@ fn apply(script: &Script, settings: &mut Settings) {
         Some("shared") => settings.proof = Proof::Dkim,
         Some(other) => panic!("{other}"),
     }
+    if word("starttls").is_none() && word("tls").is_none() {
+        settings.tls = None;
+    }
     if word("auth").is_some() {
         with_passwords(settings);
     }

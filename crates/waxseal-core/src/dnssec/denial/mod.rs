@@ -7,6 +7,9 @@ mod nsec3;
 
 use domain::rdata::dnssec::RtypeBitmap;
 
+#[cfg(test)]
+pub(super) use self::nsec3::hash;
+
 use super::{
     Name, RecordType,
     chain::Keys,

@@ -129,6 +129,7 @@ impl Run<'_> {
             let set = self.set(place)?;
             let parsed = set.rdata.first().and_then(|rdata| Nsec::parse(place, name, rdata));
             if let Some(nsec) = parsed
+                && self.in_scope(place)
                 && self.held_as_is(place, &zone.apex, &zone.keys)? == Held::AsIs
             {
                 return Ok(Some(nsec));
@@ -143,7 +144,8 @@ impl Run<'_> {
         for (place, set) in bundle.of_type(RecordType::NSEC) {
             let parsed = set.rdata.first().and_then(|rdata| Nsec::parse(place, &set.owner, rdata));
             let Some(nsec) = parsed else { continue };
-            if nsec.spans(name, &zone.apex)
+            if self.in_scope(place)
+                && nsec.spans(name, &zone.apex)
                 && nsec.reaches(name)
                 && self.held_as_is(place, &zone.apex, &zone.keys)? == Held::AsIs
             {

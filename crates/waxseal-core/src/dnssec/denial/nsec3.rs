@@ -224,7 +224,10 @@ impl Run<'_> {
         let here = |owner: &Name| owner.parent().is_some_and(|parent| parent == zone.apex);
         let mut costly = None;
         for (place, set) in self.bundle.of_type(RecordType::NSEC3) {
-            if !here(&set.owner) || !set.signatures.iter().any(|one| one.signer == zone.apex) {
+            if !self.in_scope(place)
+                || !here(&set.owner)
+                || !set.signatures.iter().any(|one| one.signer == zone.apex)
+            {
                 continue;
             }
             for rdata in &set.rdata {

@@ -1,0 +1,306 @@
+//! `waxseal explain RECIPIENT`: what would happen to mail now, and why.
+
+use std::{fmt::Write as _, io::Read, path::PathBuf, sync::Arc};
+
+use serde_json::{Value, json};
+use waxseal_core::{
+    channel::Demand,
+    decide::{Ask, Because, Case, HostRoute, MessageView, Plan, Route, Verdict, plan, verdict},
+    domain::Domain,
+    envelope::{Body, Charset, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
+    facts::MxFact,
+    memory::Memory,
+    org::Terms,
+    time::UnixTime,
+};
+
+use super::{Context, Exit, Output, Paint, queue};
+use crate::{
+    config::Config,
+    exceptions,
+    gather::{Forgetful, PolicyStore},
+    queue::system_clock,
+    serve::{Around, Parts, path::headers},
+    store::{Access, Settings, Space, Store},
+};
+
+/// What would happen to mail for a recipient now, and why
+///
+/// Exit code: 0 it would be sent, 1 it would not, 2 it could not be found out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The recipient, or only the domain
+    recipient: String,
+    /// A message to judge: its header fields, and its From as the sender
+    #[arg(long, value_name = "FILE")]
+    message: Option<PathBuf>,
+    /// The envelope sender instead of the message's From
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<String>,
+    /// As if the message asked for REQUIRETLS
+    #[arg(long)]
+    require_tls: bool,
+}
+
+/// The most that is read of a message: its header.
+const HEADER: u64 = 1 << 20;
+
+/// Runs it.
+pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let recipient = recipient(&args.recipient)?;
+    let headers = match &args.message {
+        Some(file) => read(file)?,
+        None => Vec::new(),
+    };
+    let config = queue::load(context)?;
+    let now = system_clock()();
+    let world = World::open(config, context, now).await?;
+    let reverse_path = sender(args, &headers)?;
+    let view = MessageView { reverse_path: &reverse_path, headers: &headers };
+    let verdict = verdict(&world.parts.org, &view, &recipient, now);
+    let ask = Ask { tls: tls_ask(args, &view), body: Body::SevenBit, charset: Charset::Ascii };
+    let destination = &recipient.mailbox.domain;
+    let way = world.parts.routes.to(destination);
+    let gathered = world.parts.gatherer.gather(destination, way.map(|way| &way.target), now).await;
+    let terms =
+        Terms { trust: world.parts.org.trust, agreement: way.map(|way| way.agreement.clone()) };
+    let memory = world.memory(destination, now).await;
+    let case = Case {
+        terms: &terms,
+        ask: &ask,
+        verdict: &verdict,
+        facts: &gathered.facts,
+        memory: &memory,
+        origin: view.origin(),
+        first_tried: None,
+    };
+    let plan = plan(&case, 0, now);
+    let told = Told { recipient: &args.recipient, verdict: &verdict, plan: &plan };
+    context.print(match context.output {
+        Output::Json => format!("{}\n", told.json()),
+        Output::Text => told.text(context.paint),
+    })?;
+    for alarm in memory.alarms(&gathered.facts, now) {
+        context.say(format!("alarm: {alarm}"));
+    }
+    let sends = plan.routes.iter().any(|route| matches!(route, Route::Host(_)));
+    Ok(match &gathered.facts.mx {
+        _ if sends => Exit::Ok,
+        MxFact::Failed(_) => Exit::Unknown,
+        MxFact::Found { .. }
+        | MxFact::Null { .. }
+        | MxFact::Implicit { .. }
+        | MxFact::NoDomain { .. }
+        | MxFact::Configured => Exit::Negative,
+    })
+}
+
+/// What the gateway would ask: its own settings, and what it remembers where there is a store.
+struct World {
+    parts: Parts,
+    store: Option<Store>,
+}
+
+impl World {
+    async fn open(config: Config, context: &Context, now: UnixTime) -> anyhow::Result<Self> {
+        let store = match Settings::of(&config).database.exists() {
+            true => match queue::open(context, Access::Visit) {
+                Ok(store) => Some(store),
+                Err(error) => {
+                    context.say(format!("without memory and exceptions: {error}"));
+                    None
+                }
+            },
+            false => None,
+        };
+        let exceptions = match &store {
+            Some(store) => {
+                exceptions::all(store, now).await.map_err(|error| queue::fault(&error))?
+            }
+            None => Vec::new(),
+        };
+        let policies: Arc<dyn PolicyStore> = match &store {
+            Some(store) => Arc::new(store.clone()),
+            None => Arc::new(Forgetful::default()),
+        };
+        let around = Around { policies, exceptions, now };
+        let parts =
+            Parts::build(config, around, None).map_err(|error| Exit::Config.because(error))?;
+        Ok(Self { parts, store })
+    }
+
+    async fn memory(&self, destination: &Domain, now: UnixTime) -> Memory {
+        let Some(store) = &self.store else { return Memory::default() };
+        let bytes = store.load(Space::Memory, destination.as_str(), now).await;
+        let bytes = bytes.ok().flatten().unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+}
+
+fn recipient(text: &str) -> anyhow::Result<Recipient> {
+    let (local, domain) = text.rsplit_once('@').unwrap_or(("someone", text));
+    let domain =
+        Domain::parse(domain).map_err(|why| Exit::Usage.because(format!("{text}: {why}")))?;
+    let mailbox = Mailbox { local: local.to_owned(), domain };
+    Ok(Recipient { mailbox, notify: Notify::default(), original: None })
+}
+
+fn read(file: &PathBuf) -> anyhow::Result<Vec<(String, String)>> {
+    let unread = |why: std::io::Error| Exit::Usage.because(format!("{}: {why}", file.display()));
+    let mut content = Vec::new();
+    let open = std::fs::File::open(file).map_err(unread)?;
+    open.take(HEADER).read_to_end(&mut content).map_err(unread)?;
+    Ok(headers(&content))
+}
+
+/// The envelope sender: as given, or the address in From.
+fn sender(args: &Args, headers: &[(String, String)]) -> anyhow::Result<ReversePath> {
+    let from = headers.iter().find(|(name, _)| name == "from").map(|(_, value)| value.as_str());
+    let Some(text) = args.from.as_deref().or(from) else { return Ok(ReversePath::Null) };
+    let text = text.rsplit_once('<').map_or(text, |(_, rest)| rest).trim_end();
+    let text = text.trim_end_matches('>').trim();
+    match text.rsplit_once('@').map(|(local, domain)| (local, Domain::parse(domain))) {
+        Some((local, Ok(domain))) => {
+            Ok(ReversePath::Mailbox(Mailbox { local: local.to_owned(), domain }))
+        }
+        Some((_, Err(_))) | None if args.from.is_some() => {
+            Err(Exit::Usage.because(format!("{text:?} is no mail address")))
+        }
+        Some((_, Err(_))) | None => Ok(ReversePath::Null),
+    }
+}
+
+/// REQUIRETLS voids `TLS-Required: No` (RFC 8689 §4.1).
+fn tls_ask(args: &Args, view: &MessageView<'_>) -> TlsAsk {
+    let waives = |value: &str| value.trim().eq_ignore_ascii_case("no");
+    if args.require_tls {
+        TlsAsk::RequireTls
+    } else if view.values("tls-required").any(waives) {
+        TlsAsk::TlsNotRequired
+    } else {
+        TlsAsk::Nothing
+    }
+}
+
+/// What is told.
+struct Told<'a> {
+    recipient: &'a str,
+    verdict: &'a Verdict,
+    plan: &'a Plan,
+}
+
+impl Told<'_> {
+    /// The contract of DESIGN §9, and the level of each route beside it.
+    fn json(&self) -> Value {
+        let Self { recipient, verdict, plan } = self;
+        let because: Vec<_> = verdict.because.iter().chain(&plan.because).collect();
+        json!({
+            "recipient": recipient,
+            "verdict": {
+                "floor": verdict.floor,
+                "suspended": verdict.suspended,
+                "fallback": verdict.fallback,
+                "rule": verdict.rule,
+            },
+            "routes": plan.routes.iter().map(route_json).collect::<Vec<_>>(),
+            "because": because,
+            "why_not_higher": plan.why_not_higher,
+        })
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let Self { recipient, verdict, plan } = self;
+        let bold = |text: &str| match paint {
+            Paint::Colour => format!("\u{1b}[1m{text}\u{1b}[0m"),
+            Paint::Plain => text.to_owned(),
+        };
+        let mut text = String::new();
+        let floor = verdict.suspended.unwrap_or(verdict.floor);
+        let mode = verdict.suspended.map_or("", |_| ", only monitored");
+        let _ =
+            writeln!(text, "{}  floor {floor}{mode}, by rule {}", bold(recipient), verdict.rule);
+        reasons(&verdict.because, "  ", &mut text);
+        text.push('\n');
+        for (nth, route) in (1..).zip(&plan.routes) {
+            match route {
+                Route::Host(host) => host_text(nth, host, &bold, &mut text),
+                Route::Wait { code, reason, .. } => {
+                    let _ = writeln!(text, "{} {code}  {reason}", bold("else wait"));
+                }
+                Route::Hold { code, reason } => {
+                    let _ = writeln!(text, "{} {code}  {reason}", bold("else hold"));
+                }
+                Route::GiveUp { code, reason } => {
+                    let _ = writeln!(text, "{} {code}  {reason}", bold("return"));
+                }
+                _ => text.push_str("else: see --json\n"),
+            }
+        }
+        text.push('\n');
+        reasons(&plan.because, "", &mut text);
+        if let Some(why) = &plan.why_not_higher {
+            let _ = writeln!(text, "\n{} {why}", bold("Why not higher:"));
+        }
+        text
+    }
+}
+
+fn host_text(nth: usize, host: &HostRoute, bold: &dyn Fn(&str) -> String, text: &mut String) {
+    let peer = bold(&host.peer.to_string());
+    let _ = writeln!(text, "{nth}. {peer}  {} or better, {}", host.level, demand(host));
+    reasons(&host.because, "   ", text);
+}
+
+fn reasons(because: &[Because], indent: &str, text: &mut String) {
+    for Because { fact, rule, rfc } in because {
+        let _ = writeln!(text, "{indent}{fact}: {rule}  [{rfc}]");
+    }
+}
+
+/// The demand in words.
+fn demand(host: &HostRoute) -> String {
+    use waxseal_core::channel::By;
+    let vouchers = match &host.demand {
+        Demand::Opportunistic => return "TLS is tried".to_owned(),
+        Demand::Encrypt => return "TLS or nothing".to_owned(),
+        Demand::Authenticate(vouchers) => vouchers,
+    };
+    let told = vouchers.iter().map(|voucher| {
+        let names: Vec<_> = voucher.names.iter().map(Domain::as_str).collect();
+        let names = names.join(" or ");
+        match &voucher.by {
+            By::Dane { records } => format!("one of {} TLSA records must match", records.len()),
+            By::Sts | By::Anchor => format!("a public CA must vouch for {names}"),
+            By::Pin(_) => "a pinned key or CA must match".to_owned(),
+        }
+    });
+    told.collect::<Vec<_>>().join(", and ")
+}
+
+fn route_json(route: &Route) -> Value {
+    match route {
+        Route::Host(host) => {
+            let (kind, names): (_, Vec<&Domain>) = match &host.demand {
+                Demand::Opportunistic => ("opportunistic", Vec::new()),
+                Demand::Encrypt => ("encrypt", Vec::new()),
+                Demand::Authenticate(vouchers) => {
+                    ("authenticate", vouchers.iter().flat_map(|v| &v.names).collect())
+                }
+            };
+            json!({
+                "mx": host.peer.to_string(), "demand": kind, "names": names, "level": host.level,
+                "because": host.because,
+            })
+        }
+        Route::Wait { until, code, reason } => {
+            json!({ "wait": { "until": until, "code": code.to_string(), "reason": reason } })
+        }
+        Route::Hold { code, reason } => {
+            json!({ "hold": { "code": code.to_string(), "reason": reason } })
+        }
+        Route::GiveUp { code, reason } => {
+            json!({ "give_up": { "code": code.to_string(), "reason": reason } })
+        }
+        _ => Value::Null,
+    }
+}

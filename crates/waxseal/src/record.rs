@@ -1,0 +1,216 @@
+//! Turns what happened into evidence: one event per attempt and delivery group, the personal
+//! values beside it, and the blobs that it names.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use waxseal_core::{
+    channel::TlsSeen,
+    decide::{Ask, Case, Plan},
+    envelope::ReversePath,
+    evidence::{
+        BlobId, Connection, Decided, Evidence, Message, Network, Schema, Sealer, Tls, ToRecipient,
+        Try, Why,
+    },
+    facts::Facts,
+    memory::Memory,
+    org::Terms,
+    outcome::Outcome,
+};
+
+use crate::{
+    deliver::{self, Delivery},
+    queue::{Fate, Turn},
+    store::{Actor, Event, EventKind},
+};
+
+/// What a decision followed from, beside the turn itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Basis<'a> {
+    /// Our name in EHLO.
+    pub gateway: &'a str,
+    /// Digest of configuration and rules.
+    pub config: Option<BlobId>,
+    /// Where connections really go.
+    pub network: Network,
+    /// Our settings for the destination.
+    pub terms: &'a Terms,
+    /// What was observed.
+    pub facts: &'a Facts,
+    /// What was remembered.
+    pub memory: &'a Memory,
+    /// What ordered hosts of equal preference.
+    pub seed: u64,
+}
+
+impl<'a> Basis<'a> {
+    /// The case that is decided for a turn; `ask` is what its message asks for.
+    pub const fn case(&self, turn: &'a Turn, ask: &'a Ask) -> Case<'a> {
+        Case {
+            terms: self.terms,
+            ask,
+            verdict: &turn.group.verdict,
+            facts: self.facts,
+            memory: self.memory,
+            origin: turn.group.history.origin,
+            first_tried: turn.group.first_tried,
+        }
+    }
+}
+
+/// What the message of a turn asks for.
+pub const fn ask(turn: &Turn) -> Ask {
+    let envelope = &turn.head.envelope;
+    Ask { tls: envelope.tls, body: envelope.body, charset: envelope.charset }
+}
+
+/// What was done about a turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Done<'a> {
+    /// What was decided.
+    pub plan: &'a Plan,
+    /// What was seen.
+    pub delivery: &'a Delivery,
+    /// What it came to, recipient by recipient.
+    pub fates: &'a [Fate],
+}
+
+/// A record, ready for the store.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The event with its personal values.
+    pub event: Event,
+    /// Certificates that it names.
+    pub blobs: Vec<(BlobId, Arc<[u8]>)>,
+}
+
+/// The evidence of one turn. `secret` is random and for this record only: the salts of its
+/// personal values come from it.
+///
+/// # Errors
+/// Serialisation failed, which no value of ours should bring about.
+pub fn record(
+    turn: &Turn,
+    basis: &Basis<'_>,
+    done: Done<'_>,
+    secret: [u8; 32],
+) -> Result<Recorded, serde_json::Error> {
+    let mut sealer = Sealer::new(secret);
+    let ask = ask(turn);
+    let case = basis.case(turn, &ask);
+    let accepted = done.fates.iter().any(|fate| matches!(fate.outcome, Outcome::Accepted { .. }));
+    let carried = done.delivery.tries.iter().rev().find(|tried| tried.cause.is_none());
+    let evidence = Evidence {
+        schema: Schema::Delivery1,
+        software: env!("CARGO_PKG_VERSION").to_owned(),
+        gateway: basis.gateway.to_owned(),
+        config: basis.config,
+        network: basis.network,
+        message: message(turn, &mut sealer),
+        attempt: turn.attempt,
+        decided: Decided::new(&case, done.plan.clone(), basis.seed, turn.now),
+        tries: (0_usize..)
+            .zip(&done.delivery.tries)
+            .map(|(nth, tried)| one_try(nth, tried, &mut sealer))
+            .collect(),
+        recipients: (0_usize..)
+            .zip(done.fates)
+            .map(|(nth, fate)| {
+                let address = fate.recipient.mailbox.to_string();
+                ToRecipient::seal(&mut sealer, nth, &address, &fate.outcome, &fate.settled)
+            })
+            .collect(),
+        level: carried.filter(|_| accepted).and_then(deliver::Try::level),
+        alarms: basis.memory.alarms(basis.facts, turn.now),
+    };
+    let event = Event {
+        kind: EventKind::Delivery,
+        version: 1,
+        at: turn.now,
+        actor: Actor::Gateway,
+        config: basis.config,
+        message: Some(turn.message),
+        body: evidence.canonical()?,
+        personal: Some(serde_json::to_vec(&sealer.finish())?),
+    };
+    Ok(Recorded { event, blobs: certificates(done.delivery) })
+}
+
+fn message(turn: &Turn, sealer: &mut Sealer) -> Message {
+    let reverse_path = &turn.head.envelope.reverse_path;
+    let hash = digest(&SHA256, &turn.content);
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    Message {
+        id: turn.message,
+        size: turn.head.size,
+        arrived: turn.head.arrived,
+        sender_domain: match reverse_path {
+            ReversePath::Null => None,
+            ReversePath::Mailbox(mailbox) => Some(mailbox.domain.clone()),
+        },
+        sender: sealer.seal("message/sender", reverse_path.to_string()),
+        content: sealer.seal("message/content", hash),
+    }
+}
+
+fn one_try(nth: usize, tried: &deliver::Try, sealer: &mut Sealer) -> Try {
+    let permitted = tried.judgement.as_ref().and_then(|judged| judged.as_ref().ok());
+    Try {
+        route: tried.route,
+        peer: tried.peer.clone(),
+        address: tried.address,
+        connection: match tried.connection {
+            deliver::Connection::New => Connection::New,
+            deliver::Connection::Reused => Connection::Reused,
+        },
+        tls: Tls::of(tried.seen.as_deref()),
+        level: tried.level(),
+        held: permitted.map(|proof| proof.held().to_vec()).unwrap_or_default(),
+        refusal: tried.refusal().cloned(),
+        cause: tried.cause.as_ref().map(Why::of),
+        transcript: sealer.seal(format!("tries/{nth}/transcript"), tried.transcript.join("\n")),
+        started: tried.started,
+        finished: tried.finished,
+    }
+}
+
+/// The certificates that were presented, each once.
+fn certificates(delivery: &Delivery) -> Vec<(BlobId, Arc<[u8]>)> {
+    let mut blobs: Vec<(BlobId, Arc<[u8]>)> = Vec::new();
+    for seen in delivery.tries.iter().filter_map(|tried| tried.seen.as_deref()) {
+        let TlsSeen::Established(session) = &seen.tls else { continue };
+        for der in &session.chain {
+            let id = BlobId::of(der);
+            if blobs.iter().all(|(known, _)| *known != id) {
+                blobs.push((id, Arc::from(der.as_ref())));
+            }
+        }
+    }
+    blobs
+}
+
+/// Blobs that this process has stored: a day's mail to one provider shares a chain, and need not
+/// write it a thousand times.
+#[derive(Debug, Default)]
+pub struct Stored(Mutex<HashSet<BlobId>>);
+
+impl Stored {
+    const MOST: usize = 10_000;
+
+    /// Whether a blob has been stored before.
+    pub fn has(&self, id: &BlobId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// From now on it has.
+    pub fn add(&self, id: BlobId) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= Self::MOST {
+            known.clear();
+        }
+        known.insert(id);
+    }
+}
