@@ -140,7 +140,9 @@ impl Evidence {
             for stored in gateway.store().events(query).await? {
                 self.after = stored.sequence;
                 let body: Value = serde_json::from_slice(&stored.event.body)?;
-                if let Some(destination) = decided(&body)["facts"]["destination"].as_str() {
+                if let Some(destination) =
+                    decided(&body).pointer("/facts/destination").and_then(serde_json::Value::as_str)
+                {
                     self.attempts.insert(destination.to_owned(), attempt(&body));
                 }
             }
@@ -159,7 +161,7 @@ fn attempt(body: &Value) -> Attempt {
     let plan = &decided(body)["plan"];
     let mut because = reasons(&plan["because"]);
     for route in plan["routes"].as_array().into_iter().flatten() {
-        because.extend(reasons(&route["host"]["because"]));
+        because.extend(reasons(route.pointer("/host/because").unwrap_or(&serde_json::Value::Null)));
     }
     let mut level = None;
     for tried in body["tries"].as_array().into_iter().flatten() {
