@@ -10,6 +10,7 @@
 )]
 
 mod delivery;
+mod demo;
 mod dnssec_differential;
 mod fault;
 mod gathering;

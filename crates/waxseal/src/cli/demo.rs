@@ -51,6 +51,8 @@ struct Shown {
     outcome: Outcome,
     level: Option<Level>,
     because: Vec<Because>,
+    /// What the attacker could read.
+    read: Vec<&'static str>,
 }
 
 impl Shown {
@@ -131,6 +133,7 @@ fn json(results: &[Shown]) -> Result<String> {
                 "outcome": shown.outcome.name(),
                 "level": shown.level,
                 "because": shown.because,
+                "attacker_read": shown.read,
                 "leaked": shown.leaked(),
             })
         })
@@ -259,15 +262,19 @@ async fn attempt(lab: &Lab, gateway: &Gateway, scenario: Scenario, number: usize
     let mail = mail(&scenario, scenario.message, &format!("cell{number:03}"));
     let Attempt { level, because } = send(gateway, &mail).await?;
     let site = lab.site(scenario.protection, scenario.attack).context("no such site")?;
-    let words = [mail.from.as_str(), mail.to.as_str(), mail.secret.as_str()];
-    let outcome = if words.iter().any(|words| lab.saw(site, words)) {
+    let read: Vec<_> = [("sender", &mail.from), ("recipient", &mail.to), ("body", &mail.secret)]
+        .into_iter()
+        .filter(|(_, words)| lab.saw(site, words))
+        .map(|(what, _)| what)
+        .collect();
+    let outcome = if !read.is_empty() {
         Outcome::Intercepted
     } else if lab.has(&mail.to) {
         Outcome::Delivered
     } else {
         Outcome::Held
     };
-    Ok(Shown { scenario, outcome, level, because })
+    Ok(Shown { scenario, outcome, level, because, read })
 }
 
 async fn send(gateway: &Gateway, mail: &Mail) -> Result<Attempt> {

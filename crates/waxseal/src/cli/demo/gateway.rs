@@ -140,9 +140,9 @@ impl Evidence {
             for stored in gateway.store().events(query).await? {
                 self.after = stored.sequence;
                 let body: Value = serde_json::from_slice(&stored.event.body)?;
-                if let Some(destination) =
-                    decided(&body).pointer("/facts/destination").and_then(serde_json::Value::as_str)
-                {
+                let decided = body.get("decided").unwrap_or(&body);
+                let destination = decided.pointer("/facts/destination").and_then(Value::as_str);
+                if let Some(destination) = destination {
                     self.attempts.insert(destination.to_owned(), attempt(&body));
                 }
             }
@@ -152,22 +152,18 @@ impl Evidence {
     }
 }
 
-/// Where facts and plan stand.
-fn decided(body: &Value) -> &Value {
-    body.get("decided").unwrap_or(body)
-}
-
 fn attempt(body: &Value) -> Attempt {
-    let plan = &decided(body)["plan"];
-    let mut because = reasons(&plan["because"]);
-    for route in plan["routes"].as_array().into_iter().flatten() {
-        because.extend(reasons(route.pointer("/host/because").unwrap_or(&serde_json::Value::Null)));
+    let decided = body.get("decided").unwrap_or(body);
+    let mut because = reasons(decided.pointer("/plan/because"));
+    for route in list(decided.pointer("/plan/routes")) {
+        because.extend(reasons(route.pointer("/host/because")));
     }
     let mut level = None;
-    for tried in body["tries"].as_array().into_iter().flatten() {
-        level = serde_json::from_value(tried["level"].clone()).ok().or(level);
-        let refusal = &tried["refusal"];
-        if let Some(detail) = refusal["detail"].as_str().or(refusal.as_str()) {
+    for tried in list(body.get("tries")) {
+        let found = tried.get("level").and_then(|l| serde_json::from_value(l.clone()).ok());
+        level = found.or(level);
+        let refusal = tried.get("refusal").map(|refusal| refusal.get("detail").unwrap_or(refusal));
+        if let Some(detail) = refusal.and_then(Value::as_str) {
             let rule = "a channel that is less than was demanded carries nothing";
             because.push(Because::new(detail.to_owned(), rule, "DESIGN P2"));
         }
@@ -175,8 +171,12 @@ fn attempt(body: &Value) -> Attempt {
     Attempt { level, because }
 }
 
-fn reasons(list: &Value) -> Vec<Because> {
-    serde_json::from_value(list.clone()).unwrap_or_default()
+fn list(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn reasons(list: Option<&Value>) -> Vec<Because> {
+    list.and_then(|list| serde_json::from_value(list.clone()).ok()).unwrap_or_default()
 }
 
 /// Hands a message in as any mail server would.

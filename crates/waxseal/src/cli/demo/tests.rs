@@ -15,6 +15,7 @@ fn perfect() -> Vec<Shown> {
         outcome: scenario.expected,
         level: None,
         because: Vec::new(),
+        read: Vec::new(),
     };
     scenarios().unwrap().into_iter().map(shown).collect()
 }
