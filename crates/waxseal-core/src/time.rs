@@ -2,6 +2,7 @@
 
 use std::{fmt, ops::Add, time::Duration};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
@@ -32,8 +33,16 @@ impl Add<Duration> for UnixTime {
     }
 }
 
+/// For people: RFC 3339 §5.6 in UTC, `2026-11-22T07:15:50Z`. What lies beyond the year 9999, as a
+/// remote `max_age` can ask for, is a number of seconds.
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "@{}", self.0)
+        match i64::try_from(self.0).map(Timestamp::from_second) {
+            Ok(Ok(at)) => fmt::Display::fmt(&at, f),
+            Ok(Err(_)) | Err(_) => write!(f, "@{}", self.0),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

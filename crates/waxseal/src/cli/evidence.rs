@@ -9,7 +9,7 @@ use waxseal_core::{
     queue_id::QueueId,
 };
 
-use super::{Context, Exit, Output, exception::when, queue};
+use super::{Context, Exit, Output, queue};
 use crate::store::{Access, EventKind, EventQuery, StoredEvent};
 
 /// What is on record about a message
@@ -86,7 +86,7 @@ fn as_json(event: &StoredEvent, personal: Personal) -> Value {
 
 fn as_text(event: &StoredEvent, personal: Personal, text: &mut String) {
     let Ok(evidence) = Evidence::read(&event.event.body) else {
-        let at = when(event.event.at);
+        let at = event.event.at;
         let _ = writeln!(text, "{at}  an attempt ended with the process: perhaps delivered\n");
         return;
     };
@@ -96,9 +96,7 @@ fn as_text(event: &StoredEvent, personal: Personal, text: &mut String) {
     let _ = writeln!(
         text,
         "{}  attempt {} to {}: {level}",
-        when(decided.at),
-        evidence.attempt,
-        decided.facts.destination
+        decided.at, evidence.attempt, decided.facts.destination
     );
     let floor = decided.verdict.suspended.unwrap_or(decided.verdict.floor);
     let monitored = decided.verdict.suspended.map_or("", |_| ", only monitored");
@@ -125,8 +123,8 @@ fn as_text(event: &StoredEvent, personal: Personal, text: &mut String) {
         let ending = format!("{:?}", recipient.ended.ending).to_lowercase();
         let next = match recipient.settled {
             Settlement::Done => "done".to_owned(),
-            Settlement::Retry { at } => format!("again at {}", when(at)),
-            Settlement::Hold { until, code } => format!("held until {} ({code})", when(until)),
+            Settlement::Retry { at } => format!("again at {}", at),
+            Settlement::Hold { until, code } => format!("held until {} ({code})", until),
             Settlement::Bounce { code } => format!("returned to its sender ({code})"),
             Settlement::Drop { code } => format!("ended, nobody could be told ({code})"),
         };

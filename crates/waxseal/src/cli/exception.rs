@@ -125,13 +125,7 @@ async fn put_on_record(
 
 fn line(exception: &Exception) -> String {
     let Exception { domain, floor, until, reason, owner, .. } = exception;
-    format!("{domain}: {floor} is enough until {}\n  {reason} ({owner})\n", when(*until))
-}
-
-/// A time for people.
-pub(super) fn when(at: UnixTime) -> String {
-    let seconds = i64::try_from(at.0).unwrap_or(i64::MAX);
-    Timestamp::from_second(seconds).map_or_else(|_| at.to_string(), |at| at.to_string())
+    format!("{domain}: {floor} is enough until {}\n  {reason} ({owner})\n", until)
 }
 
 fn floor(text: &str) -> Result<Floor, String> {
