@@ -27,7 +27,10 @@ use waxseal_core::{
 pub use pace::Pace;
 
 use self::{pace::Gates, pool::Pool, walk::Walk};
-use crate::dial::Dialler;
+use crate::{
+    dial::Dialler,
+    tls::{Parameters, smtp_client_config},
+};
 
 /// How deliveries behave.
 #[derive(Clone, Debug)]
@@ -232,10 +235,33 @@ pub struct Deliverer {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) dialler: Dialler,
-    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) tls: Offers,
     pub(crate) roots: Arc<Vec<TrustAnchor<'static>>>,
     pub(crate) pool: Pool,
     pub(crate) gates: Gates,
+}
+
+/// The TLS configurations, one for each set of parameters.
+#[derive(Debug)]
+pub(crate) struct Offers {
+    all: Arc<rustls::ClientConfig>,
+    listed: Arc<rustls::ClientConfig>,
+}
+
+impl Offers {
+    fn new() -> Result<Self, rustls::Error> {
+        Ok(Self {
+            all: smtp_client_config(Parameters::All)?,
+            listed: smtp_client_config(Parameters::Listed)?,
+        })
+    }
+
+    pub(crate) fn with(&self, parameters: Parameters) -> Arc<rustls::ClientConfig> {
+        Arc::clone(match parameters {
+            Parameters::All => &self.all,
+            Parameters::Listed => &self.listed,
+        })
+    }
 }
 
 impl Deliverer {
@@ -248,7 +274,7 @@ impl Deliverer {
         dialler: Dialler,
         roots: Arc<Vec<TrustAnchor<'static>>>,
     ) -> Result<Self, rustls::Error> {
-        let tls = crate::tls::smtp_client_config()?;
+        let tls = Offers::new()?;
         let gates = Gates::new(&settings);
         let pool = Pool::default();
         let shared = Arc::new(Shared { settings, dialler, tls, roots, pool, gates });

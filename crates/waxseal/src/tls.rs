@@ -28,21 +28,35 @@ use rustls_pki_types::{
     pem::PemObject,
 };
 use waxseal_core::{
-    channel::{Handshake, Legacy, Session, TlsVersion},
+    channel::{Handshake, Legacy, Session, TlsVersion, lists_group, lists_suite},
     domain::Domain,
     pki::Certificate,
     time::UnixTime,
 };
 
-/// The configuration of every outgoing SMTP session: TLS 1.2 and 1.3, `X25519MLKEM768` offered
-/// first, no resumption, chain left to `permit`.
+/// Which suites and groups a session offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Parameters {
+    /// All that rustls has, `X25519MLKEM768` first.
+    All,
+    /// Of these only what TR-02102-2 lists: for the floor `qualified`. Otherwise a server that has
+    /// X25519 and P-256 takes X25519, which is not listed, and the channel would not qualify.
+    Listed,
+}
+
+/// The configuration of outgoing SMTP sessions: TLS 1.2 and 1.3, `X25519MLKEM768` offered first,
+/// no resumption, chain left to `permit`.
 ///
 /// # Errors
 /// The cryptographic provider lacks what TLS 1.2 or 1.3 need: a broken build.
-pub fn smtp_client_config() -> Result<Arc<ClientConfig>, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+pub fn smtp_client_config(parameters: Parameters) -> Result<Arc<ClientConfig>, Error> {
+    let mut provider = aws_lc_rs::default_provider();
+    if parameters == Parameters::Listed {
+        provider.kx_groups.retain(|group| lists_group(&group_name(group.name())));
+        provider.cipher_suites.retain(|suite| lists_suite(&suite_name(suite.suite())));
+    }
     let verifier = Arc::new(KeyHolder { algorithms: provider.signature_verification_algorithms });
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)

@@ -12,7 +12,7 @@ use crate::{dane::Tlsa, domain::Domain, facts::Peer, time::UnixTime};
 
 pub use self::{
     permit::{ChannelProof, Held, Refusal, RefusalKind, Waiting, permit},
-    strength::qualifies,
+    strength::{lists_group, lists_suite, qualifies},
 };
 
 /// The least that the organisation accepts for a message.

@@ -48,6 +48,16 @@ const GROUPS: [&str; 14] = [
     "SecP384r1MLKEM1024",
 ];
 
+/// Whether TR-02102-2 lists this suite (IANA name).
+pub fn lists_suite(name: &str) -> bool {
+    SUITES.iter().any(|listed| listed.eq_ignore_ascii_case(name))
+}
+
+/// Whether TR-02102-2 lists this key exchange group (IANA name).
+pub fn lists_group(name: &str) -> bool {
+    GROUPS.iter().any(|listed| listed.eq_ignore_ascii_case(name))
+}
+
 /// Whether the session has the parameters that `qualified` asks for.
 ///
 /// # Errors
@@ -57,12 +67,11 @@ pub fn qualifies(session: &Session) -> Result<(), String> {
     match session.version {
         TlsVersion::V1_2 | TlsVersion::V1_3 => {}
     }
-    let listed = |list: &[&str], name: &str| list.iter().any(|l| l.eq_ignore_ascii_case(name));
-    if !listed(&SUITES, &session.suite) {
+    if !lists_suite(&session.suite) {
         return Err(format!("TR-02102-2 does not list the suite {}", session.suite));
     }
     match &session.group {
-        Some(group) if listed(&GROUPS, group) => Ok(()),
+        Some(group) if lists_group(group) => Ok(()),
         Some(group) => Err(format!("TR-02102-2 does not list the group {group}")),
         None => Err("the key exchange group is not known".into()),
     }

@@ -107,7 +107,8 @@ pub fn settle(
     let turn = Turn { history, schedule, now };
     match outcome {
         Outcome::Accepted { .. } => Settled::Done,
-        Outcome::Rejected { cause: Cause::Channel(_) | Cause::Plan(_) } => turn.follow(last),
+        Outcome::Rejected { cause: Cause::Channel(seen) } => turn.follow(last, Some(seen)),
+        Outcome::Rejected { cause: Cause::Plan(_) } => turn.follow(last, None),
         Outcome::Rejected { cause } => {
             let (code, reason) = told(cause);
             match (code, last, history.origin) {
@@ -118,7 +119,8 @@ pub fn settle(
                 _ => turn.give_up(permanent(code), reason),
             }
         }
-        Outcome::Deferred { cause: Cause::Channel(_) | Cause::Plan(_) } => turn.follow(last),
+        Outcome::Deferred { cause: Cause::Channel(seen) } => turn.follow(last, Some(seen)),
+        Outcome::Deferred { cause: Cause::Plan(_) } => turn.follow(last, None),
         Outcome::Deferred { cause } => {
             let (code, reason) = told(cause);
             turn.again(None, code, reason)
@@ -138,12 +140,16 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// The plan's own last word.
-    fn follow(&self, last: &Route) -> Settled {
+    /// The plan's own last word, and what was seen of the channel, which the plan could not know.
+    fn follow(&self, last: &Route, seen: Option<&str>) -> Settled {
+        let words = |reason: &str| match seen {
+            Some(seen) => format!("{reason}: {seen}"),
+            None => reason.to_owned(),
+        };
         match last {
-            Route::Wait { until, code, reason } => self.again(*until, *code, reason.clone()),
-            Route::Hold { code, reason } => self.hold(*code, reason.clone()),
-            Route::GiveUp { code, reason } => self.give_up(*code, reason.clone()),
+            Route::Wait { until, code, reason } => self.again(*until, *code, words(reason)),
+            Route::Hold { code, reason } => self.hold(*code, words(reason)),
+            Route::GiveUp { code, reason } => self.give_up(*code, words(reason)),
             // A plan always ends in one of the three; were it not so, the mail would wait.
             Route::Host(host) => {
                 let reason = format!("{} did not take it", host.peer);

@@ -28,7 +28,7 @@ use waxseal_core::{
 };
 
 use super::{Intent, IntentLost, Shared, Timeouts, pool::Key};
-use crate::tls;
+use crate::tls::{self, Parameters};
 
 /// Octets that are read at once: replies are small.
 const READ: usize = 4_096;
@@ -96,21 +96,23 @@ impl Call<'_> {
             Failed::new(Cause::Connection(format!("connecting to {}: {error}", self.address)))
         })?;
         let implicit = hello.start_tls == StartTls::Implicit;
-        let stream = if implicit { self.secure(tcp).await? } else { Stream::Plain(tcp) };
+        let parameters = key.parameters;
+        let stream =
+            if implicit { self.secure(tcp, parameters).await? } else { Stream::Plain(tcp) };
         let mut line =
             Line { stream, client: Client::new(hello), buffer: vec![0; READ].into_boxed_slice() };
         loop {
             match line.settle(timeouts).await {
-                Settled::StartTls => line = self.start_tls(line).await?,
+                Settled::StartTls => line = self.start_tls(line, parameters).await?,
                 Settled::Judge | Settled::Ready => return Ok(self.link(line, key)),
                 Settled::Closed => return Err(line.failed()),
             }
         }
     }
 
-    async fn start_tls(self, mut line: Line) -> Result<Line, Failed> {
+    async fn start_tls(self, mut line: Line, parameters: Parameters) -> Result<Line, Failed> {
         let Stream::Plain(tcp) = line.stream else { return Err(line.failed()) };
-        match self.secure(tcp).await {
+        match self.secure(tcp, parameters).await {
             Ok(stream) => {
                 line.client.secured();
                 Ok(Line { stream, client: line.client, buffer: line.buffer })
@@ -123,7 +125,7 @@ impl Call<'_> {
     }
 
     /// The TLS handshake.
-    async fn secure(self, tcp: TcpStream) -> Result<Stream, Failed> {
+    async fn secure(self, tcp: TcpStream, parameters: Parameters) -> Result<Stream, Failed> {
         let fail = |legacy, detail: String| Failed {
             cause: Cause::Channel(format!("TLS handshake with {}: {detail}", self.address)),
             tls: Some(TlsSeen::HandshakeFailed { legacy, detail }),
@@ -132,7 +134,7 @@ impl Call<'_> {
         let name = server_name(self.host.sni.as_ref(), self.address).ok_or_else(|| {
             fail(Legacy::No, "the host's name cannot be a TLS server name".into())
         })?;
-        let connector = TlsConnector::from(Arc::clone(&self.shared.tls));
+        let connector = TlsConnector::from(self.shared.tls.with(parameters));
         let limit = self.shared.settings.timeouts.handshake;
         match timeout(limit, connector.connect(name, tcp)).await {
             Err(_) => Err(fail(Legacy::No, "no end of the handshake in time".into())),

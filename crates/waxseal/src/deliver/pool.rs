@@ -1,7 +1,7 @@
 //! Connections that are kept for the next message.
 //!
 //! Found by everything that makes a connection what it is: address, port, server name, source
-//! address and credentials; the EHLO name and the configuration belong to the deliverer, which a
+//! address, credentials and offered TLS parameters; the EHLO name and the configuration belong to the deliverer, which a
 //! reload replaces. Being found is not being trusted: `permit` judges the stored channel anew for
 //! each message, so that a connection made for a lower demand carries nothing that demands more.
 
@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use waxseal_core::{domain::Domain, smtp::client::Credentials};
 
 use super::{Shared, connection::Link};
+use crate::tls::Parameters;
 
 /// What makes two connections exchangeable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,7 @@ pub(crate) struct Key {
     pub(crate) sni: Option<Domain>,
     pub(crate) source: Option<IpAddr>,
     pub(crate) credentials: Option<Credentials>,
+    pub(crate) parameters: Parameters,
 }
 
 /// The unused connections.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::time::Instant;
 use waxseal_core::{
-    channel::{ChannelProof, Demand, Refusal, Seen, TlsSeen, permit},
+    channel::{ChannelProof, Demand, Floor, Refusal, Seen, TlsSeen, permit},
     decide::{HostRoute, Route},
     envelope::Recipient,
     outcome::{Cause, Outcome},
@@ -17,6 +17,7 @@ use super::{
     connection::{Call, Clock, Failed, Link},
     pool::Key,
 };
+use crate::tls::Parameters;
 
 /// Recipients of one transaction: what every server has to take (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS: usize = 100;
@@ -291,6 +292,12 @@ impl<'a> Walk<'a> {
             sni: stop.host.sni.clone(),
             source: self.shared.dialler.source(stop.address),
             credentials: smarthost.map(|smarthost| smarthost.credentials.clone()),
+            parameters: match stop.host.floor {
+                Floor::Qualified => Parameters::Listed,
+                Floor::None | Floor::Encrypted | Floor::Authenticated | Floor::Sealed => {
+                    Parameters::All
+                }
+            },
         }
     }
 

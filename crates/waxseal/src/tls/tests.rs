@@ -7,20 +7,32 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use waxseal_core::channel::Legacy;
 
 use super::{
-    Roots, RootsError, explain, legacy, load_roots, name_weak_key, provider, smtp_client_config,
+    Parameters, Roots, RootsError, explain, legacy, load_roots, name_weak_key, provider,
+    smtp_client_config,
 };
 
 #[test]
 fn the_hybrid_group_is_offered_first() {
     assert_eq!(provider().kx_groups[0].name(), NamedGroup::X25519MLKEM768);
-    let config = smtp_client_config().unwrap();
+    let config = smtp_client_config(Parameters::All).unwrap();
     assert_eq!(config.crypto_provider().kx_groups[0].name(), NamedGroup::X25519MLKEM768);
+}
+
+#[test]
+fn a_qualified_session_offers_only_what_tr_02102_2_lists() {
+    let config = smtp_client_config(Parameters::Listed).unwrap();
+    let groups: Vec<_> = config.crypto_provider().kx_groups.iter().map(|g| g.name()).collect();
+    assert_eq!(groups[0], NamedGroup::X25519MLKEM768);
+    assert!(groups.contains(&NamedGroup::secp256r1) && !groups.contains(&NamedGroup::X25519));
+    for suite in &config.crypto_provider().cipher_suites {
+        assert!(!format!("{suite:?}").contains("CHACHA20"), "{suite:?}");
+    }
 }
 
 #[test]
 fn nothing_older_than_tls_1_2_is_offered() {
     let old = [ProtocolVersion::SSLv3, ProtocolVersion::TLSv1_0, ProtocolVersion::TLSv1_1];
-    for suite in &smtp_client_config().unwrap().crypto_provider().cipher_suites {
+    for suite in &smtp_client_config(Parameters::All).unwrap().crypto_provider().cipher_suites {
         assert!(!old.contains(&suite.version().version));
     }
 }

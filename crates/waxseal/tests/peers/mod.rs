@@ -1,6 +1,7 @@
 //! Real mail servers from Debian, started for one test on a free loopback port with throw-away
 //! data (`tests/peers` unpacks them, `tests/run-peer` gives each a namespace of its own).
 
+mod deliveries;
 mod exim;
 mod opensmtpd;
 mod postfix;
@@ -8,7 +9,8 @@ mod process;
 
 pub(crate) use exim::exim;
 pub(crate) use opensmtpd::opensmtpd;
-pub(crate) use postfix::postfix;
+pub(crate) use postfix::{postfix, postfix_behind};
 pub(crate) use process::{Identity, Peer};
 
 mod tests;
+mod world;

@@ -1,6 +1,6 @@
 //! Postfix as a receiver.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write, fs, net::SocketAddr, path::Path};
 
 use super::process::{Identity, Peer, free_port, open_to_all, package, shared_folder};
 
@@ -54,6 +54,23 @@ pub(crate) async fn postfix(domain: &str, identity: Option<&Identity>) -> Peer {
         )
         .unwrap();
     }
+    start(folder, port, &main).await
+}
+
+/// A Postfix as an organisation's own mail server: it relays everything to the gateway.
+pub(crate) async fn postfix_behind(gateway: SocketAddr) -> Peer {
+    let (folder, port) = (shared_folder(), free_port());
+    write_configuration(folder.path(), &package("postfix"), port);
+    let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
+    write!(
+        main,
+        "myhostname = mail.sender.test\nmydestination =\nlocal_recipient_maps =\n\
+         mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, reject\n\
+         relayhost = [{}]:{}\ndisable_dns_lookups = yes\nsmtp_host_lookup = native\n",
+        gateway.ip(),
+        gateway.port(),
+    )
+    .unwrap();
     start(folder, port, &main).await
 }
 
