@@ -211,7 +211,7 @@ pub enum Known {
     Preloaded,
 }
 
-/// Why no policy could be had (result types of RFC 8460 §4.3.2.1 in brackets).
+/// Why no policy could be had (result types of RFC 8460 §4.3.2.2 in brackets).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StsFailure {

@@ -168,7 +168,7 @@ impl PolicySource for PolicyFetcher {
     }
 }
 
-/// A handshake that failed because of the certificate is a kind of its own (RFC 8460 §4.3.2.1).
+/// A handshake that failed because of the certificate is a kind of its own (RFC 8460 §4.3.2.2).
 fn handshake(host: &Domain, error: &io::Error) -> StsFailure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {

@@ -242,7 +242,7 @@ fn told(cause: &Cause) -> (EnhancedCode, String) {
     }
 }
 
-/// What a missing extension means: RFC 8689 §8 (X.7.30), RFC 3463 §3.7 (X.6.3), RFC 6531 §3.6
+/// What a missing extension means: RFC 8689 §7 (X.7.30), RFC 3463 §3.7 (X.6.3), RFC 6531 §3.5
 /// (X.6.7), RFC 3463 §3.4 (X.3.4).
 fn capability(missing: &str) -> EnhancedCode {
     match missing {

@@ -532,7 +532,7 @@ impl Obstacle {
         }
     }
 
-    /// The code while mail waits (RFC 3463 §3.5, §3.8; RFC 8689 §8; RFC 5248 §2.4).
+    /// The code while mail waits (RFC 3463 §3.5, §3.8; RFC 8689 §7; RFC 5248 §2.4).
     pub const fn code(&self) -> EnhancedCode {
         match self {
             Self::NoAddress => EnhancedCode(4, 4, 4),

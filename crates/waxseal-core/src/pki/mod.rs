@@ -25,7 +25,7 @@ use crate::{domain::Domain, time::UnixTime};
 pub const MAX_CHAIN: usize = 16;
 
 /// Why a certificate or its chain does not hold. The kinds are those that a TLS report tells
-/// apart (RFC 8460 §4.3.2.2, §4.3.1).
+/// apart (RFC 8460 §4.3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// No certificate was presented.

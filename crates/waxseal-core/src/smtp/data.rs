@@ -21,7 +21,7 @@ pub enum Fault {
     BareCr,
     /// An octet of zero: neither 7BIT nor 8BITMIME may hold one (RFC 2045 §2.7, §2.8).
     Nul,
-    /// More octets than the limit (RFC 1870 §6.2).
+    /// More octets than the limit (RFC 1870 §6.3).
     TooBig,
 }
 

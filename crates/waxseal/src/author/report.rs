@@ -235,7 +235,7 @@ fn subject(fate: &Fate<'_>, count: usize) -> String {
     }
 }
 
-/// UTF-8 stands in a report if the message was international or an address is (RFC 6533 §6).
+/// UTF-8 stands in a report if the message was international or an address is (RFC 6533 §4).
 fn charset(report: &Report<'_>, sender: &Mailbox) -> Charset {
     let addresses = report.fates.iter().map(|fate| &fate.recipient.mailbox).chain([sender]);
     let foreign = addresses.map(charset_of).any(|charset| charset == Charset::Utf8);
@@ -256,7 +256,7 @@ fn tls(report: &Report<'_>) -> TlsAsk {
     }
 }
 
-/// The part for machines is never encoded (RFC 3464 §2.1), but for 8 bits (RFC 6533 §3).
+/// The part for machines is never encoded (RFC 3464 §2.1), but for 8 bits (RFC 6533 §4).
 fn machine_part(text: String, charset: Charset) -> MimePart<'static> {
     let (kind, encoding) = match charset {
         Charset::Ascii => ("message/delivery-status", "7bit"),

@@ -1,5 +1,5 @@
 //! The part for machines: `message/delivery-status` (RFC 3464 §2), and its international form
-//! (RFC 6533 §3).
+//! (RFC 6533 §4).
 
 use std::fmt::Write as _;
 

@@ -330,7 +330,7 @@ impl fmt::Display for RouteDomain {
 pub struct Upstream {
     /// Where it listens.
     pub address: SocketAddr,
-    /// The name in its certificate: DNS over TLS (RFC 7858 §4.2); `None`: plain UDP and TCP.
+    /// The name in its certificate: DNS over TLS (RFC 8310 §5); `None`: plain UDP and TCP.
     pub tls: Option<Domain>,
 }
 

@@ -69,7 +69,7 @@ pub(super) fn word(
 }
 
 /// REQUIRETLS is returned once every host has answered, and no host may be missing for a reason
-/// that can pass (RFC 8689 §4.2.1, §4.3). A null sender is never dropped for its sake (§5).
+/// that can pass (RFC 8689 §4.2.1). A null sender is never dropped for its sake (§5).
 fn require_tls(
     case: &Case<'_>,
     obstacles: &[Met<'_>],
