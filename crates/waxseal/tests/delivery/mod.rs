@@ -288,3 +288,13 @@ async fn the_transcript_is_impersonal() {
         assert!(!transcript.contains(secret), "{transcript}");
     }
 }
+
+/// Item 64 (RFC 5321 §4.5.3.2): nobody is given up earlier than the RFC allows.
+#[test]
+fn the_default_timeouts_are_those_of_the_rfc() {
+    let (out, minutes) = (Timeouts::default(), Duration::from_mins);
+    assert_eq!((out.greeting, out.envelope), (minutes(5), minutes(5)));
+    assert_eq!((out.data, out.block, out.final_dot), (minutes(2), minutes(3), minutes(10)));
+    let within = waxseal::listen::Times::default();
+    assert_eq!(within.command, minutes(5));
+}

@@ -126,6 +126,24 @@ async fn broken_answers_are_failures() {
     assert!(world.asked("_25._tcp.mx2.d.test") > 0);
 }
 
+/// Item 13 (RFC 7672 §2.2.3): an alias at the TLSA name is followed; the base domain, and with it
+/// names and SNI, stays that of the host.
+#[tokio::test]
+async fn an_alias_of_the_tlsa_records_is_followed_and_the_base_stays() {
+    let shared = Zone::new("shared.test").signed().record("_dane", &tlsa(3));
+    let rolled = Zone::new("rolled.test")
+        .signed()
+        .record("@", &Data::mx(10, "mx.rolled.test"))
+        .record("mx", &a(1))
+        .record("_25._tcp.mx", &Data::Cname(Name::new("_dane.shared.test")));
+    let world = World::new(zones().into_iter().chain([shared, rolled]).collect()).await;
+    let gathered = world.gather("rolled.test").await;
+    let mx = host(&gathered, "mx.rolled.test");
+    let Dane::Usable { base, .. } = &mx.dane else { panic!("{:?}", mx.dane) };
+    assert_eq!(*base, domain("mx.rolled.test"));
+    assert_eq!(mx.expanded, None);
+}
+
 /// A failure is asked again soon; good facts are kept, and a burst of messages asks once.
 #[tokio::test]
 async fn facts_are_kept_while_they_hold() {
