@@ -12,6 +12,7 @@
 mod delivery;
 mod demo;
 mod dnssec_differential;
+mod documents;
 mod fault;
 mod gathering;
 mod imports;
