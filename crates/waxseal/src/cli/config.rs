@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::{Context, Exit, Output};
+use super::{Context, Exit, Output, password};
 use crate::config::{Config, EXAMPLE, schema};
 
 /// Check the configuration, or show what it can contain
@@ -22,11 +22,19 @@ enum Act {
     Example,
     /// Print the JSON schema of the file
     Schema,
+    /// Make a line of a listener's password file (`auth` in [[listen]])
+    ///
+    /// Reads the password from standard input: its first line, or unseen at a terminal.
+    Password {
+        /// The account; without it only the hash is printed
+        name: Option<String>,
+    },
 }
 
 /// Runs it.
-pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    match args.act {
+pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    match &args.act {
+        Act::Password { name } => password::run(name.as_deref(), context).await,
         Act::Check => check(context),
         Act::Example => {
             context.print(EXAMPLE)?;

@@ -10,6 +10,7 @@ mod evidence;
 mod exception;
 mod exit;
 mod explain;
+mod password;
 mod queue;
 mod replay;
 mod serve;
@@ -83,7 +84,7 @@ enum Command {
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Backup(args) => backup::backup(args, context).await,
-        Command::Config(args) => config::run(&args, context),
+        Command::Config(args) => config::run(&args, context).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, context).await,
         Command::Dns(args) => dns::run(&args, context).await,
@@ -122,6 +123,16 @@ pub enum Paint {
     Colour,
     /// Only text.
     Plain,
+}
+
+impl Paint {
+    /// A text that stands out.
+    fn bold(self, text: &str) -> String {
+        match self {
+            Self::Colour => format!("\u{1b}[1m{text}\u{1b}[0m"),
+            Self::Plain => text.to_owned(),
+        }
+    }
 }
 
 /// How much is said on standard error.

@@ -195,7 +195,7 @@ fn account(text: &str) -> Result<(String, PasswordHashString), &'static str> {
     }
     let hash = PasswordHashString::new(hash).map_err(|_| "not a hash in PHC form")?;
     if hash.algorithm() != argon2::ARGON2ID_IDENT || hash.hash().is_none() {
-        return Err("only argon2id hashes are accepted; make one with `waxseal`");
+        return Err("only argon2id hashes are accepted; make one with `waxseal config password`");
     }
     let params = Params::try_from(&hash.password_hash()).map_err(|_| "unusable parameters")?;
     if params.m_cost() > MAX_MEMORY || params.t_cost() > MAX_PASSES || params.p_cost() > 4 {

@@ -70,7 +70,7 @@ fn a_file_with_a_bad_line_is_refused_with_its_line() {
         ("ben:secret", "not a hash in PHC form"),
         (
             "ben:$argon2i$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAA",
-            "only argon2id hashes are accepted; make one with `waxseal`",
+            "only argon2id hashes are accepted; make one with `waxseal config password`",
         ),
         (
             "ben:$argon2id$v=19$m=4000000,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAA",
