@@ -1,4 +1,7 @@
 //! Exceptions from the rules, as the store keeps them: one for each domain.
+//!
+//! A command beside a running server changes them. So that the server notices within a second
+//! without reading them all each time, every change leaves a new [`Mark`].
 
 use waxseal_core::{domain::Domain, org::Exception, time::UnixTime};
 
@@ -6,6 +9,27 @@ use crate::store::{Entry, Space, Store, StoreError};
 
 /// Read from the store at once.
 const PAGE: usize = 1_000;
+/// Where the mark of the last change is, in [`Space::Server`].
+const MARK: &str = "exceptions";
+
+/// Which state of the exceptions: another one after each change. `None` before the first.
+pub type Mark = Option<Vec<u8>>;
+
+/// The mark of the last change. Read it before [`all`]: a change between the two is then seen as
+/// one that is still to come.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn mark(store: &Store, now: UnixTime) -> Result<Mark, StoreError> {
+    store.load(Space::Server, MARK, now).await
+}
+
+/// Leaves a new mark. Random, so that two commands at the same time never leave the same one.
+async fn leave_mark(store: &Store) -> Result<(), StoreError> {
+    let mut value = vec![0; 16];
+    aws_lc_rs::rand::fill(&mut value).map_err(|_| StoreError::Cipher)?;
+    store.save(Space::Server, Entry { name: MARK.to_owned(), value, expires: None }).await
+}
 
 /// All exceptions that have not ended.
 ///
@@ -35,13 +59,24 @@ pub async fn keep(store: &Store, exception: &Exception) -> Result<(), StoreError
     let value = serde_json::to_vec(exception).map_err(|_| StoreError::Damaged("an exception"))?;
     let name = exception.domain.as_str().to_owned();
     let entry = Entry { name, value, expires: Some(exception.until) };
-    store.save(Space::Exception, entry).await
+    store.save(Space::Exception, entry).await?;
+    leave_mark(store).await
 }
 
-/// Ends the exception of a domain; no error where there is none.
+/// Ends the exception of a domain. Answers the one that held, if any.
 ///
 /// # Errors
 /// The store cannot be written.
-pub async fn end(store: &Store, domain: &Domain) -> Result<(), StoreError> {
-    store.remove(Space::Exception, domain.as_str()).await
+pub async fn end(
+    store: &Store,
+    domain: &Domain,
+    now: UnixTime,
+) -> Result<Option<Exception>, StoreError> {
+    let Some(value) = store.load(Space::Exception, domain.as_str(), now).await? else {
+        return Ok(None);
+    };
+    store.remove(Space::Exception, domain.as_str()).await?;
+    leave_mark(store).await?;
+    let ended = serde_json::from_slice(&value);
+    ended.map(Some).map_err(|_| StoreError::Damaged("an exception"))
 }

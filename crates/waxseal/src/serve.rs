@@ -3,6 +3,7 @@
 
 mod checks;
 mod dkim;
+mod exceptions;
 mod health;
 mod notify;
 mod parts;
@@ -218,9 +219,15 @@ impl Gateway {
         self.tasks.spawn(listener.serve(stopped));
     }
 
-    /// What runs beside the mail: health, and policies before they run out.
+    /// What runs beside the mail: health, exceptions, and policies before they run out.
     fn spawn_keepers(&mut self) {
         self.tasks.spawn(self.doctor.clone().watch(self.stop.subscribe()));
+        self.tasks.spawn(exceptions::watch(
+            self.live.clone(),
+            self.store.clone(),
+            self.clock.clone(),
+            self.stop.subscribe(),
+        ));
         let (live, clock) = (self.live.clone(), self.clock.clone());
         let mut stop = self.stop.subscribe();
         self.tasks.spawn(async move {
@@ -344,18 +351,16 @@ fn taken(address: SocketAddr, error: &std::io::Error) -> StartError {
 async fn around(store: &Store, clock: &Clock) -> Around {
     let policies: Arc<dyn PolicyStore> = Arc::new(store.clone());
     let now = clock.now();
-    let exceptions = match crate::exceptions::all(store, now).await {
-        Ok(exceptions) => exceptions,
+    let (exceptions, mark) = match exceptions::read(store, now).await {
+        Ok(read) => read,
         // Without them floors are higher, never lower.
         Err(error) => {
             tracing::error!("exceptions cannot be read, none is in force: {error}");
-            Vec::new()
+            (Vec::new(), None)
         }
     };
-    for exception in exceptions.iter().filter(|exception| exception.ends_soon(now)) {
-        tracing::warn!("an exception ends soon: `waxseal exception list` ({})", exception.until);
-    }
-    Around { policies, exceptions, now }
+    exceptions::warn(&exceptions, now);
+    Around { policies, exceptions, mark, now }
 }
 
 fn open_store(config: &Config) -> Result<Store, StartError> {

@@ -1,17 +1,23 @@
 //! `waxseal exception`: a lower floor for one domain, for a while, by somebody, for a reason.
 
-use std::fmt::Write as _;
+use std::time::Duration;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::Deserialize;
 use serde_json::json;
-use waxseal_core::{channel::Floor, domain::Domain, org::Exception, time::UnixTime};
+use waxseal_core::{
+    channel::Floor,
+    domain::Domain,
+    memory::Memory,
+    org::{Exception, ExceptionError},
+    time::UnixTime,
+};
 
 use super::{Context, Exit, Output, queue};
 use crate::{
     exceptions,
     queue::system_clock,
-    store::{Access, Event, EventKind, Store},
+    store::{Access, Event, EventKind, Space, Store},
 };
 
 /// Exceptions from the floors: for one domain, with a reason, an owner and an end
@@ -46,6 +52,23 @@ enum Act {
     Remove {
         /// The recipient domain
         domain: Domain,
+        /// Why; goes on record with your name
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Forget what a domain achieved before, after it has really given up DANE or MTA-STS
+    ///
+    /// Until then, mail to it waits for the level of before, or its memory ends by itself 30 days
+    /// after it was confirmed last. Look first whether somebody on the path only hides it.
+    Forget {
+        /// The recipient domain
+        domain: Domain,
+        /// Why; goes on record
+        #[arg(long)]
+        reason: String,
+        /// Who answers for it; goes on record
+        #[arg(long)]
+        owner: String,
     },
 }
 
@@ -55,58 +78,109 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let now = system_clock()();
     match args.act {
         Act::Add { domain, floor, until, reason, owner } => {
-            let longest = queue::load(context)?.longest_exception;
             let asked = Exception { domain, floor, since: now, until, reason, owner };
-            let exception =
-                asked.check(longest).map_err(|error| Exit::Usage.because(error.to_string()))?;
-            exceptions::keep(&store, &exception).await.map_err(|error| queue::fault(&error))?;
-            put_on_record(&store, "add", &json!(exception), now).await?;
-            context.print(line(&exception))?;
-            context.say("A running server takes it up when it is reloaded (SIGHUP).");
-            Ok(Exit::Ok)
+            add(&store, asked, context).await
         }
         Act::List => list(&store, now, context).await,
-        Act::Remove { domain } => {
-            exceptions::end(&store, &domain).await.map_err(|error| queue::fault(&error))?;
-            put_on_record(&store, "remove", &json!({ "domain": domain }), now).await?;
-            context.say("A running server takes it up when it is reloaded (SIGHUP).");
-            Ok(Exit::Ok)
+        Act::Remove { domain, reason } => remove(&store, (domain, reason), context).await,
+        Act::Forget { domain, reason, owner } => {
+            let until = now + Duration::from_secs(1);
+            // The same rules for who and why.
+            let asked = Exception { domain, floor: Floor::None, since: now, until, reason, owner };
+            let asked = asked.check(Duration::from_hours(1)).map_err(refused)?;
+            forget(&store, &asked, context).await
         }
     }
+}
+
+fn refused(error: ExceptionError) -> anyhow::Error {
+    Exit::Usage.because(error.to_string())
+}
+
+async fn add(store: &Store, asked: Exception, context: &Context) -> anyhow::Result<Exit> {
+    let now = asked.since;
+    let exception = asked.check(queue::load(context)?.longest_exception).map_err(refused)?;
+    exceptions::keep(store, &exception).await.map_err(|error| queue::fault(&error))?;
+    put_on_record(store, json!({ "exception": "add", "what": exception }), now).await?;
+    context.print(match context.output {
+        Output::Json => format!("{}\n", shown(&exception, now)),
+        Output::Text => line(&exception, now),
+    })?;
+    let domain = &exception.domain;
+    context.say(format!(
+        "In force within a second where a server runs, for new mail.\n\
+         Mail that waits already: waxseal queue release --to {domain} (or retry, if it is not held)"
+    ));
+    Ok(Exit::Ok)
+}
+
+async fn remove(
+    store: &Store,
+    (domain, reason): (Domain, Option<String>),
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let now = system_clock()();
+    let ended = exceptions::end(store, &domain, now).await;
+    let Some(ended) = ended.map_err(|error| queue::fault(&error))? else {
+        return Err(Exit::Negative.because(format!("no exception holds for {domain}")));
+    };
+    let record = json!({ "exception": "remove", "what": ended, "reason": reason });
+    put_on_record(store, record, now).await?;
+    context.print(match context.output {
+        Output::Json => format!("{}\n", json!({ "removed": domain })),
+        Output::Text => format!("The exception for {domain} has ended.\n"),
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn forget(store: &Store, asked: &Exception, context: &Context) -> anyhow::Result<Exit> {
+    let Exception { domain, since: now, reason, owner, .. } = asked;
+    let known = store.load(Space::Memory, domain.as_str(), *now).await;
+    let known = known.map_err(|error| queue::fault(&error))?;
+    let memory: Memory =
+        known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let Some(best) = memory.best else {
+        return Err(Exit::Negative.because(format!("nothing is remembered of {domain}")));
+    };
+    store.remove(Space::Memory, domain.as_str()).await.map_err(|error| queue::fault(&error))?;
+    let record = json!({
+        "memory": "forget",
+        "what": { "domain": domain, "best": best, "reason": reason, "owner": owner },
+    });
+    put_on_record(store, record, *now).await?;
+    let (level, host, confirmed) = (best.level, &best.host, best.confirmed);
+    context.print(match context.output {
+        Output::Json => format!("{}\n", json!({ "domain": domain, "forgotten": best })),
+        Output::Text => {
+            format!("Forgotten: {domain} had {level} at {host}, confirmed last {confirmed}.\n")
+        }
+    })?;
+    Ok(Exit::Ok)
 }
 
 async fn list(store: &Store, now: UnixTime, context: &Context) -> anyhow::Result<Exit> {
     let all = exceptions::all(store, now).await.map_err(|error| queue::fault(&error))?;
-    let mut text = String::new();
-    match context.output {
+    context.print(match context.output {
         Output::Json => {
-            let all: Vec<_> = all
-                .iter()
-                .map(|e| {
-                    json!({
-                        "domain": e.domain, "floor": e.floor, "since": e.since, "until": e.until,
-                        "reason": e.reason, "owner": e.owner, "ends_soon": e.ends_soon(now),
-                    })
-                })
-                .collect();
-            let _ = writeln!(text, "{}", json!({ "exceptions": all }));
+            let all: Vec<_> = all.iter().map(|exception| shown(exception, now)).collect();
+            format!("{}\n", json!({ "exceptions": all }))
         }
-        Output::Text if all.is_empty() => text.push_str("No exception holds.\n"),
-        Output::Text => {
-            for exception in &all {
-                let soon = if exception.ends_soon(now) { "  ENDS SOON\n" } else { "" };
-                let _ = write!(text, "{}{soon}", line(exception));
-            }
-        }
-    }
-    context.print(text)?;
+        Output::Text if all.is_empty() => "No exception holds.\n".to_owned(),
+        Output::Text => all.iter().map(|exception| line(exception, now)).collect(),
+    })?;
     Ok(Exit::Ok)
+}
+
+fn shown(e: &Exception, now: UnixTime) -> serde_json::Value {
+    json!({
+        "domain": e.domain, "floor": e.floor, "since": e.since, "until": e.until,
+        "reason": e.reason, "owner": e.owner, "ends_soon": e.ends_soon(now),
+    })
 }
 
 async fn put_on_record(
     store: &Store,
-    act: &str,
-    what: &serde_json::Value,
+    body: serde_json::Value,
     now: UnixTime,
 ) -> anyhow::Result<()> {
     let event = Event {
@@ -116,16 +190,21 @@ async fn put_on_record(
         actor: queue::operator(),
         config: None,
         message: None,
-        body: json!({ "exception": act, "what": what }).to_string().into_bytes(),
+        body: body.to_string().into_bytes(),
         personal: None,
     };
     store.append(vec![event]).await.map_err(|error| queue::fault(&error))?;
     Ok(())
 }
 
-fn line(exception: &Exception) -> String {
+fn line(exception: &Exception, now: UnixTime) -> String {
     let Exception { domain, floor, until, reason, owner, .. } = exception;
-    format!("{domain}: {floor} is enough until {}\n  {reason} ({owner})\n", until)
+    let left = queue::span(until.since(now));
+    let soon = if exception.ends_soon(now) { ": ENDS SOON" } else { "" };
+    format!(
+        "{domain}\n  {floor} is enough until {until} ({left} left{soon})\n  \
+         {reason} -- {owner}\n"
+    )
 }
 
 fn floor(text: &str) -> Result<Floor, String> {

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use waxseal_core::{
     channel::Demand,
     decide::{Ask, Because, Case, HostRoute, MessageView, Plan, Route, Verdict, plan, verdict},
+    dns::Answer,
     domain::Domain,
     envelope::{Body, Charset, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
-    facts::MxFact,
+    facts::{Dane, Facts, HostFacts, MxFact, StsFact},
     memory::Memory,
     org::Terms,
     time::UnixTime,
@@ -26,7 +27,7 @@ use crate::{
 
 /// What would happen to mail for a recipient now, and why
 ///
-/// Exit code: 0 it would be sent, 1 it would not, 2 it could not be found out.
+/// Exit code: 0 it would be tried, 1 it would not, 2 it could not be found out.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The recipient, or only the domain
@@ -84,15 +85,21 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         context.say(format!("alarm: {alarm}"));
     }
     let sends = plan.routes.iter().any(|route| matches!(route, Route::Host(_)));
-    Ok(match &gathered.facts.mx {
-        _ if sends => Exit::Ok,
-        MxFact::Failed(_) => Exit::Unknown,
-        MxFact::Found { .. }
-        | MxFact::Null { .. }
-        | MxFact::Implicit { .. }
-        | MxFact::NoDomain { .. }
-        | MxFact::Configured => Exit::Negative,
+    Ok(match sends {
+        true => Exit::Ok,
+        false if is_unclear(&gathered.facts) => Exit::Unknown,
+        false => Exit::Negative,
     })
+}
+
+/// Whether something that the decision needs could not be found out.
+fn is_unclear(facts: &Facts) -> bool {
+    let host = |host: &HostFacts| {
+        matches!(host.dane, Dane::LookupFailed(_)) || matches!(host.addresses, Answer::Failed(_))
+    };
+    matches!(facts.mx, MxFact::Failed(_))
+        || matches!(facts.sts, StsFact::Unknown { .. })
+        || facts.hosts.iter().any(host)
 }
 
 /// What the gateway would ask: its own settings, and what it remembers where there is a store.
@@ -123,7 +130,7 @@ impl World {
             Some(store) => Arc::new(store.clone()),
             None => Arc::new(Forgetful::default()),
         };
-        let around = Around { policies, exceptions, now };
+        let around = Around { policies, exceptions, mark: None, now };
         let parts =
             Parts::build(config, around, None).map_err(|error| Exit::Config.because(error))?;
         Ok(Self { parts, store })
@@ -210,10 +217,7 @@ impl Told<'_> {
 
     fn text(&self, paint: Paint) -> String {
         let Self { recipient, verdict, plan } = self;
-        let bold = |text: &str| match paint {
-            Paint::Colour => format!("\u{1b}[1m{text}\u{1b}[0m"),
-            Paint::Plain => text.to_owned(),
-        };
+        let bold = |text: &str| paint.bold(text);
         let mut text = String::new();
         let floor = verdict.suspended.unwrap_or(verdict.floor);
         let mode = verdict.suspended.map_or("", |_| ", only monitored");

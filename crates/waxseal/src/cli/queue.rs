@@ -116,7 +116,14 @@ pub(super) fn keys(config: &Config) -> anyhow::Result<StoreKeys> {
 
 /// An error of the store with its exit code.
 pub(super) fn fault(error: &StoreError) -> anyhow::Error {
-    let exit = if error.is_configuration() { Exit::Config } else { Exit::TryAgain };
+    let exit = if error.is_configuration() {
+        Exit::Config
+    } else if matches!(error, StoreError::Damaged(_)) {
+        // Trying again does not mend it.
+        Exit::Negative
+    } else {
+        Exit::TryAgain
+    };
     exit.because(error.to_string())
 }
 
@@ -222,7 +229,7 @@ fn row_text(row: &Listed, now: UnixTime) -> String {
 }
 
 /// `42s`, `17m`, `5h`, `3d`
-fn span(span: Duration) -> String {
+pub(super) fn span(span: Duration) -> String {
     match span.as_secs() {
         seconds @ 0..120 => format!("{seconds}s"),
         seconds @ 120..7_200 => format!("{}m", seconds / 60),

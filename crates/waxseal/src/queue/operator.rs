@@ -83,7 +83,7 @@ impl<P: Path> Queue<P> {
             Verb::Release if !held && !floor_held => return Ok(0),
             Verb::Retry if held => return Ok(0),
             Verb::Release | Verb::Retry => {
-                let mut group = group.clone();
+                let mut group = self.judged_anew(&claimed, group.clone(), now).await;
                 if command.verb == Verb::Release {
                     group.history.held_since = None;
                 }
@@ -97,6 +97,25 @@ impl<P: Path> Queue<P> {
             self.0.tell(News::Due(self.0.store.destination(&group.destination), now));
         }
         Ok(1)
+    }
+
+    /// The group under the rules and exceptions of today: an operator who made an exception for
+    /// what waits, and then releases it, expects that it counts.
+    async fn judged_anew(&self, claimed: &Claimed, group: Group, now: UnixTime) -> Group {
+        // What cannot be read is said when it is tried; until then the old verdict stands.
+        let Ok(content) = self.0.store.content(claimed.message).await else { return group };
+        let judged = self.0.path.judge(&claimed.head, &content, now);
+        let recipients = claimed.head.envelope.recipients.iter();
+        let verdict = recipients
+            .zip(judged.verdicts)
+            .filter(|(recipient, _)| group.recipients.contains(recipient))
+            // The group stays one: the highest demand holds for all of it.
+            .max_by_key(|(_, verdict)| verdict.suspended.unwrap_or(verdict.floor))
+            .map(|(_, verdict)| verdict);
+        match verdict {
+            Some(verdict) => Group { verdict, ..group },
+            None => group,
+        }
     }
 
     /// Returns what an operator held and nobody released in time; forgets expired state.

@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     deliver::Deliverer,
     dial::Dialler,
+    exceptions::Mark,
     fetch::{self, PolicyFetcher},
     gather::{self, Dns, Gatherer, PolicyStore},
     resolve::Resolver,
@@ -26,6 +27,7 @@ use crate::{
 };
 
 /// What one configuration comes to.
+#[derive(Clone)]
 pub struct Parts {
     /// The configuration itself.
     pub config: Config,
@@ -35,6 +37,8 @@ pub struct Parts {
     pub org: Arc<Org>,
     /// The digest of that.
     pub digest: Option<BlobId>,
+    /// Which state of the exceptions is in [`Self::org`].
+    pub mark: Mark,
     /// Ways that the administrator named.
     pub routes: Routes,
     /// Asks DNS.
@@ -60,6 +64,8 @@ pub struct Around {
     pub policies: Arc<dyn PolicyStore>,
     /// Exceptions from the rules that hold now.
     pub exceptions: Vec<Exception>,
+    /// Which state of the exceptions that is.
+    pub mark: Mark,
     /// The time.
     pub now: UnixTime,
 }
@@ -114,7 +120,25 @@ impl Parts {
             Deliverer::new(delivering, dialler, roots).map_err(|error| error.to_string())?;
         let author = settings::author(&config, &hostname)?;
         let org = Arc::new(org);
-        Ok(Self { config, hostname, org, digest, routes, resolver, gatherer, deliverer, author })
+        let mark = around.mark;
+        Ok(Self {
+            config,
+            hostname,
+            org,
+            digest,
+            mark,
+            routes,
+            resolver,
+            gatherer,
+            deliverer,
+            author,
+        })
+    }
+
+    /// The same with other exceptions: connections, caches and files stay as they are.
+    pub(super) fn with_exceptions(&self, exceptions: Vec<Exception>, mark: Mark) -> Self {
+        let org = Org { exceptions, ..Org::clone(&self.org) };
+        Self { digest: org.digest().ok(), org: Arc::new(org), mark, ..self.clone() }
     }
 }
 
@@ -148,5 +172,11 @@ impl Live {
     pub fn replace(&self, parts: Arc<Parts>) -> Arc<Parts> {
         let mut live = self.0.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut live, parts)
+    }
+
+    /// From now on, what `change` makes of those in force. Nobody replaces them in between.
+    pub(super) fn update(&self, change: impl FnOnce(&Parts) -> Parts) {
+        let mut live = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *live = Arc::new(change(&live));
     }
 }
