@@ -4,13 +4,18 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use waxseal_core::{
-    decide::Because,
-    evidence::{Commitment, Evidence, Opening, Settlement, Tls, replay},
+    decide::{Because, Route},
+    evidence::{self, Commitment, Evidence, Opening, Settlement, Tls},
     queue_id::QueueId,
+    time::UnixTime,
 };
 
-use super::{Context, Exit, Output, queue};
-use crate::store::{Access, EventKind, EventQuery, StoredEvent};
+use super::{Context, Exit, Output, Paint, queue, replay};
+use crate::{
+    config::Span,
+    queue::system_clock,
+    store::{Access, EventKind, EventQuery, Order, Store, StoredEvent},
+};
 
 /// What is on record about a message
 #[derive(Debug, clap::Args)]
@@ -21,13 +26,22 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Act {
-    /// Every attempt: facts, decision, channel, outcome
+    /// Every attempt for a message: facts, decision, channel, outcome; without an id, the latest
     Show {
         /// The message, as the log and `queue list` show it
-        id: QueueId,
+        id: Option<QueueId>,
         /// Addresses and replies too, where they have not been erased
         #[arg(long)]
         personal: bool,
+        /// Without an id: only the last while, 1d or 4h
+        #[arg(long, value_name = "SPAN", conflicts_with = "id", value_parser = replay::span)]
+        since: Option<Span>,
+        /// Without an id: at most so many, up to 1000
+        #[arg(
+            long, value_name = "N", conflicts_with = "id", default_value_t = 20,
+            value_parser = clap::value_parser!(u16).range(1..=1_000)
+        )]
+        limit: u16,
     },
 }
 
@@ -43,9 +57,24 @@ const MOST: usize = 1_000;
 
 /// Runs it.
 pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let Act::Show { id, personal } = args.act;
+    let Act::Show { id, personal, since, limit } = args.act;
     let personal = if personal { Personal::Shown } else { Personal::Hidden };
     let store = queue::open(context, Access::Visit)?;
+    match id {
+        Some(id) => about(&store, (id, personal), context).await,
+        None => {
+            let since = since.map_or(UnixTime(0), |span| system_clock()().before(span.0));
+            latest(&store, (since, usize::from(limit), personal), context).await
+        }
+    }
+}
+
+/// All attempts for one message.
+async fn about(
+    store: &Store,
+    (id, personal): (QueueId, Personal),
+    context: &Context,
+) -> anyhow::Result<Exit> {
     let query = EventQuery {
         kind: Some(EventKind::Delivery),
         message: Some(id),
@@ -56,18 +85,94 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     if events.is_empty() {
         return Err(Exit::Negative.because(format!("there is no record of {id}")));
     }
-    match context.output {
+    context.print(match context.output {
         Output::Json => {
             let all: Vec<_> = events.iter().map(|event| as_json(event, personal)).collect();
-            context.print(format!("{}\n", json!({ "message": id, "attempts": all })))?;
+            format!("{}\n", json!({ "message": id, "attempts": all }))
         }
         Output::Text => {
             let mut text = String::new();
-            events.iter().for_each(|event| as_text(event, personal, &mut text));
-            context.print(text)?;
+            for event in &events {
+                as_text(event, (personal, context.paint), &mut text);
+            }
+            text
+        }
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// The latest attempts for any message, one line each.
+async fn latest(
+    store: &Store,
+    (since, limit, personal): (UnixTime, usize, Personal),
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let query = EventQuery {
+        kind: Some(EventKind::Delivery),
+        since,
+        limit,
+        order: Order::NewestFirst,
+        ..EventQuery::default()
+    };
+    let events = store.events(query).await.map_err(|error| queue::fault(&error))?;
+    let mut text = String::new();
+    match context.output {
+        Output::Json => {
+            for event in &events {
+                let _ = writeln!(text, "{}", as_json(event, personal));
+            }
+        }
+        Output::Text if events.is_empty() => {}
+        Output::Text => {
+            let heads = ["at", "message", "try", "floor", "level", "what came of it"];
+            row(heads, "to", &mut text);
+            for event in &events {
+                as_line(event, &mut text);
+            }
         }
     }
+    context.print(text)?;
+    if events.is_empty() {
+        context.say("there is no record");
+    } else if events.len() == limit {
+        context.say(format!("the latest {limit}; more: --limit, or replay --since for all"));
+    }
     Ok(Exit::Ok)
+}
+
+fn row(cells: [&str; 6], to: &str, text: &mut String) {
+    let [at, message, attempt, floor, level, outcome] = cells;
+    let _ = writeln!(
+        text,
+        "{at:<20}  {message:<13}  {attempt:>3}  {floor:<13}  {level:<9}  {outcome:<16}  {to}"
+    );
+}
+
+fn as_line(event: &StoredEvent, text: &mut String) {
+    let id = event.event.message.map(|id| id.to_string()).unwrap_or_default();
+    let at = event.event.at.to_string();
+    let Ok(evidence) = Evidence::read(&event.event.body) else {
+        return row([&at, &id, "-", "-", "-", "perhaps delivered"], "-", text);
+    };
+    let floor = evidence.decided.verdict.floor.to_string();
+    let level = evidence.level.map_or("-", |level| level.as_str());
+    let mut ends: Vec<&str> =
+        evidence.recipients.iter().map(|recipient| word(&recipient.settled)).collect();
+    ends.dedup();
+    let to = evidence.decided.facts.destination.as_str();
+    let alarm = if evidence.alarms.is_empty() { "" } else { "  ALARM" };
+    let cells = [&at, &id, &evidence.attempt.to_string(), &floor, level, &ends.join("+")];
+    row(cells, &format!("{to}{alarm}"), text);
+}
+
+const fn word(settled: &Settlement) -> &'static str {
+    match settled {
+        Settlement::Done => "delivered",
+        Settlement::Retry { .. } => "waits",
+        Settlement::Hold { .. } => "held",
+        Settlement::Bounce { .. } => "returned",
+        Settlement::Drop { .. } => "dropped",
+    }
 }
 
 fn openings(event: &StoredEvent) -> Vec<Opening> {
@@ -77,14 +182,15 @@ fn openings(event: &StoredEvent) -> Vec<Opening> {
 
 fn as_json(event: &StoredEvent, personal: Personal) -> Value {
     let record: Value = serde_json::from_slice(&event.event.body).unwrap_or(Value::Null);
-    let mut shown = json!({ "sequence": event.sequence, "record": record });
+    let mut shown =
+        json!({ "sequence": event.sequence, "message": event.event.message, "record": record });
     if let (Personal::Shown, Some(object)) = (personal, shown.as_object_mut()) {
         object.insert("personal".to_owned(), json!(openings(event)));
     }
     shown
 }
 
-fn as_text(event: &StoredEvent, personal: Personal, text: &mut String) {
+fn as_text(event: &StoredEvent, (personal, paint): (Personal, Paint), text: &mut String) {
     let Ok(evidence) = Evidence::read(&event.event.body) else {
         let at = event.event.at;
         let _ = writeln!(text, "{at}  an attempt ended with the process: perhaps delivered\n");
@@ -92,19 +198,44 @@ fn as_text(event: &StoredEvent, personal: Personal, text: &mut String) {
     };
     let known = openings(event);
     let decided = &evidence.decided;
-    let level = evidence.level.map_or("not delivered", |level| level.as_str());
-    let _ = writeln!(
-        text,
-        "{}  attempt {} to {}: {level}",
-        decided.at, evidence.attempt, decided.facts.destination
-    );
+    let destination = paint.bold(decided.facts.destination.as_str());
+    let came = match evidence.level {
+        Some(level) => format!("delivered, {level}"),
+        None => "not delivered".to_owned(),
+    };
+    let (at, attempt) = (decided.at, evidence.attempt);
+    let _ = writeln!(text, "{at}  attempt {attempt} to {destination}: {}", paint.bold(&came));
+    for alarm in &evidence.alarms {
+        let _ = writeln!(text, "  {} {alarm}", paint.bold("ALARM"));
+    }
     let floor = decided.verdict.suspended.unwrap_or(decided.verdict.floor);
     let monitored = decided.verdict.suspended.map_or("", |_| ", only monitored");
-    let _ = writeln!(text, "  floor {floor}{monitored} (rule {})", decided.verdict.rule);
+    let _ = writeln!(text, "  floor: {floor}{monitored}, by rule {}", decided.verdict.rule);
     reasons(&decided.verdict.because, text);
+    text.push_str("  decided:\n");
     reasons(&decided.plan.because, text);
+    for route in &decided.plan.routes {
+        if let Route::Host(host) = route {
+            let _ = writeln!(text, "    {}: {} or better", host.peer, host.level);
+        }
+    }
+    if let Some(why) = &decided.plan.why_not_higher {
+        let _ = writeln!(text, "    not higher: {why}");
+    }
+    channels(&evidence, text);
+    recipients(&evidence, (&known, personal), text);
+    let _ = match evidence::replay(&evidence) {
+        Ok(()) => writeln!(text, "  replayed: the plan follows from these facts\n"),
+        Err(difference) => {
+            writeln!(text, "  {}: {difference}\n", paint.bold("THE PLAN DOES NOT FOLLOW"))
+        }
+    };
+}
+
+/// What was seen at each address.
+fn channels(evidence: &Evidence, text: &mut String) {
     for tried in &evidence.tries {
-        let _ = write!(text, "  {} at {}: ", tried.peer, tried.address);
+        let _ = write!(text, "  tried: {} at {}: ", tried.peer, tried.address);
         let _ = match (&tried.tls, tried.level) {
             (Tls::Established(tls), Some(level)) => {
                 let group = tls.group.as_deref().unwrap_or("no group");
@@ -117,32 +248,25 @@ fn as_text(event: &StoredEvent, personal: Personal, text: &mut String) {
             },
         };
     }
+}
+
+/// What became of it for each recipient.
+fn recipients(evidence: &Evidence, (known, personal): (&[Opening], Personal), text: &mut String) {
     for recipient in &evidence.recipients {
-        let who = value(&known, recipient.address, personal);
-        let words = value(&known, recipient.ended.words, personal);
+        let who = value(known, recipient.address, personal);
         let ending = format!("{:?}", recipient.ended.ending).to_lowercase();
         let next = match recipient.settled {
             Settlement::Done => "done".to_owned(),
-            Settlement::Retry { at } => format!("again at {}", at),
-            Settlement::Hold { until, code } => format!("held until {} ({code})", until),
+            Settlement::Retry { at } => format!("again at {at}"),
+            Settlement::Hold { until, code } => format!("held until {until} ({code})"),
             Settlement::Bounce { code } => format!("returned to its sender ({code})"),
             Settlement::Drop { code } => format!("ended, nobody could be told ({code})"),
         };
         let _ = writeln!(text, "  {who}: {ending}; {next}");
         if personal == Personal::Shown {
-            let _ = writeln!(text, "    {words}");
+            let _ = writeln!(text, "    {}", value(known, recipient.ended.words, personal));
         }
     }
-    if let Some(why) = &decided.plan.why_not_higher {
-        let _ = writeln!(text, "  not higher: {why}");
-    }
-    for alarm in &evidence.alarms {
-        let _ = writeln!(text, "  ALARM {alarm}");
-    }
-    let _ = match replay(&evidence) {
-        Ok(()) => writeln!(text, "  the plan follows from these facts\n"),
-        Err(difference) => writeln!(text, "  THE PLAN DOES NOT FOLLOW: {difference}\n"),
-    };
 }
 
 fn reasons(because: &[Because], text: &mut String) {

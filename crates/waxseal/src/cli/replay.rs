@@ -26,7 +26,7 @@ pub(crate) struct Args {
     since: Option<Span>,
 }
 
-fn span(text: &str) -> Result<Span, String> {
+pub(super) fn span(text: &str) -> Result<Span, String> {
     text.parse().map_err(|error: crate::config::BadValue| error.to_string())
 }
 

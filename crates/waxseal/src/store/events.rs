@@ -100,6 +100,18 @@ pub struct EventQuery {
     pub message: Option<QueueId>,
     /// At most so many.
     pub limit: usize,
+    /// Which first.
+    pub order: Order,
+}
+
+/// In which order of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As it happened.
+    #[default]
+    OldestFirst,
+    /// What happened last comes first.
+    NewestFirst,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -204,21 +216,27 @@ impl Store {
             .await
     }
 
-    /// Events in the order of the log.
+    /// Events, in the order that the query asks for.
     ///
     /// # Errors
     /// The store cannot be read, or an event was tampered with.
     pub async fn events(&self, query: EventQuery) -> Result<Vec<StoredEvent>, StoreError> {
         let keys = self.keys();
         self.read(move |connection| {
-            let by_message = "SELECT sequence, at, kind, version, message, header, personal \
-                FROM event WHERE message = ?4 AND sequence > ?1 AND at >= ?2 \
-                AND (?3 IS NULL OR kind = ?3) ORDER BY sequence LIMIT ?5";
-            let all = "SELECT sequence, at, kind, version, message, header, personal \
-                FROM event WHERE ?4 IS NULL AND sequence > ?1 AND at >= ?2 \
-                AND (?3 IS NULL OR kind = ?3) ORDER BY sequence LIMIT ?5";
-            let sql = if query.message.is_some() { by_message } else { all };
-            let mut statement = connection.prepare_cached(sql)?;
+            let which = match query.message {
+                Some(_) => "message = ?4",
+                None => "?4 IS NULL",
+            };
+            let order = match query.order {
+                Order::OldestFirst => "ASC",
+                Order::NewestFirst => "DESC",
+            };
+            let sql = format!(
+                "SELECT sequence, at, kind, version, message, header, personal FROM event \
+                 WHERE {which} AND sequence > ?1 AND at >= ?2 AND (?3 IS NULL OR kind = ?3) \
+                 ORDER BY sequence {order} LIMIT ?5"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(params![
                 signed(query.after),
                 signed(query.since.0),

@@ -44,7 +44,7 @@ use rusqlite::{Connection, OptionalExtension};
 pub use backup::{Restored, restore};
 pub use command::{Command, CommandId, Target, Verb};
 pub use error::StoreError;
-pub use events::{Actor, Event, EventKind, EventQuery, StoredEvent};
+pub use events::{Actor, Event, EventKind, EventQuery, Order, StoredEvent};
 pub use listing::Listed;
 pub use queue::{
     Claimed, Destination, Group, Head, Intent, Lease, NewMessage, Next, Settled, WorkId, WorkState,
