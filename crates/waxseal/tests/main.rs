@@ -16,6 +16,7 @@ mod documents;
 mod fault;
 mod gathering;
 mod imports;
+mod operator;
 mod peers;
 mod resolve;
 mod scenario;
