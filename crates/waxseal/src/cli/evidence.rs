@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use waxseal_core::{
-    decide::{Because, Route},
+    decide::Route,
     evidence::{self, Commitment, Evidence, Opening, Settlement, Tls},
     queue_id::QueueId,
     time::UnixTime,
 };
 
-use super::{Context, Exit, Output, Paint, queue, replay};
+use super::{Context, Exit, Output, Paint, explain::reasons, queue, replay};
 use crate::{
     config::Span,
     queue::system_clock,
@@ -211,9 +211,9 @@ fn as_text(event: &StoredEvent, (personal, paint): (Personal, Paint), text: &mut
     let floor = decided.verdict.suspended.unwrap_or(decided.verdict.floor);
     let monitored = decided.verdict.suspended.map_or("", |_| ", only monitored");
     let _ = writeln!(text, "  floor: {floor}{monitored}, by rule {}", decided.verdict.rule);
-    reasons(&decided.verdict.because, text);
+    reasons(&decided.verdict.because, "    ", text);
     text.push_str("  decided:\n");
-    reasons(&decided.plan.because, text);
+    reasons(&decided.plan.because, "    ", text);
     for route in &decided.plan.routes {
         if let Route::Host(host) = route {
             let _ = writeln!(text, "    {}: {} or better", host.peer, host.level);
@@ -239,7 +239,9 @@ fn channels(evidence: &Evidence, text: &mut String) {
         let _ = match (&tried.tls, tried.level) {
             (Tls::Established(tls), Some(level)) => {
                 let group = tls.group.as_deref().unwrap_or("no group");
-                writeln!(text, "{level}, {} with {group}", tls.suite)
+                let version = serde_json::to_value(tls.version).unwrap_or_default();
+                let version = version.as_str().unwrap_or("TLS");
+                writeln!(text, "{level}; {version}, {}, {group}", tls.suite)
             }
             (_, Some(level)) => writeln!(text, "{level}"),
             (_, None) => match &tried.refusal {
@@ -266,12 +268,6 @@ fn recipients(evidence: &Evidence, (known, personal): (&[Opening], Personal), te
         if personal == Personal::Shown {
             let _ = writeln!(text, "    {}", value(known, recipient.ended.words, personal));
         }
-    }
-}
-
-fn reasons(because: &[Because], text: &mut String) {
-    for Because { fact, rule, rfc } in because {
-        let _ = writeln!(text, "    {fact}: {rule} [{rfc}]");
     }
 }
 

@@ -10,7 +10,7 @@ use waxseal_core::{
     domain::Domain,
     envelope::{Body, Charset, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
     facts::{Dane, Facts, HostFacts, MxFact, StsFact},
-    memory::Memory,
+    memory::{Alarm, Memory},
     org::Terms,
     time::UnixTime,
 };
@@ -76,13 +76,17 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         first_tried: None,
     };
     let plan = plan(&case, 0, now);
-    let told = Told { recipient: &args.recipient, verdict: &verdict, plan: &plan };
+    let alarms = memory.alarms(&gathered.facts, now);
+    let told = Told { recipient: &args.recipient, verdict: &verdict, plan: &plan, alarms };
     context.print(match context.output {
         Output::Json => format!("{}\n", told.json()),
         Output::Text => told.text(context.paint),
     })?;
-    for alarm in memory.alarms(&gathered.facts, now) {
-        context.say(format!("alarm: {alarm}"));
+    if !told.alarms.is_empty() {
+        context.say(format!(
+            "If the domain has really given that up: \
+             waxseal exception forget {destination} --reason TEXT --owner WHO"
+        ));
     }
     let sends = plan.routes.iter().any(|route| matches!(route, Route::Host(_)));
     Ok(match sends {
@@ -194,12 +198,13 @@ struct Told<'a> {
     recipient: &'a str,
     verdict: &'a Verdict,
     plan: &'a Plan,
+    alarms: Vec<Alarm>,
 }
 
 impl Told<'_> {
     /// The contract of DESIGN §9, and the level of each route beside it.
     fn json(&self) -> Value {
-        let Self { recipient, verdict, plan } = self;
+        let Self { recipient, verdict, plan, alarms } = self;
         let because: Vec<_> = verdict.because.iter().chain(&plan.because).collect();
         json!({
             "recipient": recipient,
@@ -212,38 +217,48 @@ impl Told<'_> {
             "routes": plan.routes.iter().map(route_json).collect::<Vec<_>>(),
             "because": because,
             "why_not_higher": plan.why_not_higher,
+            "alarms": alarms.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
 
     fn text(&self, paint: Paint) -> String {
-        let Self { recipient, verdict, plan } = self;
+        let Self { recipient, verdict, plan, alarms } = self;
         let bold = |text: &str| paint.bold(text);
-        let mut text = String::new();
+        let mut text = format!("{}\n", bold(recipient));
+        for alarm in alarms {
+            let _ = writeln!(text, "  {} {alarm}", bold("ALARM"));
+        }
         let floor = verdict.suspended.unwrap_or(verdict.floor);
         let mode = verdict.suspended.map_or("", |_| ", only monitored");
-        let _ =
-            writeln!(text, "{}  floor {floor}{mode}, by rule {}", bold(recipient), verdict.rule);
-        reasons(&verdict.because, "  ", &mut text);
-        text.push('\n');
+        let _ = writeln!(text, "  floor {floor}{mode}, by rule {}", verdict.rule);
+        reasons(&verdict.because, "    ", &mut text);
         for (nth, route) in (1..).zip(&plan.routes) {
-            match route {
-                Route::Host(host) => host_text(nth, host, &bold, &mut text),
-                Route::Wait { code, reason, .. } => {
-                    let _ = writeln!(text, "{} {code}  {reason}", bold("else wait"));
+            let first = nth == 1;
+            let _ = match route {
+                Route::Host(host) => {
+                    host_text(nth, host, &bold, &mut text);
+                    Ok(())
+                }
+                Route::Wait { code, reason, until } => {
+                    let until = until.map_or_else(String::new, |at| format!(" until {at}"));
+                    let act = bold(if first { "wait" } else { "otherwise wait" });
+                    writeln!(text, "  {act}{until}: {reason} ({code})")
                 }
                 Route::Hold { code, reason } => {
-                    let _ = writeln!(text, "{} {code}  {reason}", bold("else hold"));
+                    let act = bold(if first { "hold" } else { "otherwise hold" });
+                    writeln!(text, "  {act}: {reason} ({code})")
                 }
                 Route::GiveUp { code, reason } => {
-                    let _ = writeln!(text, "{} {code}  {reason}", bold("return"));
+                    let act = bold(if first { "return" } else { "otherwise return" });
+                    writeln!(text, "  {act}: {reason} ({code})")
                 }
-                _ => text.push_str("else: see --json\n"),
-            }
+                _ => writeln!(text, "  otherwise: see --json"),
+            };
         }
-        text.push('\n');
-        reasons(&plan.because, "", &mut text);
+        let _ = writeln!(text, "  {}", bold("why"));
+        reasons(&plan.because, "    ", &mut text);
         if let Some(why) = &plan.why_not_higher {
-            let _ = writeln!(text, "\n{} {why}", bold("Why not higher:"));
+            let _ = writeln!(text, "  {}\n    {why}", bold("why not higher"));
         }
         text
     }
@@ -251,13 +266,15 @@ impl Told<'_> {
 
 fn host_text(nth: usize, host: &HostRoute, bold: &dyn Fn(&str) -> String, text: &mut String) {
     let peer = bold(&host.peer.to_string());
-    let _ = writeln!(text, "{nth}. {peer}  {} or better, {}", host.level, demand(host));
-    reasons(&host.because, "   ", text);
+    let _ = writeln!(text, "  {nth}. {peer}: {} or better; {}", host.level, demand(host));
+    reasons(&host.because, "    ", text);
 }
 
-fn reasons(because: &[Because], indent: &str, text: &mut String) {
+/// One line each; where it comes from is said where that is a document to look into.
+pub(super) fn reasons(because: &[Because], indent: &str, text: &mut String) {
     for Because { fact, rule, rfc } in because {
-        let _ = writeln!(text, "{indent}{fact}: {rule}  [{rfc}]");
+        let source = if rfc.starts_with("RFC") { format!(" [{rfc}]") } else { String::new() };
+        let _ = writeln!(text, "{indent}{fact}: {rule}{source}");
     }
 }
 
@@ -273,7 +290,10 @@ fn demand(host: &HostRoute) -> String {
         let names: Vec<_> = voucher.names.iter().map(Domain::as_str).collect();
         let names = names.join(" or ");
         match &voucher.by {
-            By::Dane { records } => format!("one of {} TLSA records must match", records.len()),
+            By::Dane { records } => match records.len() {
+                1 => "its TLSA record must match".to_owned(),
+                more => format!("one of its {more} TLSA records must match"),
+            },
             By::Sts | By::Anchor => format!("a public CA must vouch for {names}"),
             By::Pin(_) => "a pinned key or CA must match".to_owned(),
         }

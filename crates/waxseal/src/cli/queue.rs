@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use waxseal_core::{domain::Domain, queue_id::QueueId, time::UnixTime};
 
-use super::{Context, Exit, Output};
+use super::{Context, Exit, Output, explain::reasons};
 use crate::{
     config::Config,
     queue::system_clock,
@@ -171,7 +171,9 @@ async fn list(
                 continue;
             }
             if count == 0 && context.output == Output::Text {
-                text.push_str("id             state   age     size     next    tries to  why\n");
+                text.push_str(
+                    "id             state   age     size     next    tries to, and why it waits\n",
+                );
             }
             count += 1;
             match context.output {
@@ -186,8 +188,10 @@ async fn list(
             "nothing is sent since the restore; check the list, then: waxseal queue release --all",
         );
     }
-    if count == 0 {
+    if count == 0 && to.is_none() && which == Held::Too {
         context.say("the queue is empty");
+    } else if count == 0 {
+        context.say("nothing of that kind waits");
     }
     Ok(Exit::Ok)
 }
@@ -216,15 +220,15 @@ fn row_text(row: &Listed, now: UnixTime) -> String {
         false => "now".to_owned(),
     };
     format!(
-        "{}  {:<6}  {:<6}  {:<7}  {:<6}  {:<4}  {}  {}",
+        "{}  {:<6}  {:<6}  {:<7}  {:<6}  {:<4}  {}: {}",
         row.message,
         standing(row),
         span(now.since(row.arrived)),
         octets(row.size),
         next,
         group.map_or(0, |group| group.history.attempts),
-        group.map_or("-", |group| group.destination.as_str()),
-        group.and_then(|group| group.note.as_deref()).unwrap_or("-"),
+        group.map_or("no verdict yet", |group| group.destination.as_str()),
+        group.and_then(|group| group.note.as_deref()).unwrap_or("its turn comes"),
     )
 }
 
@@ -273,21 +277,51 @@ async fn show(store: &Store, id: QueueId, context: &Context) -> anyhow::Result<E
             writeln!(text, "{id}  from {from}, {}, arrived {}", octets(head.size), head.arrived)?;
             let now = system_clock()();
             for row in &rows {
-                writeln!(text, "{}", row_text(row, now))?;
-                let Some(group) = &row.group else { continue };
-                for recipient in &group.recipients {
-                    writeln!(text, "    to {}", recipient.mailbox)?;
-                }
-                let (floor, rule) = (&group.verdict.floor, &group.verdict.rule);
-                writeln!(text, "    floor {floor} by rule {rule}")?;
-                for because in &group.verdict.because {
-                    writeln!(text, "    {}: {} ({})", because.fact, because.rule, because.rfc)?;
-                }
+                group_text(row, now, &mut text)?;
             }
             context.print(text)?;
         }
     }
     Ok(Exit::Ok)
+}
+
+/// One group of a message, in full.
+fn group_text(row: &Listed, now: UnixTime, text: &mut String) -> std::fmt::Result {
+    let Some(group) = &row.group else { return writeln!(text, "  no verdict yet") };
+    let next = match row.due > now {
+        true => format!("{} ({})", row.due, span(row.due.since(now))),
+        false => "now".to_owned(),
+    };
+    let (to, tries) = (&group.destination, group.history.attempts);
+    writeln!(text, "  to {to}: {}, tried {tries} times, next {next}", standing(row))?;
+    for recipient in &group.recipients {
+        writeln!(text, "    to {}", recipient.mailbox)?;
+    }
+    if let Some(note) = &group.note {
+        writeln!(text, "    last: {note}")?;
+    }
+    writeln!(text, "    floor {}, by rule {}", group.verdict.floor, group.verdict.rule)?;
+    reasons(&group.verdict.because, "    ", text);
+    Ok(())
+}
+
+/// What was done, in words.
+fn done(verb: Verb, changed: u64) -> String {
+    let act = match verb {
+        Verb::Retry => "tried now",
+        Verb::Hold => "held",
+        Verb::Release => "released",
+        Verb::Drop => "dropped",
+    };
+    match (changed, verb) {
+        (0, Verb::Retry) => "Nothing to try: not there, held (release it), or being sent.\n".into(),
+        (0, Verb::Release) => "Nothing to release: not there, or not held.\n".into(),
+        (0, Verb::Hold | Verb::Drop) => {
+            format!("Nothing {act}: not there, {act} before, or being sent.\n")
+        }
+        (1, _) => format!("1 delivery group {act}.\n"),
+        (more, _) => format!("{more} delivery groups {act}.\n"),
+    }
 }
 
 async fn ask(
@@ -314,7 +348,7 @@ async fn ask(
         (changed, Output::Json) => {
             context.print(format!("{}\n", json!({ "changed": changed })))?;
         }
-        (Some(changed), Output::Text) => context.print(format!("{changed} changed\n"))?,
+        (Some(changed), Output::Text) => context.print(done(verb, changed))?,
         (None, Output::Text) => {}
     }
     match changed {
