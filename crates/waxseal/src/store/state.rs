@@ -69,7 +69,8 @@ impl Store {
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let tag = self.0.tags.tag(space as u8, name.as_bytes());
         let keys = self.keys();
-        self.read(move |connection| {
+        // One row by its key: handing it to another thread would cost more than reading it.
+        self.read_here(move |connection| {
             let sql = "SELECT value FROM state WHERE space = ?1 AND tag = ?2 \
                        AND (expires IS NULL OR expires > ?3)";
             let mut statement = connection.prepare_cached(sql)?;
@@ -80,7 +81,6 @@ impl Store {
             let (_, value) = unpack(&seal::open(&keys, Place::State(tag), &sealed)?)?;
             Ok(Some(value))
         })
-        .await
     }
 
     /// Keeps a value under a name, in place of what was there.
