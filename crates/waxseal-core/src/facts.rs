@@ -218,10 +218,10 @@ pub enum StsFailure {
     /// The TXT lookup failed.
     Record(LookupFailure),
     /// The policy host could not be asked, or answered something else than 200
-    /// [`sts-policy-fetch-error`].
+    /// (`sts-policy-fetch-error`).
     Fetch(String),
-    /// Its certificate does not hold [`sts-webpki-invalid`].
+    /// Its certificate does not hold (`sts-webpki-invalid`).
     Certificate(String),
-    /// What it served is not a policy [`sts-policy-invalid`].
+    /// What it served is not a policy (`sts-policy-invalid`).
     Invalid(String),
 }

@@ -87,27 +87,27 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalKind {
-    /// No STARTTLS, or refused after it was offered [`starttls-not-supported`].
+    /// No STARTTLS, or refused after it was offered (`starttls-not-supported`).
     NoTls,
-    /// Plaintext was injected behind the 220 [`validation-failure`].
+    /// Plaintext was injected behind the 220 (`validation-failure`).
     Injected,
-    /// The handshake failed [`validation-failure`].
+    /// The handshake failed (`validation-failure`).
     Handshake,
-    /// The peer speaks only what we do not [`validation-failure`].
+    /// The peer speaks only what we do not (`validation-failure`).
     LegacyTls,
-    /// No TLSA record matches [`validation-failure`].
+    /// No TLSA record matches (`validation-failure`).
     TlsaMismatch,
-    /// None of the TLSA records can be used, or there are too many [`tlsa-invalid`].
+    /// None of the TLSA records can be used, or there are too many (`tlsa-invalid`).
     TlsaUnusable,
-    /// No trusted CA [`certificate-not-trusted`].
+    /// No trusted CA (`certificate-not-trusted`).
     NotTrusted,
-    /// Another name [`certificate-host-mismatch`].
+    /// Another name (`certificate-host-mismatch`).
     HostMismatch,
-    /// Expired, or not valid yet [`certificate-expired`].
+    /// Expired, or not valid yet (`certificate-expired`).
     Expired,
-    /// Not the pinned key or CA [`validation-failure`].
+    /// Not the pinned key or CA (`validation-failure`).
     PinMismatch,
-    /// Parameters below TR-02102-2 where the floor is `qualified` [`validation-failure`].
+    /// Parameters below TR-02102-2 where the floor is `qualified` (`validation-failure`).
     WeakParameters,
     /// The channel is all that was demanded, and that is less than the floor.
     BelowFloor,
