@@ -6,7 +6,7 @@
 
 use super::{Because, RequireTls};
 use crate::{
-    channel::{By, Demand, Floor, Level, Voucher},
+    channel::{By, Demand, Floor, Level, TrustFirst, Voucher},
     dns::{Absence, Answer, Authenticity, FailureKind, LookupFailure},
     domain::Domain,
     envelope::TlsAsk,
@@ -341,26 +341,23 @@ impl Ground<'_> {
     /// What REQUIRETLS asks for: authenticated TLS to a host whose name DNSSEC, MTA-STS or the
     /// administrator vouches for (RFC 8689 §4.2.1).
     fn required(&self, need: Need, because: &mut Vec<Because>) -> Result<Need, Obstacle> {
-        let vouched = match self.named_by() {
-            NamedBy::Dnssec | NamedBy::Administrator => true,
-            NamedBy::Path => matches!(self.sts(), Sts::Listed(_)) || need.covers(Need::PIN),
-        };
-        if !vouched {
-            return Err(Obstacle::RequireTls);
-        }
-        let means = self.means().into_iter().flatten().filter(|means| match self.named_by() {
-            NamedBy::Dnssec | NamedBy::Administrator => true,
-            // A certificate for the recipient's domain says nothing about the name of the host.
-            NamedBy::Path => *means == Need::STS || need.covers(*means),
-        });
         let first = self.terms.trust.first_policy;
-        let raised = means
-            .map(|means| need.and(means))
-            .find(|raised| self.level(*raised).meets(Floor::Authenticated, first))
-            .ok_or(match self.sts() {
-                Sts::Listed(_) => Obstacle::FirstPolicy,
-                Sts::Nothing | Sts::Unlisted | Sts::Unknown => Obstacle::RequireTls,
-            })?;
+        let raised = match self.named_by() {
+            NamedBy::Dnssec | NamedBy::Administrator => {
+                self.raise(need, Floor::Authenticated).ok_or(Obstacle::RequireTls)?
+            }
+            NamedBy::Path if need.covers(Need::PIN) => need,
+            // A certificate for the recipient's domain says nothing about the name of the host:
+            // whatever else the floor or memory made the host prove, the policy has to be one
+            // that counts.
+            NamedBy::Path => match self.sts() {
+                Sts::Listed(Known::FirstFetch) if first == TrustFirst::No => {
+                    return Err(Obstacle::FirstPolicy);
+                }
+                Sts::Listed(_) => need.and(Need::STS),
+                Sts::Nothing | Sts::Unlisted | Sts::Unknown => return Err(Obstacle::RequireTls),
+            },
+        };
         because.push(reason::REQUIRED.clone());
         Ok(raised)
     }
