@@ -400,15 +400,10 @@ impl Store {
     pub async fn claim_message(&self, message: QueueId) -> Result<Vec<Claimed>, StoreError> {
         let store = self.clone();
         self.read(move |connection| {
-            let sql = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head \
-                       FROM work w JOIN message m ON m.id = w.message WHERE w.message = ?1";
-            let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query([signed(message.number())])?;
-            let mut claimed = Vec::new();
-            while let Some(row) = rows.next()? {
-                claimed.extend(store.claim_row(row)?);
-            }
-            Ok(claimed)
+            let sql = "SELECT id FROM work WHERE message = ?1";
+            let wanted = params![signed(message.number())];
+            let leases = store.take_leases(connection, (sql, usize::MAX), wanted)?;
+            store.claim_leased(connection, leases, (None, i64::MAX))
         })
         .await
     }
@@ -421,42 +416,74 @@ impl Store {
     ) -> Result<Vec<Claimed>, StoreError> {
         let store = self.clone();
         self.read(move |connection| {
-            let one = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head \
-                FROM work w JOIN message m ON m.id = w.message \
-                WHERE w.state = ?1 AND w.destination = ?2 AND w.due <= ?3 ORDER BY w.due";
-            let all = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head \
-                FROM work w JOIN message m ON m.id = w.message \
-                WHERE w.state = ?1 AND ?2 IS NULL AND w.due <= ?3 ORDER BY w.destination, w.due";
+            let one = "SELECT id FROM work \
+                WHERE state = ?1 AND destination = ?2 AND due <= ?3 ORDER BY due";
+            let all = "SELECT id FROM work \
+                WHERE state = ?1 AND ?2 IS NULL AND due <= ?3 ORDER BY destination, due";
             let sql = if destination.is_some() { one } else { all };
-            let mut statement = connection.prepare_cached(sql)?;
-            let destination = destination.map(|tag| tag.0);
-            let mut rows = statement.query(params![state.code(), destination, signed(now.0)])?;
-            let mut claimed = Vec::new();
-            while claimed.len() < limit {
-                let Some(row) = rows.next()? else { break };
-                claimed.extend(store.claim_row(row)?);
-            }
-            Ok(claimed)
+            let (destination, due) = (destination.map(|tag| tag.0), signed(now.0));
+            let wanted = params![state.code(), destination, due];
+            let leases = store.take_leases(connection, (sql, limit), wanted)?;
+            store.claim_leased(connection, leases, (Some(state), due))
         })
         .await
     }
 
-    fn claim_row(&self, row: &Row<'_>) -> Result<Option<Claimed>, StoreError> {
+    /// Leases on what a query names and nobody has in hand.
+    fn take_leases(
+        &self,
+        connection: &Connection,
+        (sql, limit): (&str, usize),
+        wanted: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<Lease>, StoreError> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query(wanted)?;
+        let mut leases = Vec::new();
+        while leases.len() < limit {
+            let Some(row) = rows.next()? else { break };
+            leases.extend(self.lease(unsigned(row.get(0)?)));
+        }
+        Ok(leases)
+    }
+
+    /// What is under these leases now. Read after the lease was taken: the query that named it may
+    /// have seen it as it was before somebody else settled it, with recipients who have the message
+    /// by now.
+    fn claim_leased(
+        &self,
+        connection: &Connection,
+        leases: Vec<Lease>,
+        (state, due): (Option<WorkState>, i64),
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let sql = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head \
+            FROM work w JOIN message m ON m.id = w.message \
+            WHERE w.id = ?1 AND (?2 IS NULL OR w.state = ?2) AND w.due <= ?3";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut claimed = Vec::with_capacity(leases.len());
+        for lease in leases {
+            let wanted = params![signed(lease.work), state.map(WorkState::code), due];
+            let mut rows = statement.query(wanted)?;
+            let Some(row) = rows.next()? else { continue };
+            claimed.push(self.claim_row(row, lease)?);
+        }
+        Ok(claimed)
+    }
+
+    fn claim_row(&self, row: &Row<'_>, lease: Lease) -> Result<Claimed, StoreError> {
         let (work, message) = (unsigned(row.get(0)?), unsigned(row.get(1)?));
-        let Some(lease) = self.lease(work) else { return Ok(None) };
         let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(4)?, row.get(5)?);
         let key = MessageKey::unwrap(&self.keys(), &key_id, &key)?;
         let sealed: Option<Vec<u8>> = row.get(3)?;
         let group = sealed.map(|sealed| -> Result<Group, StoreError> {
             Ok(serde_json::from_slice(&key.open(Place::Group(work), sealed)?)?)
         });
-        Ok(Some(Claimed {
+        Ok(Claimed {
             lease,
             message: QueueId::new(message).ok_or(StoreError::Damaged("a message id"))?,
             head: serde_json::from_slice(&key.open(Place::Head(message), row.get(6)?)?)?,
             group: group.transpose()?,
             state: WorkState::of(row.get(2)?)?,
-        }))
+        })
     }
 
     /// Destinations with waiting groups and when the first of each is due: one entry a destination,

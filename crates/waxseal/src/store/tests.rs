@@ -439,3 +439,38 @@ async fn files_that_no_message_names_go_at_the_next_start() {
     drop(place.open());
     assert!(kept.exists() && !orphan.exists());
 }
+
+/// Promise P4, against a reader that lags behind: a group is claimed as it was left, never as it
+/// was before, so that nobody who has the message gets it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_claim_never_sees_a_group_as_it_was_before_it_was_settled() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    };
+    let home = Home::new();
+    let store = home.open();
+    let (id, lease) = store.accept(message(&["a@one.example"], b"hello")).await.unwrap();
+    drop(store.classify((id, lease), &[group(&["a@one.example"])], NOW).await.unwrap());
+    let settled = Arc::new(AtomicU32::new(0));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let (store, settled) = (store.clone(), Arc::clone(&settled));
+        tasks.spawn(async move {
+            while settled.load(SeqCst) < 300 {
+                for claimed in store.claim_message(id).await.unwrap() {
+                    let mut left = claimed.group.clone().unwrap();
+                    let known = settled.load(SeqCst);
+                    assert_eq!(left.history.attempts, known, "claimed as it was before");
+                    left.history.attempts += 1;
+                    // Under the lease: nobody else may see the group until it is stored.
+                    settled.store(known + 1, SeqCst);
+                    store.resume(claimed, Next::Retry(NOW, left), None).await.unwrap();
+                }
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+}
