@@ -37,7 +37,7 @@ use crate::{
 pub struct Settings {
     /// Our name for EHLO.
     pub hello: String,
-    /// Names and passwords of smarthosts, by host and port.
+    /// Names and passwords of smarthosts.
     pub smarthosts: Vec<Smarthost>,
     /// How long to wait for what.
     pub timeouts: Timeouts,
@@ -83,10 +83,9 @@ impl Default for Settings {
 /// A smarthost that wants AUTH.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Smarthost {
-    /// As the plan names it.
-    pub peer: Peer,
-    /// Its port.
-    pub port: u16,
+    /// The `[[route]]` that it belongs to, by its place. Not by host and port: a stranger's MX may
+    /// name our smarthost, and what is demanded there is not what was agreed for the password.
+    pub route: usize,
     /// What it gets, once the channel is permitted.
     pub credentials: Credentials,
 }
@@ -128,6 +127,8 @@ pub struct Job<'a> {
     pub plan: &'a Plan,
     /// MAIL FROM.
     pub reverse_path: &'a ReversePath,
+    /// The `[[route]]` that the plan follows, by its place; `None`: by MX.
+    pub way: Option<usize>,
     /// The recipients of the group, all of one domain.
     pub recipients: &'a [Recipient],
     /// What the message needs of a peer.

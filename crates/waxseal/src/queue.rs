@@ -130,11 +130,12 @@ pub trait Path: Send + Sync + 'static {
     fn plan(&self, turn: &Turn, facts: &Self::Facts) -> impl Future<Output = Plan> + Send;
 
     /// Does it: one outcome per recipient of the group, in order. Nothing ends with a final dot
-    /// before [`Promise::keep`] has answered.
+    /// before [`Promise::keep`] has answered. The facts say under which configuration it was
+    /// decided: a plan is never carried out under another one.
     fn deliver(
         &self,
         turn: &Turn,
-        plan: &Plan,
+        decided: (&Self::Facts, &Plan),
         promise: &Promise,
     ) -> impl Future<Output = (Vec<Outcome>, Self::Delivery)> + Send;
 

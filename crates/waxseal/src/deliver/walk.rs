@@ -284,9 +284,8 @@ impl<'a> Walk<'a> {
     }
 
     fn key(&self, stop: Stop<'_>) -> Key {
-        let port = stop.address.port();
         let smarthosts = &self.shared.settings.smarthosts;
-        let smarthost = smarthosts.iter().find(|s| s.peer == stop.host.peer && s.port == port);
+        let smarthost = smarthosts.iter().find(|s| Some(s.route) == self.job.way);
         Key {
             address: stop.address,
             sni: stop.host.sni.clone(),

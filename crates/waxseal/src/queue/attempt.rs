@@ -149,7 +149,7 @@ impl<P: Path> Queue<P> {
         let path = &self.0.path;
         let facts = path.gather(&turn).await;
         let plan = path.plan(&turn, &facts).await;
-        let (outcomes, delivery) = path.deliver(&turn, &plan, &promise).await;
+        let (outcomes, delivery) = path.deliver(&turn, (&facts, &plan), &promise).await;
         let history = History { attempts: attempt, ..turn.group.history };
         let fates = self.fates(&turn, &history, (outcomes, &plan));
         let done = Done { facts: &facts, plan: &plan, delivery: &delivery, fates: &fates };

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use waxseal_core::{
-    decide::Settled,
+    decide::{Origin, Settled},
     outcome::{Cause, Outcome},
     reply::EnhancedCode,
     time::UnixTime,
@@ -139,7 +139,11 @@ impl<P: Path> Queue<P> {
             .map(|recipient| Fate {
                 recipient: recipient.clone(),
                 outcome: Outcome::Rejected { cause: Cause::Plan(reason.to_owned()) },
-                settled: Settled::Bounce { code, reason: reason.to_owned() },
+                // Nobody is asked or told about what a machine wrote (RFC 3834 §5).
+                settled: match turn.group.history.origin {
+                    Origin::Person => Settled::Bounce { code, reason: reason.to_owned() },
+                    Origin::Automatic => Settled::Drop { code, reason: reason.to_owned() },
+                },
             })
             .collect();
         let letters = self.0.path.letters(&turn, &fates);

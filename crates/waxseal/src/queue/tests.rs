@@ -112,7 +112,9 @@ impl Path for Fake {
             let strict = secret && recipient.mailbox.local.starts_with("strict");
             verdict(if strict { Floor::Authenticated } else { Floor::Encrypted })
         });
-        Judged { origin: Origin::Person, verdicts: verdicts.collect() }
+        let machine = content.starts_with(b"Auto-Submitted");
+        let origin = if machine { Origin::Automatic } else { Origin::Person };
+        Judged { origin, verdicts: verdicts.collect() }
     }
 
     async fn gather(&self, _: &Turn) {}
@@ -124,7 +126,7 @@ impl Path for Fake {
         Plan { routes: vec![last], because, why_not_higher, reach }
     }
 
-    async fn deliver(&self, turn: &Turn, _: &Plan, promise: &Promise) -> (Vec<Outcome>, ()) {
+    async fn deliver(&self, turn: &Turn, _: (&(), &Plan), promise: &Promise) -> (Vec<Outcome>, ()) {
         let now = self.0.in_hand.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most.fetch_max(now, Ordering::SeqCst);
         self.0.changed.notify_waiters();
@@ -154,8 +156,11 @@ impl Path for Fake {
     fn letters(&self, turn: &Turn, fates: &[Fate]) -> Vec<NewMessage> {
         let mut letters = self.0.letters.lock().unwrap();
         for fate in fates {
-            if matches!(fate.settled, Settled::Bounce { .. } | Settled::Drop { .. }) {
-                letters.push(format!("{} {}", turn.message, fate.recipient.mailbox));
+            let whom = format!("{} {}", turn.message, fate.recipient.mailbox);
+            match fate.settled {
+                Settled::Bounce { .. } => letters.push(whom),
+                Settled::Drop { .. } => letters.push(format!("not to the sender: {whom}")),
+                _ => {}
             }
         }
         self.0.changed.notify_waiters();
@@ -455,4 +460,20 @@ async fn after_a_restore_nothing_is_sent_until_an_operator_says_so() {
     running.ask(Verb::Release, Target::All).await;
     running.world.deliveries(2).await;
     running.left(0).await;
+}
+
+/// A machine that answers our reports with reports of its own: nobody is told about what a machine
+/// wrote, also when an operator's hold ends (RFC 3834 §5).
+#[tokio::test]
+async fn what_a_machine_wrote_is_not_returned_when_a_hold_ends() {
+    let running = Running::start(Settings::default());
+    running.world.answer("busy.example", deferred());
+    let id = running.accept(&["a@busy.example"], "Auto-Submitted: auto-replied").await;
+    running.world.deliveries(1).await;
+    while running.ask(Verb::Hold, Target::Message(id)).await == 0 {}
+    running.world.time.fetch_add(49 * 3_600, Ordering::SeqCst);
+    running.queue.sweep().await.unwrap();
+    running.left(0).await;
+    let told = format!("not to the sender: {id} a@busy.example");
+    assert_eq!(*running.world.letters.lock().unwrap(), [told]);
 }

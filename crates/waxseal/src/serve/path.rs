@@ -13,8 +13,10 @@ use serde_json::json;
 use waxseal_core::{
     channel::Floor,
     decide::{DelayNotice, MessageView, Plan, Settled, plan, verdict},
+    dns::{FailureKind, LookupFailure},
     domain::Domain,
     evidence::Network,
+    facts::{Facts, MxFact},
     memory::Memory,
     org::{Schedule, Terms, Told},
     outcome::{Cause, Outcome},
@@ -30,7 +32,7 @@ use crate::{
     metrics,
     queue::{Done, Fate, Judged, Path, Promise, Turn},
     record::{self, Basis, Stored},
-    store::{Actor, Entry, Event, EventKind, Head, NewMessage, Space, Store},
+    store::{Actor, Entry, Event, EventKind, Head, NewMessage, Space, Store, StoreError},
 };
 
 /// Memory is confirmed again after this time: not every delivery writes.
@@ -94,14 +96,24 @@ impl Path for Stages {
     async fn gather(&self, turn: &Turn) -> Observed {
         let parts = self.live.now();
         let destination = &turn.group.destination;
-        let target = parts.routes.to(destination).map(|way| &way.target);
+        let way = parts.routes.to(destination);
+        let target = way.map(|way| &way.target);
         let gathered = parts.gatherer.gather(destination, target, turn.now).await;
-        let memory = self.memory(destination, turn.now).await;
+        let mut gathered = gathered;
+        let memory = match way {
+            // What the destination's own hosts achieved says nothing of a host that we name.
+            Some(_) => Memory::default(),
+            None => self.memory(destination, turn.now).await.unwrap_or_else(|error| {
+                tracing::error!("downgrade memory cannot be read, mail waits: {error}");
+                gathered.facts = Arc::new(unreadable(&gathered.facts));
+                Memory::default()
+            }),
+        };
         for alarm in memory.alarms(&gathered.facts, turn.now) {
             metrics::downgrade();
             tracing::warn!(message = %turn.message, "{alarm}");
         }
-        let agreement = parts.routes.to(destination).map(|way| way.agreement.clone());
+        let agreement = way.map(|way| way.agreement.clone());
         let terms = Terms { trust: parts.org.trust, agreement };
         Observed { parts, gathered, memory, terms, seed: seed(turn) }
     }
@@ -114,14 +126,15 @@ impl Path for Stages {
     async fn deliver(
         &self,
         turn: &Turn,
-        plan: &Plan,
+        (observed, plan): (&Observed, &Plan),
         promise: &Promise,
     ) -> (Vec<Outcome>, Delivery) {
-        let parts = self.live.now();
+        let parts = &observed.parts;
         let envelope = &turn.head.envelope;
         let job = Job {
             plan,
             reverse_path: &envelope.reverse_path,
+            way: parts.routes.to(&turn.group.destination).and_then(|way| way.route),
             recipients: &turn.group.recipients,
             ask: record::ask(turn),
             ret: envelope.ret,
@@ -202,16 +215,13 @@ impl Path for Stages {
 }
 
 impl Stages {
-    /// What is remembered of a destination; nothing where it cannot be read: memory only raises.
-    async fn memory(&self, destination: &Domain, now: UnixTime) -> Memory {
-        match self.store.load(Space::Memory, destination.as_str(), now).await {
-            Ok(Some(bytes)) => serde_json::from_slice(&bytes).unwrap_or_default(),
-            Ok(None) => Memory::default(),
-            Err(error) => {
-                tracing::error!("downgrade memory cannot be read: {error}");
-                Memory::default()
-            }
-        }
+    /// What is remembered of a destination.
+    async fn memory(&self, destination: &Domain, now: UnixTime) -> Result<Memory, StoreError> {
+        let known = self.store.load(Space::Memory, destination.as_str(), now).await?;
+        let read = |bytes: Vec<u8>| {
+            serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged("downgrade memory"))
+        };
+        known.map_or_else(|| Ok(Memory::default()), read)
     }
 
     /// Remembers what was achieved, where it says something new.
@@ -250,6 +260,17 @@ impl Stages {
             tracing::error!("downgrade memory cannot be written: {error}");
         }
     }
+}
+
+/// Facts that let mail wait: failing to find out what was achieved before never yields a weaker
+/// channel than that (promise P1).
+fn unreadable(facts: &Facts) -> Facts {
+    let failure = LookupFailure {
+        name: facts.destination.clone(),
+        kind: FailureKind::Unreachable,
+        detail: "our own downgrade memory cannot be read".to_owned(),
+    };
+    Facts { mx: MxFact::Failed(failure), hosts: Vec::new(), ..facts.clone() }
 }
 
 /// The try that carried the message, or else the last one.
@@ -389,7 +410,7 @@ fn notices(parts: &Parts, turn: &Turn, fates: &[Fate]) -> Vec<Letter> {
         };
         // A notice about a notice would never end.
         if is_to_postmaster(parts, fate) {
-            tracing::error!(message = %turn.message, "a notice to the postmaster was dropped: {reason}");
+            tracing::error!(message = %turn.message, %code, "a notice to the postmaster was dropped");
             continue;
         }
         letters.push(parts.author.notice(subject, &notice(turn, *code, reason), turn.now));

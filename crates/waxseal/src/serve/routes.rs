@@ -21,6 +21,8 @@ pub struct Way {
     pub target: RouteTarget,
     /// What it has to prove.
     pub agreement: Agreement,
+    /// The place of its `[[route]]`; `None`: the way inside.
+    pub route: Option<usize>,
 }
 
 /// All ways that the administrator named.
@@ -35,19 +37,20 @@ impl Routes {
     /// A CA file that cannot be read, in one sentence.
     pub fn build(config: &Config) -> Result<Self, String> {
         let mut ways = Vec::new();
-        for route in &config.routes {
+        for (place, route) in config.routes.iter().enumerate() {
             let target = RouteTarget { host: route.host.clone(), port: route.port };
             let reach = match route.domain {
                 RouteDomain::All => Reach::FirstHopOnly,
                 RouteDomain::Exactly(_) | RouteDomain::Within(_) => Reach::Destination,
             };
             let agreement = agreement(&route.tls, &route.host, reach)?;
-            ways.push((route.domain.clone(), Way { target, agreement }));
+            ways.push((route.domain.clone(), Way { target, agreement, route: Some(place) }));
         }
         for domain in &config.domains {
             let target = RouteTarget { host: domain.inside.peer.clone(), port: domain.inside.port };
             let agreement = agreement(&domain.tls, &domain.inside.peer, Reach::Destination)?;
-            ways.push((RouteDomain::Exactly(domain.name.clone()), Way { target, agreement }));
+            let way = Way { target, agreement, route: None };
+            ways.push((RouteDomain::Exactly(domain.name.clone()), way));
         }
         Ok(Self(ways))
     }

@@ -119,13 +119,12 @@ fn order(config: &Config) -> Order {
 pub(super) fn deliverer(config: &Config, hello: &Domain) -> Result<deliver::Settings, String> {
     let delivery = &config.delivery;
     let mut smarthosts = Vec::new();
-    for route in &config.routes {
+    for (place, route) in config.routes.iter().enumerate() {
         let Some(auth) = &route.auth else { continue };
         let secret = SecretSource::from(&auth.secret).read().map_err(|error| error.to_string())?;
         let password = secret.text().map_err(|error| format!("{}: {error}", auth.secret))?;
         smarthosts.push(deliver::Smarthost {
-            peer: route.host.clone(),
-            port: route.port,
+            route: place,
             credentials: Credentials { user: auth.user.clone(), password: password.to_owned() },
         });
     }

@@ -5,9 +5,11 @@ use tokio::{
     net::TcpListener,
     task::JoinSet,
 };
+use waxseal::deliver::{Settings, Smarthost};
 use waxseal_core::{
     channel::{Demand, Level, RefusalKind, TlsSeen},
     outcome::{Cause, Outcome},
+    smtp::client::Credentials,
 };
 use waxseal_lab::attacker::{Attacker, Method};
 
@@ -184,4 +186,25 @@ async fn garbage_instead_of_a_handshake_is_seen_as_such() {
         matches!(seen, Some(TlsSeen::Injected | TlsSeen::HandshakeFailed { .. }) | None),
         "{seen:?}"
     );
+}
+
+/// A stranger whose MX names our smarthost, or who forges such an MX on the path: the password
+/// that was agreed with the smarthost is only said on the way that was agreed.
+#[tokio::test]
+async fn a_stranger_whose_mx_is_our_smarthost_does_not_get_its_password() {
+    let host = Host::like(|mut personality| {
+        personality.under_tls.push("AUTH PLAIN".into());
+        personality
+    })
+    .await;
+    let credentials = Credentials { user: "us".into(), password: "hunter-2236".into() };
+    let smarthosts = vec![Smarthost { route: 0, credentials }];
+    let mut gateway = Gateway::with(|settings| Settings { smarthosts, ..settings });
+    assert!(is_accepted(&gateway.deliver(vec![host.encrypt()]).await));
+    gateway.way = Some(1);
+    assert!(is_accepted(&gateway.deliver(vec![host.dane()]).await));
+    assert!(!host.server.transcript().saw("AUTH"));
+    gateway.way = Some(0);
+    gateway.deliver(vec![host.dane()]).await;
+    assert!(host.server.transcript().saw("AUTH PLAIN"));
 }

@@ -139,6 +139,8 @@ fn identity() -> Identity {
 /// The gateway's side.
 struct Gateway {
     deliverer: Deliverer,
+    /// The `[[route]]` of its deliveries.
+    way: Option<usize>,
 }
 
 impl Gateway {
@@ -156,7 +158,7 @@ impl Gateway {
     ) -> Self {
         let settings = change(Settings { hello: "gw.example.com".into(), ..Settings::default() });
         let deliverer = Deliverer::new(settings, Dialler::default(), Arc::new(roots)).unwrap();
-        Self { deliverer }
+        Self { deliverer, way: None }
     }
 
     async fn deliver(&self, hosts: Vec<HostRoute>) -> Delivery {
@@ -181,6 +183,7 @@ impl Gateway {
         let job = Job {
             plan: &plan,
             reverse_path: &reverse_path,
+            way: self.way,
             recipients,
             ask: Ask::default(),
             ret: None,

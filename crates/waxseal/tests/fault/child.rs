@@ -80,7 +80,7 @@ impl Path for Peer {
         Plan { routes, because, why_not_higher: None, reach: Default::default() }
     }
 
-    async fn deliver(&self, turn: &Turn, _: &Plan, promise: &Promise) -> (Vec<Outcome>, ()) {
+    async fn deliver(&self, turn: &Turn, _: (&(), &Plan), promise: &Promise) -> (Vec<Outcome>, ()) {
         drop(self.gate.acquire().await.unwrap());
         let outcome = match promise.keep().await {
             Ok(()) => {

@@ -75,6 +75,7 @@ async fn run(file: &File) -> Result<(), String> {
     let job = Job {
         plan: &plan,
         reverse_path: &ReversePath::Mailbox(sender),
+        way: None,
         recipients: &[recipient],
         ask,
         ret: None,

@@ -211,16 +211,14 @@ proptest! {
 fn require_tls_waits_for_a_policy_that_counts_whatever_else_is_demanded() {
     for floor in [Floor::None, Floor::Encrypted, Floor::Authenticated] {
         for remembered in MEMORIES {
-            let mut world =
-                World::new(floor, facts(MxIs::Unsigned, DaneIs::Denied, StsIs::First));
+            let mut world = World::new(floor, facts(MxIs::Unsigned, DaneIs::Denied, StsIs::First));
             world.ask.tls = TlsAsk::RequireTls;
             world.terms.trust.first_policy = TrustFirst::No;
             world.memory = memory(remembered);
             assert!(decide(&world).is_err(), "{floor:?} {remembered:?}");
         }
     }
-    let mut trusting =
-        World::new(Floor::None, facts(MxIs::Unsigned, DaneIs::Denied, StsIs::First));
+    let mut trusting = World::new(Floor::None, facts(MxIs::Unsigned, DaneIs::Denied, StsIs::First));
     trusting.ask.tls = TlsAsk::RequireTls;
     assert!(decide(&trusting).is_ok_and(|chosen| chosen.need.covers(Need::STS)));
 }
