@@ -295,6 +295,7 @@ impl<P: Path> Queue<P> {
             tasks: JoinSet::new(),
             paused: self.0.store.is_paused().await?,
             fresh: true,
+            sweeping: Arc::new(Semaphore::new(1)),
         };
         for (destination, due) in self.0.store.schedule().await? {
             runner.times.set(destination, due);
@@ -372,6 +373,8 @@ struct Runner<P: Path> {
     paused: bool,
     /// Messages without a verdict may wait in the store.
     fresh: bool,
+    /// One sweep at a time.
+    sweeping: Arc<Semaphore>,
 }
 
 impl<P: Path> Runner<P> {
@@ -384,8 +387,12 @@ impl<P: Path> Runner<P> {
                 biased;
                 () = stopped(&mut stop) => break,
                 _ = operator.tick() => self.obey().await,
-                _ = sweep.tick() => self.sweep().await,
-                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+                _ = sweep.tick() => self.sweep(),
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    if ended.is_err() {
+                        self.relist();
+                    }
+                }
                 Some(news) = inbox.news.recv() => self.hear(news),
                 Some(arrival) = inbox.arrivals.recv() => self.receive(arrival),
                 () = tokio::time::sleep(wait) => {}
@@ -491,10 +498,30 @@ impl<P: Path> Runner<P> {
         }
     }
 
-    async fn sweep(&mut self) {
-        if let Err(error) = self.queue.sweep().await {
-            tracing::error!(%error, "holds that ended could not be looked for");
-        }
+    /// Beside the loop: with a full disk it waits until its reports can be kept, and only what
+    /// goes out meanwhile makes room for them.
+    fn sweep(&mut self) {
+        let Ok(alone) = Arc::clone(&self.sweeping).try_acquire_owned() else { return };
+        let queue = self.queue.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = queue.sweep().await {
+                tracing::error!(%error, "holds that ended could not be looked for");
+            }
+            drop(alone);
+        });
+    }
+
+    /// After a turn that broke off in a panic: nobody would think of its group before the next
+    /// start.
+    fn relist(&mut self) {
+        tracing::error!("a turn broke off; what it had in hand is tried again");
+        let queue = self.queue.clone();
+        self.tasks.spawn(async move {
+            tokio::time::sleep(BACK_OFF).await;
+            if let Err(error) = queue.relist().await {
+                tracing::error!(%error, "what a turn left behind cannot be looked for");
+            }
+        });
     }
 
     async fn obey(&mut self) {

@@ -240,10 +240,25 @@ impl<P: Path> Queue<P> {
     pub(super) async fn recover(&self) -> Result<(), StoreError> {
         for intent in self.0.store.intents().await? {
             for claimed in self.0.store.claim_message(intent.message).await? {
-                if claimed.lease.work() == intent.work {
+                if claimed.lease.work() != intent.work {
+                    continue;
+                }
+                // Under the lease: it may have been settled since.
+                if self.0.store.intents().await?.contains(&intent) {
                     self.recover_one(claimed, intent.attempt, intent.at).await;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// What a turn left behind that broke off: perhaps sent, and never before a while, for it may
+    /// break off again.
+    pub(super) async fn relist(&self) -> Result<(), StoreError> {
+        self.recover().await?;
+        let soon = self.0.now() + super::SWEEP;
+        for (destination, due) in self.0.store.schedule().await? {
+            self.0.tell(News::Due(destination, due.max(soon)));
         }
         Ok(())
     }

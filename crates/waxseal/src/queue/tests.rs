@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -51,6 +51,8 @@ struct World {
     gate: Semaphore,
     changed: Notify,
     time: AtomicU64,
+    /// The next delivery breaks off after the message was sent.
+    broken: AtomicBool,
 }
 
 impl World {
@@ -64,6 +66,7 @@ impl World {
             gate: Semaphore::new(0),
             changed: Notify::new(),
             time: AtomicU64::new(NOW.0),
+            broken: AtomicBool::new(false),
         }
     }
 
@@ -132,6 +135,7 @@ impl Path for Fake {
         self.0.changed.notify_waiters();
         promise.keep().await.unwrap();
         let destination = turn.group.destination.as_str();
+        assert!(!self.0.broken.swap(false, Ordering::SeqCst), "a defect in a turn");
         if destination == "slow.example" {
             self.0.gate.acquire().await.unwrap().forget();
         }
@@ -160,7 +164,7 @@ impl Path for Fake {
             match fate.settled {
                 Settled::Bounce { .. } => letters.push(whom),
                 Settled::Drop { .. } => letters.push(format!("not to the sender: {whom}")),
-                _ => {}
+                Settled::Done | Settled::Retry { .. } | Settled::Hold { .. } | _ => {}
             }
         }
         self.0.changed.notify_waiters();
@@ -476,4 +480,28 @@ async fn what_a_machine_wrote_is_not_returned_when_a_hold_ends() {
     running.left(0).await;
     let told = format!("not to the sender: {id} a@busy.example");
     assert_eq!(*running.world.letters.lock().unwrap(), [told]);
+}
+
+/// Promise P4, against whoever finds a way to break a turn: its message is not forgotten until the
+/// next start, and that it may have been sent is on record.
+#[tokio::test]
+async fn what_a_broken_turn_had_in_hand_is_recorded_and_tried_again() {
+    let running = Running::start(Settings::default());
+    running.world.broken.store(true, Ordering::SeqCst);
+    let id = running.accept(&["a@one.example"], "hello").await;
+    let query = || EventQuery { message: Some(id), limit: 10, ..Default::default() };
+    while running.store.events(query()).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let events = running.store.events(query()).await.unwrap();
+    assert_eq!(events[0].event.body, b"unknown");
+    while !running.store.intents().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    running.world.time.fetch_add(1_800, Ordering::SeqCst);
+    while running.world.delivered.lock().unwrap().is_empty() {
+        running.queue.0.tell(News::Freed);
+        tokio::task::yield_now().await;
+    }
+    running.left(0).await;
 }
