@@ -400,7 +400,7 @@ async fn a_held_message_is_shown_released_and_dropped_by_an_operator() {
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!(held(&running).await.note.as_deref(), Some("too weak"));
+    assert_eq!(held(&running).await.note.as_deref(), Some("too weak: no STARTTLS"));
     assert_eq!(running.ask(Verb::Release, Target::Message(id)).await, 1);
     running.world.deliveries(2).await;
     held(&running).await;
