@@ -75,9 +75,9 @@ async fn ask() -> anyhow::Result<Password> {
 }
 
 fn prompt(words: &str) -> anyhow::Result<Password> {
-    let mut err = io::stderr().lock();
-    write!(err, "{words}")?;
-    err.flush()?;
+    // Not held while it waits: after Ctrl-C somebody else has something to say there.
+    write!(io::stderr(), "{words}")?;
+    io::stderr().flush()?;
     read(io::stdin().lock())
 }
 
