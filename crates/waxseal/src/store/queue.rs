@@ -546,10 +546,18 @@ impl Store {
         self.intend_once(work, attempt, at).await
     }
 
-    /// Gives the reserve to the database, and lets it write its log from the start again.
+    /// Gives the reserve to the database, and lets it write its log from the start again. Nobody
+    /// writes in between: other writers would use the room up in the log, and then the log could
+    /// neither grow nor be moved into the database.
     async fn make_room(&self) {
-        self.0.bodies.spend();
-        let _ = self.checkpoint().await;
+        let store = self.clone();
+        let moved = self.0.writer.between(move |connection| {
+            store.0.bodies.spend();
+            Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?)
+        });
+        if let Err(error) = moved.await {
+            tracing::warn!(%error, "the disk is full, and the database's log cannot be moved");
+        }
     }
 
     async fn intend_once(

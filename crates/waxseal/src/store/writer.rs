@@ -13,11 +13,22 @@ const WAITING: usize = 2_048;
 /// Something to write. Run again on its own where a batch fails, so that one bad request does not
 /// take others with it.
 trait Job: Send {
+    fn place(&self) -> Place;
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError>;
     fn finish(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
+/// Where a request runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In a transaction with others.
+    Transaction,
+    /// Between transactions, while nobody else writes: what SQLite does not do inside one.
+    Between,
+}
+
 struct Write<T, F> {
+    place: Place,
     act: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -27,6 +38,10 @@ impl<T: Send, F> Job for Write<T, F>
 where
     F: FnMut(&Connection) -> Result<T, StoreError> + Send,
 {
+    fn place(&self) -> Place {
+        self.place
+    }
+
     fn run(&mut self, connection: &Connection) -> Result<(), StoreError> {
         self.value = Some((self.act)(connection)?);
         Ok(())
@@ -61,8 +76,25 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.ask(Place::Transaction, act).await
+    }
+
+    /// Runs `act` between two transactions: nobody else writes meanwhile.
+    pub(crate) async fn between<T, F>(&self, act: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.ask(Place::Between, act).await
+    }
+
+    async fn ask<T, F>(&self, place: Place, act: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Write { act, value: None, reply });
+        let job = Box::new(Write { place, act, value: None, reply });
         self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
@@ -71,6 +103,14 @@ impl Writer {
 fn serve(connection: &Connection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.blocking_recv_many(&mut batch, BATCH) > 0 {
+        for mut job in batch.extract_if(.., |job: &mut Box<dyn Job>| job.place() == Place::Between)
+        {
+            let outcome = job.run(connection);
+            job.finish(outcome);
+        }
+        if batch.is_empty() {
+            continue;
+        }
         match transact(connection, &mut batch) {
             Ok(()) => batch.drain(..).for_each(|job| job.finish(Ok(()))),
             Err(error) if batch.len() == 1 => {

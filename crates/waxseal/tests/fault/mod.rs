@@ -10,7 +10,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::Duration,
 };
 
@@ -240,8 +240,15 @@ fn a_full_disk_refuses_with_452_settles_what_is_there_and_recovers_by_itself() {
     let mut scene = Scene::with_shim();
     fs::write(scene.path("quota"), (24 << 20).to_string()).unwrap();
     let mut running = scene.start("full", 0);
-    while let Ok(line) = running.lines.recv_timeout(Duration::from_secs(60)) {
-        scene.seen.push(line);
+    loop {
+        match running.lines.recv_timeout(Duration::from_secs(120)) {
+            Ok(line) => scene.seen.push(line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                running.process.kill().unwrap();
+                panic!("nothing has happened for two minutes: the queue does not recover");
+            }
+        }
     }
     assert!(running.process.wait().unwrap().success());
     let at = |wanted: &Line| scene.seen.iter().position(|line| line == wanted).unwrap();
