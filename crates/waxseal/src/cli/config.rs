@@ -22,7 +22,7 @@ enum Act {
     Example,
     /// Print the JSON schema of the file
     Schema,
-    /// Make a line of a listener's password file (`auth` in [[listen]])
+    /// Make a line of a listener's password file (`auth` of a listener)
     ///
     /// Reads the password from standard input: its first line, or unseen at a terminal.
     Password {
