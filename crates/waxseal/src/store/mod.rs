@@ -223,20 +223,6 @@ impl Store {
         }
         outcome
     }
-
-    /// Moves the log into the database as far as readers allow, and gives its disk space back.
-    ///
-    /// # Errors
-    /// The database cannot be written.
-    pub async fn checkpoint(&self) -> Result<(), StoreError> {
-        self.read(|connection| {
-            connection.pragma_update(None, "query_only", false)?;
-            let done = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()));
-            connection.pragma_update(None, "query_only", true)?;
-            Ok(done?)
-        })
-        .await
-    }
 }
 
 /// A lock that holds plain data: a panic elsewhere leaves nothing half-done in it.
