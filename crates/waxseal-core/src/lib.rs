@@ -14,8 +14,10 @@
 //! | [`decide`] | verdict, plan, settlement |
 //! | [`memory`] | what was achieved before: it may raise a demand, never lower one |
 //! | [`evidence`] | the record of an attempt |
+//! | [`assess`] | what a domain's mail security is worth |
 //! | [`smtp`] | mail in and mail out, without sockets |
 
+pub mod assess;
 pub mod channel;
 pub mod dane;
 pub mod decide;

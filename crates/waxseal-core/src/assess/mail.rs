@@ -1,0 +1,75 @@
+//! What a domain says about the mail that it sends: SPF, DMARC, DKIM.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Domain;
+
+/// An SPF record (RFC 7208) as far as it matters to a reader: how it ends, and whether it can be
+/// evaluated within the limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spf {
+    /// What happens to senders that nothing matches.
+    pub all: SpfAll,
+    /// DNS lookups that evaluation costs, includes followed (RFC 7208 §4.6.4: at most 10).
+    pub lookups: u32,
+    /// Lookups without an answer (RFC 7208 §4.6.4: at most 2).
+    pub void_lookups: u32,
+    /// What cannot be evaluated, in words; empty where all is well.
+    pub faults: Vec<String>,
+}
+
+/// The last word of an SPF record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpfAll {
+    /// `-all`
+    Fail,
+    /// `~all`
+    SoftFail,
+    /// `?all`, or no `all` at all.
+    Neutral,
+    /// `+all`: everybody may.
+    Pass,
+}
+
+/// A DMARC record (RFC 9989), and where the tree walk found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dmarc {
+    /// The domain at whose `_dmarc` it is.
+    pub at: Domain,
+    /// What is asked for the domain that was asked about: `p`, or `sp`/`np` for a subdomain.
+    pub policy: DmarcPolicy,
+    /// `t=y`: receivers act one step milder.
+    pub testing: bool,
+    /// Where aggregate reports go.
+    pub rua: Vec<super::Quoted>,
+    /// Whether SPF has to align exactly (`aspf=s`).
+    pub strict_spf: bool,
+    /// Whether DKIM has to align exactly (`adkim=s`).
+    pub strict_dkim: bool,
+}
+
+/// What a DMARC record asks receivers to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DmarcPolicy {
+    /// Nothing.
+    None,
+    /// Treat with suspicion.
+    Quarantine,
+    /// Refuse.
+    Reject,
+}
+
+/// A DKIM key record (RFC 6376 §3.6.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DkimKey {
+    /// `rsa` or `ed25519`.
+    pub algorithm: String,
+    /// Bits of the key; 256 for Ed25519.
+    pub bits: u32,
+    /// `p=` is empty: the key was revoked.
+    pub revoked: bool,
+    /// `t=y`: in test.
+    pub testing: bool,
+}

@@ -1,0 +1,32 @@
+//! What a domain's mail security is worth: facts first, then findings, then what a standard says.
+//!
+//! The shell asks ([`Survey`]); [`assess`] turns facts into [`Finding`]s with stable ids and into
+//! the level that an attacker between us and the domain leaves standing. Nothing here asks again,
+//! and the same survey always gives the same assessment.
+
+mod finding;
+mod judge;
+mod mail;
+mod probe;
+mod published;
+mod quoted;
+mod survey;
+
+pub use self::{
+    finding::{Finding, Id, Severity},
+    judge::{AddressAssessment, Against, Assessment, Check, HostAssessment, KeyAssessment},
+    mail::{DkimKey, Dmarc, DmarcPolicy, Spf, SpfAll},
+    probe::{
+        Contact, HandshakeTried, KeyKind, LegacyVersion, OfferedSession, Probe, StartTlsSeen,
+        Tried, WeakOffer,
+    },
+    published::Published,
+    quoted::Quoted,
+    survey::{
+        AddressSurvey, HostSurvey, MailRecords, NameServer, Observed, PolicySurvey, ServerAnswer,
+        Servers, Signing, Survey, Unprobed, ZoneSurvey,
+    },
+};
+
+#[cfg(test)]
+mod tests;

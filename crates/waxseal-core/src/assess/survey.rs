@@ -1,0 +1,197 @@
+//! Everything that was observed about a domain for an assessment. More than the gateway needs to
+//! deliver, and gathered from the same places.
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Probe, Published, Quoted};
+use crate::{
+    dns::{Absence, LookupFailure},
+    domain::Domain,
+    facts::{Facts, StsFailure},
+    sts::Policy,
+    time::UnixTime,
+};
+
+/// One domain at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survey {
+    /// What the gateway would go by: the same `gather`.
+    pub facts: Facts,
+    /// The zone of the domain itself.
+    pub zone: ZoneSurvey,
+    /// One for each host of [`Facts::hosts`] that is a name, in the same order.
+    pub hosts: Vec<HostSurvey>,
+    /// MTA-STS in more detail than the gateway needs.
+    pub policy: PolicySurvey,
+    /// `_smtp._tls` TXT at the domain (RFC 8460 §3).
+    pub tlsrpt: Published<Quoted>,
+    /// What it publishes for the mail that it sends, and for people.
+    pub mail: MailRecords,
+}
+
+/// How a zone is signed, and whether its servers agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneSurvey {
+    /// The apex, as far as it is known; otherwise the name that was asked for.
+    pub zone: Domain,
+    /// Whether and how it is signed.
+    pub signing: Signing,
+    /// What its authoritative servers said when they were asked one by one.
+    pub servers: Servers,
+}
+
+/// Whether and how a zone is signed (RFC 4035 §5, RFC 9364).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signing {
+    /// A chain of signatures leads here from the root.
+    Signed {
+        /// DNSSEC algorithm numbers of the keys that sign (RFC 8624), ascending, each once.
+        algorithms: Vec<u8>,
+        /// The smallest RSA key, in bits.
+        smallest_rsa: Option<u32>,
+        /// When the first signature that we relied on runs out.
+        first_expiry: UnixTime,
+        /// Iterations of NSEC3 (RFC 9276 §3.1); `None` with NSEC, or where no denial was seen.
+        nsec3_iterations: Option<u16>,
+    },
+    /// Provably not signed.
+    Unsigned {
+        /// In words: which parent has no DS.
+        because: String,
+    },
+    /// It could not be validated, or not be had.
+    Failed(LookupFailure),
+    /// Nobody asked.
+    NotAsked,
+}
+
+/// What the authoritative servers of a zone said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Servers {
+    /// They were not asked, and why: no direct way to port 53, or switched off.
+    NotAsked(String),
+    /// One entry for each address.
+    Asked(Vec<NameServer>),
+}
+
+/// One address of one authoritative server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameServer {
+    /// Its name in the NS record.
+    pub name: Domain,
+    /// Where it was asked.
+    pub address: IpAddr,
+    /// One for each question that was put to it.
+    pub answers: Vec<ServerAnswer>,
+}
+
+/// What one server said to one question. Two servers agree where `digest` is equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerAnswer {
+    /// The name that was asked for.
+    pub name: Domain,
+    /// Its type, as a mnemonic: `TLSA`.
+    pub record_type: String,
+    /// SHA-256 in hexadecimal over the sorted records, or of nothing where there were none; an
+    /// error in words where no answer came.
+    pub digest: Result<String, String>,
+    /// Whether a signature covers the answer.
+    pub signed: bool,
+    /// How many records.
+    pub records: usize,
+}
+
+/// One mail host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSurvey {
+    /// Its name in the MX record.
+    pub host: Domain,
+    /// Where an alias of it leads: an MX must not be an alias (RFC 5321 §5.1).
+    pub alias: Option<Domain>,
+    /// The zone that holds its addresses.
+    pub zone: ZoneSurvey,
+    /// TTL of its TLSA records.
+    pub tlsa_ttl: Option<Duration>,
+    /// Whether the denial of its TLSA records is sane: `_25._tcp` below a name that exists must
+    /// not be NXDOMAIN at `_tcp` (empty non-terminals, RFC 8020). In words what is not.
+    pub denial_fault: Option<String>,
+    /// `_smtp._tls` TXT at the host: where reports about DANE go (RFC 8460 §3).
+    pub tlsrpt: Published<Quoted>,
+    /// Each of its addresses, IPv6 and IPv4.
+    pub addresses: Vec<AddressSurvey>,
+}
+
+/// One address of a mail host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressSurvey {
+    /// The address.
+    pub ip: IpAddr,
+    /// What was seen there.
+    pub observed: Observed,
+}
+
+/// What is known of an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observed {
+    /// It was probed; perhaps for another domain or by a delivery, a while before.
+    Probed(Box<Probe>),
+    /// It was not.
+    Not(Unprobed),
+}
+
+/// Why an address was not probed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unprobed {
+    /// Only DNS was to be asked.
+    DnsOnly,
+    /// A private, loopback or own address: refused.
+    Refused(String),
+    /// This machine has no way to that address family.
+    NoFamily,
+    /// More addresses than we probe for one host.
+    OverLimit,
+}
+
+/// MTA-STS in detail (RFC 8461).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySurvey {
+    /// The TXT record at `_mta-sts`; its value is the id.
+    pub record: Published<Quoted>,
+    /// The policy that its host serves now, whatever is remembered; `None` where nobody asked.
+    pub served: Option<Result<Policy, StsFailure>>,
+    /// The file, made harmless and cut.
+    pub file: Option<Quoted>,
+    /// SHA-256 of the file in hexadecimal: a new file under an old id is a fault.
+    pub digest: Option<String>,
+    /// Its media type.
+    pub media_type: Option<Quoted>,
+    /// Whether the file ends its lines with CRLF (RFC 8461 §3.2).
+    pub crlf: Option<bool>,
+    /// When the certificate of the policy host runs out.
+    pub host_certificate_expires: Option<UnixTime>,
+    /// How sure the absence of a record is, where there is none.
+    pub absence: Option<Absence>,
+}
+
+/// What a domain publishes about the mail that it sends, and for people who find a fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailRecords {
+    /// SPF (RFC 7208), evaluated as far as its syntax and its lookups go.
+    pub spf: Published<super::Spf>,
+    /// DMARC, found by the tree walk of RFC 9989.
+    pub dmarc: Published<super::Dmarc>,
+    /// DKIM keys (RFC 6376 §3.6.1) at the selectors that were given.
+    pub dkim: Vec<(String, Published<super::DkimKey>)>,
+    /// CAA (RFC 8659): `flags tag value`.
+    pub caa: Published<Vec<Quoted>>,
+    /// BIMI, presence only.
+    pub bimi: Published<Quoted>,
+    /// security.txt (RFC 9116): its `Expires`, where it is there and readable.
+    pub security_txt: Published<UnixTime>,
+}
