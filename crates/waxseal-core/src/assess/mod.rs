@@ -23,8 +23,8 @@ pub use self::{
     published::Published,
     quoted::Quoted,
     survey::{
-        AddressSurvey, HostSurvey, MailRecords, NameServer, Observed, PolicySurvey, ServerAnswer,
-        Servers, Signing, Survey, Unprobed, ZoneSurvey,
+        AddressSurvey, HostSurvey, MailRecords, MxSurvey, NameServer, Observed, PolicySurvey,
+        ServerAnswer, Servers, Signing, Survey, Unprobed, ZoneSurvey,
     },
 };
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Probe, Published, Quoted};
 use crate::{
+    dane::Tlsa,
     dns::{Absence, LookupFailure},
     domain::Domain,
     facts::{Facts, StsFailure},
@@ -19,6 +20,8 @@ use crate::{
 pub struct Survey {
     /// What the gateway would go by: the same `gather`.
     pub facts: Facts,
+    /// Its MX records, those included that [`Facts`] leaves out.
+    pub mx: MxSurvey,
     /// The zone of the domain itself.
     pub zone: ZoneSurvey,
     /// One for each host of [`Facts::hosts`] that is a name, in the same order.
@@ -29,6 +32,17 @@ pub struct Survey {
     pub tlsrpt: Published<Quoted>,
     /// What it publishes for the mail that it sends, and for people.
     pub mail: MailRecords,
+}
+
+/// The MX records as they stand in DNS; [`Facts::hosts`] has at most the best 20, and only names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MxSurvey {
+    /// How many there are.
+    pub records: usize,
+    /// How many of them are `.` (RFC 7505 §3: then there is no other).
+    pub null: usize,
+    /// Those that are no host name, at most 8.
+    pub invalid: Vec<Quoted>,
 }
 
 /// How a zone is signed, and whether its servers agree.
@@ -119,6 +133,12 @@ pub struct HostSurvey {
     /// Whether the denial of its TLSA records is sane: `_25._tcp` below a name that exists must
     /// not be NXDOMAIN at `_tcp` (empty non-terminals, RFC 8020). In words what is not.
     pub denial_fault: Option<String>,
+    /// Why its IPv6 addresses cannot be asked for while the IPv4 ones can, in words: a denial of
+    /// AAAA that does not hold, or a server that does not answer.
+    pub aaaa_fault: Option<String>,
+    /// TLSA records that nobody may use, because the addresses or the records themselves are in a
+    /// zone that is not signed (RFC 7672 §2.2.2).
+    pub orphans: Vec<Tlsa>,
     /// `_smtp._tls` TXT at the host: where reports about DANE go (RFC 8460 §3).
     pub tlsrpt: Published<Quoted>,
     /// Each of its addresses, IPv6 and IPv4.
