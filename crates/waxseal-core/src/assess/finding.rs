@@ -205,6 +205,8 @@ ids! {
     TlsMissing = "TLS-MISSING",
     /// STARTTLS is offered and does not work.
     TlsFailed = "TLS-FAILED",
+    /// STARTTLS is offered at some addresses or times only: strangers may be served differently.
+    StartTlsReputation = "STARTTLS-REPUTATION",
     /// Plaintext follows the answer to STARTTLS.
     TlsInjected = "TLS-INJECTED",
     /// TLS 1.1 or older is still taken (RFC 8996).
@@ -249,6 +251,8 @@ ids! {
     DkimWeakKey = "DKIM-WEAK-KEY",
     /// No CAA record: any CA may issue.
     CaaMissing = "CAA-MISSING",
+    /// The CAA records cannot be used.
+    CaaBroken = "CAA-BROKEN",
     /// BIMI is published.
     BimiPresent = "BIMI-PRESENT",
     /// No security.txt.

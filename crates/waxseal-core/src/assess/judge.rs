@@ -4,15 +4,20 @@ use rustls_pki_types::TrustAnchor;
 use serde::{Deserialize, Serialize};
 
 use super::{Finding, Severity, Survey};
-use crate::{channel::Level, domain::Domain, time::UnixTime};
+use crate::{channel::Level, domain::Domain, org::Terms, time::UnixTime};
 
 /// What a survey is judged against.
 #[derive(Clone, Copy, Debug)]
 pub struct Against<'a> {
     /// Certificates that count as public CAs: `[tls] roots`.
     pub roots: &'a [TrustAnchor<'static>],
+    /// What was agreed with the destination out of band; usually nothing.
+    pub terms: &'a Terms,
     /// What was known of the domain before; `None` at first contact.
     pub before: Option<&'a Survey>,
+    /// Since when its MTA-STS policy is seen in mode `testing` without a break; `None` where that
+    /// is not known.
+    pub testing_since: Option<UnixTime>,
     /// The time.
     pub now: UnixTime,
 }
@@ -28,6 +33,8 @@ pub struct Assessment {
     /// level at which our gateway would deliver with the floor `none`. `None` where it would not
     /// deliver, or where that could not be found out.
     pub level: Option<Level>,
+    /// Whether it would deliver at all, and if not, why there is no level.
+    pub delivery: Delivery,
     /// One sentence: what an attacker who listens, and one who interferes, would obtain.
     pub headline: String,
     /// Why it is not higher.
@@ -38,6 +45,21 @@ pub struct Assessment {
     pub findings: Vec<Finding>,
 }
 
+/// Whether our gateway would deliver to a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// It would.
+    Delivers,
+    /// It would not: what the domain publishes and what its hosts do contradict each other, or
+    /// there is nothing to connect to.
+    Refuses,
+    /// The domain takes no mail, or does not exist.
+    TakesNoMail,
+    /// It could not be found out.
+    Unknown,
+}
+
 /// One mail host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostAssessment {
@@ -45,6 +67,11 @@ pub struct HostAssessment {
     pub host: Domain,
     /// What a delivery to it reaches at least; `None` where there would be none.
     pub level: Option<Level>,
+    /// What the gateway demands there before it looks: DNS and the policy alone say so. `None`
+    /// where it does not connect at all.
+    pub demanded: Option<Level>,
+    /// Why there is no level: an obstacle, a refusal, or something that was not seen.
+    pub note: Option<String>,
     /// Its addresses.
     pub addresses: Vec<AddressAssessment>,
 }

@@ -14,7 +14,9 @@ mod survey;
 
 pub use self::{
     finding::{Finding, Id, Severity},
-    judge::{AddressAssessment, Against, Assessment, Check, HostAssessment, KeyAssessment},
+    judge::{
+        AddressAssessment, Against, Assessment, Check, Delivery, HostAssessment, KeyAssessment,
+    },
     mail::{DkimKey, Dmarc, DmarcPolicy, Spf, SpfAll},
     probe::{
         Contact, HandshakeTried, KeyKind, LegacyVersion, OfferedSession, Probe, StartTlsSeen,
@@ -24,7 +26,7 @@ pub use self::{
     quoted::Quoted,
     survey::{
         AddressSurvey, HostSurvey, MailRecords, MxSurvey, NameServer, Observed, PolicySurvey,
-        ServerAnswer, Servers, Signing, Survey, Unprobed, ZoneSurvey,
+        Reachable, ReportTarget, ServerAnswer, Servers, Signing, Survey, Unprobed, ZoneSurvey,
     },
 };
 

@@ -17,6 +17,10 @@ pub struct Probe {
     pub at: UnixTime,
     /// How the SMTP part of the first connection went.
     pub contact: Contact,
+    /// EHLO keywords after STARTTLS: REQUIRETLS is offered only there (RFC 8689 §2). `None` where
+    /// TLS did not come about or nobody asked.
+    #[serde(default)]
+    pub keywords_in_tls: Option<Vec<Quoted>>,
     /// One full handshake for each kind of key that was asked for (a host may hold an RSA and an
     /// ECDSA certificate, and only one of them may match its TLSA records).
     pub handshakes: Vec<HandshakeTried>,
@@ -180,7 +184,7 @@ pub struct WeakOffer {
     pub suites: Vec<String>,
     /// IANA names of groups that it took.
     pub groups: Vec<String>,
-    /// Whether a TLS 1.2 session lacks the extended master secret (RFC 7627); `None` where it was
+    /// Whether a TLS 1.2 session had the extended master secret (RFC 7627); `None` where that was
     /// not seen.
     pub extended_master_secret: Option<bool>,
 }

@@ -30,8 +30,33 @@ pub struct Survey {
     pub policy: PolicySurvey,
     /// `_smtp._tls` TXT at the domain (RFC 8460 §3).
     pub tlsrpt: Published<Quoted>,
+    /// Where reports about TLS are to go, the `rua` of the domain's record, each looked at.
+    #[serde(default)]
+    pub report_targets: Vec<ReportTarget>,
     /// What it publishes for the mail that it sends, and for people.
     pub mail: MailRecords,
+}
+
+/// One `rua` of a TLSRPT record (RFC 8460 §3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportTarget {
+    /// `mailto:` or `https:`, made harmless.
+    pub uri: Quoted,
+    /// Whether reports can go there: the domain of the mailbox has mail hosts, the HTTPS host an
+    /// address.
+    pub reachable: Reachable,
+}
+
+/// Whether a report can go to a target, as far as DNS tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reachable {
+    /// It can.
+    Yes,
+    /// It cannot, and why: no such domain, a null MX, no address.
+    No(String),
+    /// It could not be found out.
+    Unknown(String),
 }
 
 /// The MX records as they stand in DNS; [`Facts::hosts`] has at most the best 20, and only names.
@@ -68,6 +93,10 @@ pub enum Signing {
         smallest_rsa: Option<u32>,
         /// When the first signature that we relied on runs out.
         first_expiry: UnixTime,
+        /// Inception of that signature: zones that sign while they answer have signatures of a
+        /// day or two, and nothing is wrong when one of them runs out tomorrow.
+        #[serde(default)]
+        signed_at: Option<UnixTime>,
         /// Iterations of NSEC3 (RFC 9276 §3.1); `None` with NSEC, or where no denial was seen.
         nsec3_iterations: Option<u16>,
     },
