@@ -4,7 +4,7 @@
 use super::{Session, TlsVersion};
 
 /// Suites with ECDHE or DHE, AES in an AEAD mode or CBC with SHA-2. ChaCha20 is not among them.
-const SUITES: [&str; 22] = [
+const SUITES: [&str; 23] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
     "TLS_AES_128_CCM_SHA256",
@@ -26,6 +26,7 @@ const SUITES: [&str; 22] = [
     "TLS_DHE_RSA_WITH_AES_256_CBC_SHA256",
     "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256",
     "TLS_DHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_DHE_RSA_WITH_AES_128_CCM",
     "TLS_DHE_RSA_WITH_AES_256_CCM",
 ];
 
