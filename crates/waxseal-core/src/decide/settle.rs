@@ -125,7 +125,7 @@ pub fn settle(
             let (code, reason) = told(cause);
             turn.again(None, code, reason)
         }
-        // Maybe delivered: a duplicate is better than a loss (RFC 5321 §4.5.4.1, §6.1).
+        // Maybe delivered: a duplicate is better than a loss (RFC 5321 §6.1, RFC 1047).
         Outcome::Unknown { detail } => {
             turn.again(None, EnhancedCode(4, 4, 2), format!("maybe delivered: {detail}"))
         }

@@ -91,7 +91,7 @@ pub struct Chosen {
 }
 
 /// Who chose the name of a host: only a name that an attacker could not choose is worth a
-/// certificate (RFC 7672 §2.2.1, RFC 8461 §10.1).
+/// certificate (RFC 7672 §2.2.1, RFC 8461 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NamedBy {
     /// A signed MX set, or a signed denial of one.
@@ -529,7 +529,7 @@ impl Obstacle {
         }
     }
 
-    /// The code while mail waits (RFC 3463 §3.5, §3.8; RFC 8689 §7; RFC 5248 §2.4).
+    /// The code while mail waits (RFC 3463 §3.5, §3.8; 4.7.10: RFC 8689 §4.2.1).
     pub const fn code(&self) -> EnhancedCode {
         match self {
             Self::NoAddress => EnhancedCode(4, 4, 4),

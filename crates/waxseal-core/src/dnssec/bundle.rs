@@ -154,7 +154,7 @@ impl Bundle {
     }
 
     /// The sets at these places, as a proof: a sequence of RRs in wire format, each set followed
-    /// by its signatures (RFC 9102 §3), in canonical order of owner and type. TTLs are those that
+    /// by its signatures (RFC 9102 §2.3), in canonical order of owner and type. TTLs are those that
     /// were signed; unsigned records have TTL 0. So the same records give the same bytes.
     pub(super) fn proof_of(&self, places: impl Iterator<Item = usize>) -> Vec<u8> {
         let mut sets: Vec<_> = places.filter_map(|place| self.sets.get(place)).collect();

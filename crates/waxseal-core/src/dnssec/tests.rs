@@ -261,7 +261,7 @@ fn an_unsigned_delegation_cannot_be_forged() {
         }
     });
     bogus(&found, Flaw::Denial, "");
-    // The child's own NSEC, which knows no DS, shown as the parent's (RFC 6840 §4.1).
+    // The child's own NSEC, which knows no DS, shown as the parent's (RFC 6840 §4.4).
     let (_, of_child) = world.answer(&Question::new(name("safe.org"), RecordType::TXT));
     let found = look(&world, ("www.safe.org", A), |question, records| {
         if question.record_type == RecordType::DS && question.name == name("safe.org") {

@@ -44,7 +44,7 @@ pub struct Validated {
     pub failure: Option<FailureKind>,
     /// When the first TTL or signature of all that was used runs out.
     pub expires: UnixTime,
-    /// All RRsets that were used, as a sequence of RRs in wire format (RFC 9102 §3):
+    /// All RRsets that were used, as a sequence of RRs in wire format (RFC 9102 §2.3):
     /// [`Bundle::from_proof`] reads it.
     pub proof_bytes: Vec<u8>,
 }

@@ -138,7 +138,7 @@ pub enum Mechanism {
 pub struct ClientName(Box<str>);
 
 impl ClientName {
-    /// Takes letters, digits and `-._:[]`, 1 to 255 octets. More than RFC 5321 §4.1.4 allows
+    /// Takes letters, digits and `-._:[]`, 1 to 255 octets. More than RFC 5321 §4.1.1.1 allows
     /// (real clients send underscores), and no more than a `Received` field can carry.
     ///
     /// # Errors

@@ -235,7 +235,7 @@ impl<P: Path> Queue<P> {
     }
 
     /// Attempts that ended with the process after their intent was stored: perhaps delivered. They
-    /// are recorded as `Unknown`, and tried again (RFC 5321 §4.5.4.1: a duplicate rather than a
+    /// are recorded as `Unknown`, and tried again (RFC 5321 §4.5.4.1, RFC 1047: a duplicate rather than a
     /// loss).
     pub(super) async fn recover(&self) -> Result<(), StoreError> {
         for intent in self.0.store.intents().await? {

@@ -21,7 +21,7 @@ pub(super) async fn look(parts: &Parts, own: &Own) -> Vec<String> {
     warnings
 }
 
-/// EHLO: our name should resolve, and to an address that we send from (RFC 5321 §4.1.4).
+/// EHLO: our name should resolve, and to an address that we send from (RFC 5321 §2.3.5).
 async fn own_name(parts: &Parts, own: &Own) -> Option<String> {
     let name = &parts.hostname;
     match parts.resolver.addresses(name).await.answer {

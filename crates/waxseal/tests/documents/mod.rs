@@ -19,15 +19,16 @@ fn document(name: &str) -> String {
     fs::read_to_string(root().join("docs").join(name)).unwrap()
 }
 
-/// The text of every Rust file below a folder of the repository.
-fn rust(folder: &Path) -> Vec<String> {
+/// The text of every file below a folder that has one of these extensions.
+fn texts(folder: &Path, extensions: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(rust(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(fs::read_to_string(path).unwrap());
+            found.extend(texts(&path, extensions));
+        } else if extensions.iter().any(|wanted| path.extension().is_some_and(|e| e == *wanted)) {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
         }
     }
     found
@@ -37,7 +38,17 @@ fn rust(folder: &Path) -> Vec<String> {
 fn crates(part: &str) -> Vec<String> {
     let crates = fs::read_dir(root().join("crates")).unwrap();
     let folders = crates.map(|entry| entry.unwrap().path().join(part));
-    folders.filter(|folder| folder.is_dir()).flat_map(|folder| rust(&folder)).collect()
+    let files = folders.filter(|folder| folder.is_dir()).flat_map(|folder| texts(&folder, &["rs"]));
+    files.map(|(_, text)| text).collect()
+}
+
+/// Everything that cites: code, tests, dialogues, scenarios, documents.
+fn citing() -> Vec<(PathBuf, String)> {
+    let below = |folder, extensions: &[&str]| texts(&root().join(folder), extensions);
+    let mut found = below("crates", &["rs", "smtp", "txt"]);
+    found.extend(below("scenarios", &["toml"]));
+    found.extend(below("docs", &["md"]));
+    found
 }
 
 /// The names of all functions that are run as tests: those behind `#[test]` or `#[tokio::test..]`.
@@ -96,7 +107,7 @@ fn cited(text: &str) -> BTreeSet<u32> {
         for word in behind.split([',', ' ']).filter(|word| !word.is_empty()) {
             let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
             match digits.parse() {
-                Ok(number) if digits.len() >= 3 => numbers.insert(number),
+                Ok(number) if number > 800 => numbers.insert(number),
                 Ok(_) | Err(_) => break,
             };
         }
@@ -110,10 +121,48 @@ fn every_rfc_that_the_code_cites_is_in_the_index() {
         .lines()
         .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok())
         .collect();
-    let cited: BTreeSet<u32> = crates("src").iter().flat_map(|text| cited(text)).collect();
+    let cited: BTreeSet<u32> = citing().iter().flat_map(|(_, text)| cited(text)).collect();
     assert!(cited.len() > 80, "only {} RFCs were found", cited.len());
     let missing: Vec<_> = cited.difference(&index).collect();
     assert!(missing.is_empty(), "not in docs/rfc.md: {missing:?}");
+}
+
+/// The sections behind a number in a line: `7672 §2.1.2, §2.2` yields two.
+fn sections(line: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut rfc = "";
+    for word in line.split([' ', '(', ')', ';', '"', '|']) {
+        let word = word.trim_end_matches(['.', ',', ':', '`']);
+        if let Some(section) = word.strip_prefix('§') {
+            if !rfc.is_empty() {
+                found.insert(format!("{rfc} §{section}"));
+            }
+        } else if word.len() >= 3 && word.bytes().all(|b| b.is_ascii_digit()) {
+            rfc = word;
+        } else if !matches!(word, "and" | "to" | "or" | "") {
+            rfc = "";
+        }
+    }
+    found
+}
+
+/// Section numbers from memory are wrong now and then. A new one is looked up in the RFC and goes
+/// into the list with its title.
+#[test]
+fn every_section_that_is_cited_was_looked_up() {
+    let list = document("rfc-sections.txt");
+    let known: BTreeSet<String> = list.lines().flat_map(sections).collect();
+    let used: BTreeSet<String> = citing()
+        .iter()
+        .filter(|(path, _)| !path.ends_with("documents/mod.rs"))
+        .flat_map(|(_, text)| text.lines().flat_map(sections).collect::<Vec<_>>())
+        .collect();
+    assert!(used.len() > 250, "only {} sections were found", used.len());
+    let unknown: Vec<_> = used.difference(&known).collect();
+    assert!(
+        unknown.is_empty(),
+        "look them up, then add them to docs/rfc-sections.txt: {unknown:?}"
+    );
 }
 
 /// The checklist is complete: items 1 to 66, each once, with a status and a test or the admission

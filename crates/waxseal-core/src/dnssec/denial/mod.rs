@@ -125,7 +125,7 @@ impl Types {
         } else if !is_ds && self.is_delegation() {
             Some(format!("the proof for {name} comes from the parent's side of a zone cut"))
         } else if is_ds && self.has(RecordType::SOA) && !name.is_root() {
-            // RFC 6840 §4.1: DS is the parent's
+            // RFC 4035 §5.2, RFC 6840 §4.4: DS is the parent's
             Some(format!("the proof for {name} comes from the child's side of a zone cut"))
         } else {
             None

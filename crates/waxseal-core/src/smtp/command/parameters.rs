@@ -89,7 +89,7 @@ pub(super) fn rcpt(rest: &str, charset: Charset, rcpt: &mut Rcpt) -> Result<(), 
     Ok(())
 }
 
-/// 1 to 20 digits (RFC 1870 §6, RFC 3030 §2).
+/// 1 to 20 digits (RFC 1870 §4; the same for BDAT, RFC 3030 §2).
 pub(super) fn number(text: &str) -> Option<u64> {
     let digits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok())?

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 
 /// A command line with its CRLF, octets: 512 (RFC 5321 §4.5.3.1.4), and room for what SIZE, BODY,
-/// SMTPUTF8, AUTH, REQUIRETLS and DSN add to it (§4.5.3.1.4; RFC 3461 §5.1 and 5.2 add most).
+/// SMTPUTF8, AUTH, REQUIRETLS and DSN add to it (RFC 3461 §5.4: at least 1036 for DSN alone).
 pub(super) const MAX_COMMAND: usize = 2_048;
 /// A response of AUTH (RFC 4954 §4).
 pub(super) const MAX_RESPONSE: usize = 12_288;
