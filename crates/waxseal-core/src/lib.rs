@@ -37,3 +37,4 @@ pub mod reply;
 pub mod smtp;
 pub mod sts;
 pub mod time;
+pub mod tlsrpt;

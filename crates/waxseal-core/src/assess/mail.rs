@@ -1,5 +1,13 @@
 //! What a domain says about the mail that it sends: SPF, DMARC, DKIM.
 
+pub mod dkim;
+pub mod dmarc;
+pub mod security_txt;
+pub mod spf;
+pub(crate) mod tags;
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Domain;

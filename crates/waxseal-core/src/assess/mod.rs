@@ -6,7 +6,7 @@
 
 mod finding;
 mod judge;
-mod mail;
+pub mod mail;
 mod probe;
 mod published;
 mod quoted;

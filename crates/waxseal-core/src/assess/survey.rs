@@ -13,6 +13,7 @@ use crate::{
     facts::{Facts, StsFailure},
     sts::Policy,
     time::UnixTime,
+    tlsrpt,
 };
 
 /// One domain at one moment.
@@ -29,7 +30,7 @@ pub struct Survey {
     /// MTA-STS in more detail than the gateway needs.
     pub policy: PolicySurvey,
     /// `_smtp._tls` TXT at the domain (RFC 8460 §3).
-    pub tlsrpt: Published<Quoted>,
+    pub tlsrpt: Published<tlsrpt::Record>,
     /// Where reports about TLS are to go, the `rua` of the domain's record, each looked at.
     #[serde(default)]
     pub report_targets: Vec<ReportTarget>,
@@ -169,7 +170,7 @@ pub struct HostSurvey {
     /// zone that is not signed (RFC 7672 §2.2.2).
     pub orphans: Vec<Tlsa>,
     /// `_smtp._tls` TXT at the host: where reports about DANE go (RFC 8460 §3).
-    pub tlsrpt: Published<Quoted>,
+    pub tlsrpt: Published<tlsrpt::Record>,
     /// Each of its addresses, IPv6 and IPv4.
     pub addresses: Vec<AddressSurvey>,
 }

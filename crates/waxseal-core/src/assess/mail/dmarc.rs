@@ -1,0 +1,245 @@
+//! DMARC records and the tree walk that finds them (RFC 9989 §4.10).
+//!
+//! Nothing is looked up here: [`Walk`] says which name it needs and is told.
+
+use crate::domain::Domain;
+
+use super::{
+    super::{Published, Quoted},
+    Dmarc, DmarcPolicy,
+    tags::Tags,
+};
+use crate::dns::{Answer, Authenticity, LookupFailure};
+
+/// Where a walk that begins with many labels goes on after its first question (RFC 9989 §4.10).
+const LONG: usize = 8;
+
+/// The most questions of one walk.
+const MOST_QUERIES: usize = LONG;
+
+/// Report addresses that are kept.
+const MOST_ADDRESSES: usize = 8;
+
+/// A record as it was found, before anybody asked what it means for one domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    at: Domain,
+    record: Record,
+    text: Quoted,
+    authenticity: Authenticity,
+    expires: crate::time::UnixTime,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    policy: DmarcPolicy,
+    subdomains: Option<DmarcPolicy>,
+    testing: bool,
+    rua: Vec<Quoted>,
+    strict_spf: bool,
+    strict_dkim: bool,
+    suffix: Suffix,
+}
+
+/// `psd=`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suffix {
+    /// `y`: a public suffix, whose organisations are one label below.
+    Yes,
+    /// `n`: the top of an organisation.
+    No,
+    /// `u`, or no such tag.
+    Unsaid,
+}
+
+/// Walks from a domain towards the root.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    domain: Domain,
+    next: Option<Domain>,
+    asked: usize,
+    found: Vec<Found>,
+    broken: Option<Published<Dmarc>>,
+    absent: Option<Published<Dmarc>>,
+    failed: Option<LookupFailure>,
+}
+
+impl Walk {
+    /// Begins at the domain itself.
+    pub fn new(domain: &Domain) -> Self {
+        Self {
+            domain: domain.clone(),
+            next: Some(domain.clone()),
+            asked: 0,
+            found: Vec::new(),
+            broken: None,
+            absent: None,
+            failed: None,
+        }
+    }
+
+    /// The name whose TXT records are needed next: `_dmarc.` and a domain.
+    pub fn needs(&self) -> Option<Domain> {
+        self.next.as_ref()?.below("_dmarc").ok()
+    }
+
+    /// What came of it. The record of the domain itself ends the walk: no other can count.
+    pub fn tell(&mut self, answer: Answer<Vec<Vec<u8>>>) {
+        let Some(at) = self.next.take() else { return };
+        self.asked += 1;
+        match answer {
+            Answer::Found { value, authenticity, expires, .. } => {
+                self.records(&at, &value, authenticity, expires);
+            }
+            Answer::Absent { denial, absence, .. } => {
+                self.absent.get_or_insert(Published::Absent { denial, absence });
+            }
+            // What failed might have been the record that counts: nothing above it is one then.
+            Answer::Failed(failure) => {
+                self.failed = Some(failure);
+                return;
+            }
+        }
+        let stops = self.found.last().is_some_and(|found| {
+            found.at == at && (at == self.domain || !matches!(found.record.suffix, Suffix::Unsaid))
+        });
+        if !stops && self.asked < MOST_QUERIES {
+            self.next = above(&at);
+        }
+    }
+
+    fn records(
+        &mut self,
+        at: &Domain,
+        texts: &[Vec<u8>],
+        authenticity: Authenticity,
+        expires: crate::time::UnixTime,
+    ) {
+        let ours: Vec<_> = texts.iter().filter_map(|text| ours(text)).collect();
+        let here = *at == self.domain;
+        match ours.as_slice() {
+            [] => {}
+            [text] => match record(text) {
+                Ok(record) => {
+                    let text = Quoted::new(text);
+                    let at = at.clone();
+                    self.found.push(Found { at, record, text, authenticity, expires });
+                }
+                Err(why) if here => {
+                    let text = Quoted::new(text);
+                    self.broken = Some(Published::Broken { text, why, authenticity });
+                }
+                Err(_) => {}
+            },
+            [first, ..] if here => {
+                let why = format!("{} DMARC records, so none counts (RFC 9989 §4.10)", ours.len());
+                let text = Quoted::new(first);
+                self.broken = Some(Published::Broken { text, why, authenticity });
+            }
+            [..] => {}
+        }
+    }
+
+    /// The record that counts for the domain (RFC 9989 §4.10.1): its own, or else that of the
+    /// organisation's domain above it.
+    pub fn finish(self) -> Published<Dmarc> {
+        if let Some(broken) = self.broken {
+            return broken;
+        }
+        let own = self.found.iter().find(|found| found.at == self.domain);
+        let chosen = own.or_else(|| organisation(&self.found));
+        match (chosen, self.failed) {
+            (Some(found), None) => found.clone().published(&self.domain),
+            (Some(found), Some(_)) if found.at == self.domain => {
+                found.clone().published(&self.domain)
+            }
+            (_, Some(failure)) => Published::Failed(failure),
+            (None, None) => self.absent.unwrap_or(Published::Absent {
+                denial: crate::dns::Denial::NoData,
+                absence: crate::dns::Absence::Unconfirmed,
+            }),
+        }
+    }
+}
+
+/// Of the records of a walk the one of the organisation: marked `psd=n`, or just below `psd=y`,
+/// or with the fewest labels (RFC 9989 §4.10.2).
+fn organisation(found: &[Found]) -> Option<&Found> {
+    let marked = found.iter().find(|found| found.record.suffix == Suffix::No);
+    let shortest = || {
+        found
+            .iter()
+            .filter(|found| found.record.suffix != Suffix::Yes)
+            .min_by_key(|found| labels(&found.at))
+    };
+    // A public suffix speaks for its organisations only where none of them speaks.
+    marked.or_else(shortest).or_else(|| found.last())
+}
+
+impl Found {
+    fn published(self, domain: &Domain) -> Published<Dmarc> {
+        let Self { at, record, text, authenticity, expires } = self;
+        let policy = match record.subdomains {
+            Some(subdomains) if at != *domain => subdomains,
+            Some(_) | None => record.policy,
+        };
+        let Record { testing, rua, strict_spf, strict_dkim, .. } = record;
+        let value = Dmarc { at, policy, testing, rua, strict_spf, strict_dkim };
+        Published::Found { value, text, authenticity, expires }
+    }
+}
+
+fn labels(domain: &Domain) -> usize {
+    domain.as_str().split('.').count()
+}
+
+/// The next name of the walk; `None` at the top.
+fn above(domain: &Domain) -> Option<Domain> {
+    let labels: Vec<&str> = domain.as_str().split('.').collect();
+    let skip = if labels.len() >= LONG { labels.len().saturating_sub(LONG - 1) } else { 1 };
+    let rest = labels.get(skip..).filter(|rest| !rest.is_empty())?;
+    Domain::parse(&rest.join(".")).ok()
+}
+
+/// The text of a DMARC record; `None` for any other TXT record.
+fn ours(text: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (name, rest) = text.split_once('=')?;
+    let value = rest.split(';').next().unwrap_or(rest);
+    (name.trim() == "v" && value.trim() == "DMARC1").then_some(text)
+}
+
+fn record(text: &str) -> Result<Record, String> {
+    let tags = Tags::read(text)?;
+    let policy = |name: &str| match tags.value(name).map(str::to_ascii_lowercase).as_deref() {
+        None => Ok(None),
+        Some("none") => Ok(Some(DmarcPolicy::None)),
+        Some("quarantine") => Ok(Some(DmarcPolicy::Quarantine)),
+        Some("reject") => Ok(Some(DmarcPolicy::Reject)),
+        Some(other) => Err(format!("`{name}={}` is no policy", Quoted::new(other))),
+    };
+    let rua: Vec<Quoted> = tags
+        .value("rua")
+        .into_iter()
+        .flat_map(|all| all.split(','))
+        .map(|uri| Quoted::new(uri.trim()))
+        .filter(|uri| !uri.as_str().is_empty())
+        .take(MOST_ADDRESSES)
+        .collect();
+    // RFC 9989 §4.7: a record without `p` counts as `p=none`, so that its reports are sent.
+    let asked = policy("p")?;
+    let strict = |name: &str| tags.value(name).is_some_and(|value| value.eq_ignore_ascii_case("s"));
+    Ok(Record {
+        policy: asked.unwrap_or(DmarcPolicy::None),
+        subdomains: policy("sp")?,
+        testing: tags.value("t").is_some_and(|value| value.eq_ignore_ascii_case("y")),
+        rua,
+        strict_spf: strict("aspf"),
+        strict_dkim: strict("adkim"),
+        suffix: match tags.value("psd").map(str::to_ascii_lowercase).as_deref() {
+            Some("y") => Suffix::Yes,
+            Some("n") => Suffix::No,
+            Some(_) | None => Suffix::Unsaid,
+        },
+    })
+}

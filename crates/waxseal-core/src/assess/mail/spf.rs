@@ -1,0 +1,337 @@
+//! SPF records (RFC 7208): what they say, what following them costs, and what cannot be followed.
+//!
+//! Nothing is looked up here: [`Walk`] says what it needs to know and is told.
+
+use std::collections::VecDeque;
+
+use crate::domain::Domain;
+
+use super::{Spf, SpfAll};
+
+/// Lookups that an evaluation may cost (RFC 7208 §4.6.4).
+pub const MOST_LOOKUPS: u32 = 10;
+
+/// Lookups without an answer that an evaluation may meet (RFC 7208 §4.6.4).
+pub const MOST_VOID: u32 = 2;
+
+/// Where following stops whatever it costs: a receiver gave up long before.
+const MOST_FOLLOWED: u32 = 40;
+
+/// The longest record that is read.
+const MOST_OCTETS: usize = 4_096;
+
+/// Faults that are told; there may be more.
+const MOST_FAULTS: usize = 16;
+
+/// What an evaluation needs to know next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Needs {
+    /// The TXT records.
+    Txt(Domain),
+    /// Whether there are addresses.
+    Addresses(Domain),
+    /// Whether there are mail exchangers.
+    Mx(Domain),
+}
+
+/// What came of a lookup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// TXT records, strings joined.
+    Texts(Vec<Vec<u8>>),
+    /// There is something.
+    Something,
+    /// There is nothing: NXDOMAIN or no such record.
+    Nothing,
+    /// It could not be found out, in words.
+    Failed(String),
+}
+
+/// Whether a TXT record is an SPF record (RFC 7208 §4.5): the version, then a space or the end.
+pub fn is_spf(text: &[u8]) -> bool {
+    let Some(head) = text.get(..6) else { return false };
+    head.eq_ignore_ascii_case(b"v=spf1") && matches!(text.get(6), None | Some(b' '))
+}
+
+/// Follows a record through `include` and `redirect`.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    waiting: VecDeque<(Needs, Why)>,
+    seen: Vec<Domain>,
+    found: Spf,
+    void: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Include,
+    Redirect,
+    Term,
+}
+
+impl Walk {
+    /// Starts with the record of `domain`.
+    pub fn new(domain: &Domain, record: &[u8]) -> Self {
+        let found = Spf { all: SpfAll::Neutral, lookups: 0, void_lookups: 0, faults: Vec::new() };
+        let mut walk =
+            Self { waiting: VecDeque::new(), seen: vec![domain.clone()], found, void: 0 };
+        walk.read(domain, record, Place::Top);
+        walk
+    }
+
+    /// What has to be looked up next; `None` where all is known.
+    pub fn needs(&self) -> Option<&Needs> {
+        self.waiting.front().map(|(needs, _)| needs)
+    }
+
+    /// What came of it.
+    pub fn tell(&mut self, told: Told) {
+        let Some((needs, why)) = self.waiting.pop_front() else { return };
+        match (&needs, told) {
+            (Needs::Txt(name), Told::Texts(texts)) => self.texts(name, &texts, why),
+            (Needs::Txt(name), Told::Something | Told::Nothing) => {
+                self.void += 1;
+                self.fault(format!("{} has no SPF record", name));
+            }
+            (Needs::Addresses(_) | Needs::Mx(_), Told::Nothing) => self.void += 1,
+            (Needs::Addresses(_) | Needs::Mx(_), Told::Something | Told::Texts(_)) => {}
+            (Needs::Txt(name) | Needs::Addresses(name) | Needs::Mx(name), Told::Failed(why)) => {
+                self.fault(format!("{name} could not be looked up: {why}"));
+            }
+        }
+    }
+
+    /// What the record comes to, as far as it was followed.
+    pub fn finish(mut self) -> Spf {
+        self.found.void_lookups = self.void;
+        if self.found.lookups > MOST_LOOKUPS {
+            let text = format!(
+                "it costs {} lookups and receivers stop at {MOST_LOOKUPS} (RFC 7208 §4.6.4)",
+                self.found.lookups
+            );
+            self.found.faults.insert(0, text);
+        }
+        if self.void > MOST_VOID {
+            let text = format!(
+                "{} of its lookups find nothing and receivers stop at {MOST_VOID} (RFC 7208 §4.6.4)",
+                self.void
+            );
+            self.found.faults.insert(0, text);
+        }
+        self.found
+    }
+
+    fn texts(&mut self, name: &Domain, texts: &[Vec<u8>], why: Why) {
+        let mut records = texts.iter().filter(|text| is_spf(text));
+        match (records.next(), records.next()) {
+            (Some(record), None) => {
+                let place = match why {
+                    Why::Redirect => Place::Top,
+                    Why::Include | Why::Term => Place::Included,
+                };
+                self.read(name, record, place);
+            }
+            (None, _) => {
+                self.fault(format!("{name} has no SPF record"));
+            }
+            (Some(_), Some(_)) => {
+                self.fault(format!("{name} has more than one SPF record (RFC 7208 §3.2)"));
+            }
+        }
+    }
+
+    fn read(&mut self, domain: &Domain, record: &[u8], place: Place) {
+        let Some(text) = record.get(6..).and_then(|rest| std::str::from_utf8(rest).ok()) else {
+            return self.fault(format!("the record of {domain} is not ASCII"));
+        };
+        if text.len() > MOST_OCTETS || !text.is_ascii() {
+            return self.fault(format!("the record of {domain} is too long, or not ASCII"));
+        }
+        let mut redirect = None;
+        let mut ends = false;
+        for term in text.split(' ').filter(|term| !term.is_empty()) {
+            if ends {
+                // Whatever follows `all` is never looked at (RFC 7208 §5.1).
+                break;
+            }
+            match Term::read(term) {
+                Ok(Term::All(all)) => {
+                    ends = true;
+                    if place == Place::Top {
+                        self.found.all = all;
+                    }
+                }
+                Ok(Term::Redirect(target)) => redirect = Some(target),
+                Ok(Term::Address) => {}
+                Ok(Term::Lookup { kind, target }) => self.lookup(domain, kind, target),
+                Ok(Term::Modifier) => {}
+                Err(why) => self.fault(format!("{domain}: {why}")),
+            }
+        }
+        // RFC 7208 §6.1: redirect counts only without `all`.
+        if let Some(target) = redirect.filter(|_| !ends) {
+            self.found.lookups += 1;
+            match target {
+                Target::Name(name) => self.follow(name, Why::Redirect),
+                Target::Own | Target::Macro => {}
+            }
+        }
+    }
+
+    fn lookup(&mut self, domain: &Domain, kind: Kind, target: Target) {
+        self.found.lookups += 1;
+        let name = match target {
+            Target::Own => domain.clone(),
+            Target::Name(name) => name,
+            // It depends on the sender of each message.
+            Target::Macro => return,
+        };
+        match kind {
+            Kind::Include => self.follow(name, Why::Include),
+            Kind::A => self.ask(Needs::Addresses(name), Why::Term),
+            Kind::Mx => self.ask(Needs::Mx(name), Why::Term),
+            Kind::Exists | Kind::Ptr => {}
+        }
+        if kind == Kind::Ptr {
+            self.fault(format!("{domain} uses `ptr`, which should not be used (RFC 7208 §5.5)"));
+        }
+    }
+
+    fn follow(&mut self, name: Domain, why: Why) {
+        if self.seen.contains(&name) {
+            if why == Why::Redirect || self.found.faults.len() < MOST_FAULTS {
+                self.fault(format!("{name} is followed twice: a loop, or a wasted lookup"));
+            }
+            return;
+        }
+        self.seen.push(name.clone());
+        self.ask(Needs::Txt(name), why);
+    }
+
+    fn ask(&mut self, needs: Needs, why: Why) {
+        if self.found.lookups <= MOST_FOLLOWED {
+            self.waiting.push_back((needs, why));
+        }
+    }
+
+    fn fault(&mut self, text: String) {
+        if self.found.faults.len() < MOST_FAULTS && !self.found.faults.contains(&text) {
+            self.found.faults.push(text);
+        }
+    }
+}
+
+/// Whether a record is the one that has the last word, or an included one (RFC 7208 §5.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Top,
+    Included,
+}
+
+enum Term {
+    All(SpfAll),
+    Redirect(Target),
+    /// `ip4`, `ip6`: no lookup.
+    Address,
+    Lookup {
+        kind: Kind,
+        target: Target,
+    },
+    /// `exp` and unknown ones: ignored (RFC 7208 §6).
+    Modifier,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    A,
+    Exists,
+    Include,
+    Mx,
+    Ptr,
+}
+
+enum Target {
+    Own,
+    Name(Domain),
+    Macro,
+}
+
+impl Term {
+    /// RFC 7208 §12
+    fn read(term: &str) -> Result<Self, String> {
+        let quoted = || super::super::Quoted::new(term);
+        if let Some((name, value)) = modifier(term) {
+            return match name.to_ascii_lowercase().as_str() {
+                "redirect" => Ok(Self::Redirect(target(value, &quoted())?)),
+                _ => Ok(Self::Modifier),
+            };
+        }
+        let (all, rest) = match term.split_at_checked(1) {
+            Some(("+", rest)) => (SpfAll::Pass, rest),
+            Some(("-", rest)) => (SpfAll::Fail, rest),
+            Some(("~", rest)) => (SpfAll::SoftFail, rest),
+            Some(("?", rest)) => (SpfAll::Neutral, rest),
+            Some(_) | None => (SpfAll::Pass, term),
+        };
+        let end = rest.find([':', '/']).unwrap_or(rest.len());
+        let (name, argument) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let kind = match name.to_ascii_lowercase().as_str() {
+            "all" if argument.is_empty() => return Ok(Self::All(all)),
+            "ip4" => return network(argument, &quoted(), Family::V4),
+            "ip6" => return network(argument, &quoted(), Family::V6),
+            "a" => Kind::A,
+            "mx" => Kind::Mx,
+            "ptr" => Kind::Ptr,
+            "exists" => Kind::Exists,
+            "include" => Kind::Include,
+            _ => return Err(format!("`{}` is no term of SPF", quoted())),
+        };
+        let value = match argument.strip_prefix(':') {
+            Some(value) => match kind {
+                Kind::A | Kind::Mx => value.split('/').next().unwrap_or(value),
+                Kind::Exists | Kind::Include | Kind::Ptr => value,
+            },
+            None if matches!(kind, Kind::Exists | Kind::Include) => {
+                return Err(format!("`{}` names no domain", quoted()));
+            }
+            None => return Ok(Self::Lookup { kind, target: Target::Own }),
+        };
+        Ok(Self::Lookup { kind, target: target(value, &quoted())? })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+fn network(argument: &str, term: &super::super::Quoted, family: Family) -> Result<Term, String> {
+    let text = argument.strip_prefix(':').unwrap_or_default();
+    let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+    let most = match family {
+        Family::V4 => address.parse::<std::net::Ipv4Addr>().ok().map(|_| 32),
+        Family::V6 => address.parse::<std::net::Ipv6Addr>().ok().map(|_| 128),
+    };
+    let fits = most.is_some_and(|most: u8| {
+        length.is_none_or(|length| length.parse::<u8>().is_ok_and(|length| length <= most))
+    });
+    if fits { Ok(Term::Address) } else { Err(format!("`{term}` is no network")) }
+}
+
+/// `name=value` (RFC 7208 §6): a name begins with a letter, and no `:` or `/` comes before the `=`.
+fn modifier(term: &str) -> Option<(&str, &str)> {
+    let (name, value) = term.split_once('=')?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    is_name.then_some((name, value))
+}
+
+fn target(value: &str, term: &super::super::Quoted) -> Result<Target, String> {
+    if value.contains('%') {
+        return Ok(Target::Macro);
+    }
+    Domain::parse(value)
+        .map(Target::Name)
+        .map_err(|error| format!("`{term}` names no domain: {error}"))
+}

@@ -1,0 +1,235 @@
+//! Records as they are found in the world, good and bad.
+
+use super::{
+    super::{Published, SpfAll},
+    DmarcPolicy, dkim, dmarc, security_txt,
+    spf::{self, Needs, Told},
+};
+use crate::{
+    dns::{Absence, Answer, Authenticity, Denial, FailureKind, LookupFailure},
+    domain::Domain,
+    time::UnixTime,
+};
+
+fn name(text: &str) -> Domain {
+    Domain::parse(text).unwrap()
+}
+
+/// Follows a record through a small world of TXT records; other lookups find something.
+fn follow(record: &str, world: &[(&str, &str)]) -> super::Spf {
+    let mut walk = spf::Walk::new(&name("example.com"), record.as_bytes());
+    for _ in 0..200 {
+        let Some(needs) = walk.needs().cloned() else { return walk.finish() };
+        walk.tell(match needs {
+            Needs::Txt(at) => {
+                match world.iter().filter(|(n, _)| *n == at.as_str()).collect::<Vec<_>>() {
+                    found if found.is_empty() => Told::Nothing,
+                    found => {
+                        Told::Texts(found.iter().map(|(_, t)| t.as_bytes().to_vec()).collect())
+                    }
+                }
+            }
+            Needs::Addresses(at) | Needs::Mx(at) if at.as_str().starts_with("void") => {
+                Told::Nothing
+            }
+            Needs::Addresses(_) | Needs::Mx(_) => Told::Something,
+        });
+    }
+    panic!("the walk does not end");
+}
+
+#[test]
+fn spf_lookups_are_counted_through_includes_and_the_top_record_has_the_last_word() {
+    let world = [("a.example", "v=spf1 a mx -all"), ("b.example", "v=spf1 ip4:192.0.2.0/24 ?all")];
+    let spf = follow("v=spf1 ip6:2001:db8::/32 include:a.example include:b.example ~all", &world);
+    assert_eq!((spf.all, spf.lookups, spf.void_lookups), (SpfAll::SoftFail, 4, 0));
+    assert_eq!(spf.faults, Vec::<String>::new());
+    let spf = follow("v=spf1 redirect=a.example", &world);
+    assert_eq!((spf.all, spf.lookups), (SpfAll::Fail, 3));
+    assert_eq!(follow("v=spf1 redirect=a.example +all", &world).all, SpfAll::Pass);
+    assert_eq!(follow("v=spf1 -all include:nothing.example", &world).lookups, 0);
+}
+
+#[test]
+fn spf_that_receivers_cannot_evaluate_says_why() {
+    let two = [("two.example", "v=spf1 -all"), ("two.example", "v=spf1 +all")];
+    for (record, world, why) in [
+        ("v=spf1 include:none.example -all", &[][..], "has no SPF record"),
+        ("v=spf1 include:two.example -all", &two[..], "more than one"),
+        ("v=spf1 ip4:192.0.2.0/33 -all", &[][..], "is no network"),
+        ("v=spf1 ipv4:192.0.2.1 -all", &[][..], "is no term"),
+        ("v=spf1 include -all", &[][..], "names no domain"),
+        ("v=spf1 include:bad..example -all", &[][..], "names no domain"),
+        ("v=spf1 ptr -all", &[][..], "should not be used"),
+        ("v=spf1 include:example.com -all", &[][..], "twice"),
+        ("v=spf1 a:void1.example a:void2.example mx:void3.example -all", &[][..], "find nothing"),
+    ] {
+        let spf = follow(record, world);
+        assert!(spf.faults.iter().any(|fault| fault.contains(why)), "{record}: {:?}", spf.faults);
+    }
+}
+
+/// The attacker is a domain owner whose records include each other without end.
+#[test]
+fn spf_that_costs_too_much_is_told_and_following_it_ends() {
+    let world: Vec<(String, String)> = (0..100)
+        .map(|n| {
+            let text = format!("v=spf1 include:n{}.example include:n{}.example -all", n + 1, n + 2);
+            (format!("n{n}.example"), text)
+        })
+        .collect();
+    let world: Vec<_> = world.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
+    let spf = follow("v=spf1 include:n0.example -all", &world);
+    assert!(spf.lookups > spf::MOST_LOOKUPS && spf.lookups < 100, "{}", spf.lookups);
+    assert!(spf.faults.iter().any(|fault| fault.contains("receivers stop at 10")));
+}
+
+#[test]
+fn a_macro_costs_a_lookup_and_is_not_followed() {
+    let spf = follow("v=spf1 exists:%{i}._spf.example.com include:%{d}.example.net -all", &[]);
+    assert_eq!((spf.lookups, spf.faults.len()), (2, 0));
+}
+
+fn found(texts: &[&str]) -> Answer<Vec<Vec<u8>>> {
+    Answer::Found {
+        value: texts.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        authenticity: Authenticity::Insecure,
+        expires: UnixTime(60),
+        chain: None,
+    }
+}
+
+fn absent() -> Answer<Vec<Vec<u8>>> {
+    Answer::Absent {
+        denial: Denial::NxDomain,
+        absence: Absence::Unconfirmed,
+        expires: UnixTime(60),
+        chain: None,
+    }
+}
+
+/// Walks through a small world; also tells which names were asked for.
+fn walk(domain: &str, world: &[(&str, &str)]) -> (Published<super::Dmarc>, Vec<String>) {
+    let mut walk = dmarc::Walk::new(&name(domain));
+    let mut asked = Vec::new();
+    while let Some(at) = walk.needs() {
+        asked.push(at.to_string());
+        let texts: Vec<_> =
+            world.iter().filter(|(n, _)| *n == at.as_str()).map(|(_, text)| *text).collect();
+        walk.tell(if texts.is_empty() { absent() } else { found(&texts) });
+    }
+    (walk.finish(), asked)
+}
+
+#[test]
+fn dmarc_is_found_at_the_domain_or_above_it() {
+    let world =
+        [("_dmarc.example.com", "v=DMARC1; p=reject; sp=quarantine; rua=mailto:d@example.com")];
+    let (own, asked) = walk("example.com", &world);
+    assert_eq!(own.value().unwrap().policy, DmarcPolicy::Reject);
+    assert_eq!(asked, ["_dmarc.example.com"]);
+    let (above, asked) = walk("a.b.example.com", &world);
+    let above = above.value().unwrap();
+    assert_eq!((above.policy, above.at.as_str()), (DmarcPolicy::Quarantine, "example.com"));
+    assert_eq!(
+        asked,
+        ["_dmarc.a.b.example.com", "_dmarc.b.example.com", "_dmarc.example.com", "_dmarc.com"]
+    );
+}
+
+#[test]
+fn the_tree_walk_jumps_over_long_names_and_stops_at_psd_n() {
+    let long = "a.b.c.d.e.f.g.h.i.j.mail.example.com";
+    let world = [("_dmarc.mail.example.com", "v=DMARC1; p=reject; psd=n")];
+    let (found, asked) = walk(long, &world);
+    assert_eq!(found.value().unwrap().at.as_str(), "mail.example.com");
+    assert_eq!(asked.first().unwrap(), &format!("_dmarc.{long}"));
+    assert_eq!(asked.get(1).unwrap(), "_dmarc.g.h.i.j.mail.example.com");
+    assert_eq!(asked.last().unwrap(), "_dmarc.mail.example.com");
+    let (_, asked) = walk(long, &[]);
+    assert_eq!(asked.len(), 8);
+}
+
+#[test]
+fn dmarc_that_does_not_count_is_not_taken_for_absent() {
+    let two =
+        [("_dmarc.example.com", "v=DMARC1; p=none"), ("_dmarc.example.com", "v=DMARC1; p=reject")];
+    assert!(
+        matches!(walk("example.com", &two).0, Published::Broken { why, .. } if why.contains("2 DMARC"))
+    );
+    let bad = [("_dmarc.example.com", "v=DMARC1; p=refuse")];
+    assert!(
+        matches!(walk("example.com", &bad).0, Published::Broken { why, .. } if why.contains("no policy"))
+    );
+    let other = [("_dmarc.example.com", "v=DMARC2; p=reject")];
+    assert!(matches!(walk("example.com", &other).0, Published::Absent { .. }));
+    let mut failing = dmarc::Walk::new(&name("sub.example.com"));
+    failing.tell(absent());
+    failing.tell(Answer::Failed(LookupFailure {
+        name: name("_dmarc.example.com"),
+        kind: FailureKind::ServFail,
+        detail: "SERVFAIL".into(),
+    }));
+    assert_eq!(failing.needs(), None);
+    assert!(matches!(failing.finish(), Published::Failed(_)));
+}
+
+#[test]
+fn dkim_keys_are_measured() {
+    let key =
+        dkim::read(b"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").unwrap();
+    assert_eq!((key.algorithm.as_str(), key.bits, key.revoked), ("ed25519", 256, false));
+    assert!(dkim::read(b"v=DKIM1; p=").unwrap().revoked);
+    for (bad, why) in [
+        (&b"v=DKIM1"[..], "no `p=`"),
+        (b"v=DKIM2; p=", "not DKIM1"),
+        (b"p=!!!", "base64"),
+        (b"p=AAAA", "no RSA key"),
+        (b"k=ed25519; p=AAAA", "32 octets"),
+        (b"k=rot13; p=AAAA", "nobody defined"),
+        (b"p=AAAA; p=AAAA", "twice"),
+    ] {
+        let error = dkim::read(bad).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+/// A 1,024 bit key as it was published for years.
+#[test]
+fn a_short_rsa_key_is_seen() {
+    let record = "v=DKIM1; k=rsa; t=y; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYtIxN2SnFCjxOCKG9v3b4jYfcTNh5ijSsq631uBItLa7od+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB";
+    let key = dkim::read(record.as_bytes()).unwrap();
+    assert_eq!((key.algorithm.as_str(), key.bits, key.testing), ("rsa", 1_024, true));
+}
+
+#[test]
+fn security_txt_has_a_contact_and_one_date() {
+    let good = b"Contact: mailto:security@example.com\r\nExpires: 2027-01-01T00:00:00z\r\n";
+    assert_eq!(security_txt::expires(good), Ok(UnixTime(1_798_761_600)));
+    for (bad, why) in [
+        ("Expires: 2027-01-01T00:00:00Z", "Contact"),
+        ("Contact: x", "no Expires"),
+        ("Contact: x\nExpires: soon", "no date"),
+        (
+            "Contact: x\nExpires: 2027-01-01T00:00:00Z\nExpires: 2027-01-01T00:00:00Z",
+            "more than one",
+        ),
+    ] {
+        let error = security_txt::expires(bad.as_bytes()).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+    assert!(security_txt::expires(&vec![b'x'; security_txt::MOST_OCTETS + 1]).is_err());
+}
+
+proptest::proptest! {
+    /// The attacker is a domain owner who writes any octets.
+    #[test]
+    fn no_record_makes_the_readers_fail(record: Vec<u8>, text in "v=spf1( [+~?-]?(a|mx|ptr|include|exists|redirect|ip4|ip6|all)[:=/]?[a-z.%{}0-9/]{0,12}){0,8}") {
+        let _ = dkim::read(&record);
+        let _ = security_txt::expires(&record);
+        let _ = follow(&text, &[]);
+        let mut walk = dmarc::Walk::new(&name("example.com"));
+        walk.tell(Answer::Found { value: vec![record], authenticity: Authenticity::Secure, expires: UnixTime(0), chain: None });
+        let _ = walk.finish();
+    }
+}
