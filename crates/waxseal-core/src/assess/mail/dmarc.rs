@@ -140,7 +140,7 @@ impl Walk {
         }
     }
 
-    /// The record that counts for the domain (RFC 9989 §4.10.1): its own, or else that of the
+    /// The record that counts for the domain (RFC 9989 §4.10): its own, or else that of the
     /// organisation's domain above it.
     pub fn finish(self) -> Published<Dmarc> {
         if let Some(broken) = self.broken {
@@ -163,7 +163,7 @@ impl Walk {
 }
 
 /// Of the records of a walk the one of the organisation: marked `psd=n`, or just below `psd=y`,
-/// or with the fewest labels (RFC 9989 §4.10.2).
+/// or with the fewest labels (RFC 9989 §4.10).
 fn organisation(found: &[Found]) -> Option<&Found> {
     let marked = found.iter().find(|found| found.record.suffix == Suffix::No);
     let shortest = || {
