@@ -87,6 +87,23 @@ impl Domain {
         &self.0
     }
 
+    /// Who probably runs a host of this name: the name from the registered domain on. Without the
+    /// public suffix list that is a guess: good enough to be polite and to group by, and nothing
+    /// is decided by it.
+    pub fn operator(&self) -> String {
+        let mut labels = self.labels().rev();
+        let (Some(top), Some(second)) = (labels.next(), labels.next()) else {
+            return self.to_string();
+        };
+        let registry = top.len() == 2
+            && (second.len() <= 2
+                || matches!(second, "com" | "net" | "org" | "gov" | "edu" | "mil" | "nom"));
+        match labels.next() {
+            Some(third) if registry => format!("{third}.{second}.{top}"),
+            Some(_) | None => format!("{second}.{top}"),
+        }
+    }
+
     /// The labels from left to right.
     pub fn labels(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('.')

@@ -7,6 +7,7 @@
 mod finding;
 mod judge;
 pub mod mail;
+mod offers;
 mod probe;
 mod published;
 mod quoted;
@@ -18,6 +19,7 @@ pub use self::{
         AddressAssessment, Against, Assessment, Check, Delivery, HostAssessment, KeyAssessment,
     },
     mail::{DkimKey, Dmarc, DmarcPolicy, Spf, SpfAll},
+    offers::{Offer, Offers, offers},
     probe::{
         Contact, HandshakeTried, KeyKind, LegacyVersion, OfferedSession, Probe, StartTlsSeen,
         Tried, WeakOffer,

@@ -127,23 +127,11 @@ impl<K: Clone + Eq + Hash + fmt::Debug> Gate<K> {
     }
 }
 
-/// Who probably runs a host: its name from the registered domain on. Without the public suffix
-/// list that is a guess, which is good enough to be polite: nothing but pacing depends on it.
+/// Who runs a host.
 pub(super) fn operator(peer: &Peer) -> String {
-    let name = match peer {
-        Peer::Name(name) => name,
-        Peer::Literal(address) => return address.to_string(),
-    };
-    let mut labels = name.labels().rev();
-    let (Some(top), Some(second)) = (labels.next(), labels.next()) else {
-        return name.to_string();
-    };
-    let registry = top.len() == 2
-        && (second.len() <= 2
-            || matches!(second, "com" | "net" | "org" | "gov" | "edu" | "mil" | "nom"));
-    match labels.next() {
-        Some(third) if registry => format!("{third}.{second}.{top}"),
-        Some(_) | None => format!("{second}.{top}"),
+    match peer {
+        Peer::Name(name) => name.operator(),
+        Peer::Literal(address) => address.to_string(),
     }
 }
 

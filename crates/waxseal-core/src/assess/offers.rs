@@ -1,0 +1,207 @@
+//! What a mail operator offers, seen through one of the domains that it serves: for comparing
+//! providers before one is chosen.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Assessment, HostSurvey, Observed, Probe, Signing, Survey, Tried};
+use crate::{
+    channel::{Level, TlsVersion},
+    facts::{Dane, Peer, StsFact},
+    sts::Mode,
+};
+
+/// Whether something is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Offer {
+    /// Everywhere.
+    Yes,
+    /// At some hosts or addresses, or halfway (`testing`).
+    Partly,
+    /// Nowhere.
+    No,
+    /// It could not be found out, or was not looked at.
+    Unknown,
+}
+
+impl Offer {
+    /// As it is written in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::Partly => "partly",
+            Self::No => "no",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Two observations of the same thing.
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unknown, known) | (known, Self::Unknown) => known,
+            (Self::Yes, Self::Yes) => Self::Yes,
+            (Self::No, Self::No) => Self::No,
+            (Self::Yes | Self::No | Self::Partly, Self::Yes | Self::No | Self::Partly) => {
+                Self::Partly
+            }
+        }
+    }
+
+    fn of(held: impl Iterator<Item = bool>) -> Self {
+        held.map(|held| if held { Self::Yes } else { Self::No }).fold(Self::Unknown, Self::and)
+    }
+}
+
+/// What one domain's mail operator offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offers {
+    /// Who runs the mail hosts, as their names tell: `example.net`. The best preference decides.
+    pub operator: String,
+    /// DANE at its hosts (RFC 7672).
+    pub dane: Offer,
+    /// MTA-STS in mode `enforce`; `testing` counts as partly (RFC 8461 §5).
+    pub sts: Offer,
+    /// Reports are asked for (RFC 8460 §3).
+    pub tlsrpt: Offer,
+    /// TLS 1.3.
+    pub tls13: Offer,
+    /// A hybrid post-quantum key exchange.
+    pub post_quantum: Offer,
+    /// IPv6 addresses.
+    pub ipv6: Offer,
+    /// The zones of its hosts are signed.
+    pub dnssec: Offer,
+    /// REQUIRETLS (RFC 8689 §2).
+    pub require_tls: Offer,
+    /// Nothing old: no TLS below 1.2 (RFC 8996 §2), no weak suites or groups.
+    pub hygiene: Offer,
+}
+
+impl Offers {
+    /// The columns of a comparison and their values, in the order in which they matter.
+    pub const fn columns(&self) -> [(&'static str, Offer); 9] {
+        [
+            ("DANE", self.dane),
+            ("MTA-STS", self.sts),
+            ("TLSRPT", self.tlsrpt),
+            ("TLS 1.3", self.tls13),
+            ("PQ", self.post_quantum),
+            ("IPv6", self.ipv6),
+            ("DNSSEC", self.dnssec),
+            ("REQUIRETLS", self.require_tls),
+            ("hygiene", self.hygiene),
+        ]
+    }
+
+    /// What is seen at another domain of the same operator.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            operator: self.operator,
+            dane: self.dane.and(other.dane),
+            sts: self.sts.and(other.sts),
+            tlsrpt: self.tlsrpt.and(other.tlsrpt),
+            tls13: self.tls13.and(other.tls13),
+            post_quantum: self.post_quantum.and(other.post_quantum),
+            ipv6: self.ipv6.and(other.ipv6),
+            dnssec: self.dnssec.and(other.dnssec),
+            require_tls: self.require_tls.and(other.require_tls),
+            hygiene: self.hygiene.and(other.hygiene),
+        }
+    }
+}
+
+/// What the operator of a domain's mail hosts offers.
+pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
+    let best = survey.facts.hosts.iter().find_map(|host| match &host.host {
+        Peer::Name(name) => Some(name.operator()),
+        Peer::Literal(_) => None,
+    });
+    let probes = || survey.hosts.iter().flat_map(probes);
+    let sessions = || {
+        probes().flat_map(|probe| &probe.handshakes).filter_map(|one| match &one.tried {
+            Tried::Session(session) => Some(session),
+            Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
+        })
+    };
+    let hybrid = |group: &str| group.to_ascii_uppercase().contains("MLKEM");
+    Offers {
+        operator: best.unwrap_or_else(|| "none".to_owned()),
+        dane: dane(survey, assessment),
+        sts: sts(&survey.facts.sts),
+        tlsrpt: match &survey.tlsrpt {
+            super::Published::Found { .. } => Offer::Yes,
+            super::Published::Broken { .. } | super::Published::Absent { .. } => Offer::No,
+            super::Published::Failed(_) | super::Published::NotAsked => Offer::Unknown,
+        },
+        tls13: Offer::of(sessions().map(|session| session.version == TlsVersion::V1_3)),
+        post_quantum: Offer::of(
+            sessions().map(|session| session.group.as_deref().is_some_and(hybrid)),
+        ),
+        ipv6: Offer::of(
+            survey
+                .hosts
+                .iter()
+                .filter(|host| !host.addresses.is_empty())
+                .map(|host| host.addresses.iter().any(|address| address.ip.is_ipv6())),
+        ),
+        dnssec: Offer::of(survey.hosts.iter().filter_map(|host| match &host.zone.signing {
+            Signing::Signed { .. } => Some(true),
+            Signing::Unsigned { .. } => Some(false),
+            Signing::Failed(_) | Signing::NotAsked => None,
+        })),
+        require_tls: Offer::of(probes().filter_map(require_tls)),
+        hygiene: Offer::of(probes().filter_map(|probe| {
+            let weak = probe.weak.as_ref()?;
+            Some(probe.legacy.is_empty() && weak.suites.is_empty() && weak.groups.is_empty())
+        })),
+    }
+}
+
+fn probes(host: &HostSurvey) -> impl Iterator<Item = &Probe> {
+    host.addresses.iter().filter_map(|address| match &address.observed {
+        Observed::Probed(probe) => Some(&**probe),
+        Observed::Not(_) => None,
+    })
+}
+
+/// Records alone are no offer where a certificate was seen that does not match them.
+fn dane(survey: &Survey, assessment: &Assessment) -> Offer {
+    let mut all = Offer::Unknown;
+    for facts in &survey.facts.hosts {
+        let Peer::Name(name) = &facts.host else { continue };
+        let assessed = assessment.hosts.iter().find(|host| host.host == *name);
+        let one = match &facts.dane {
+            Dane::Usable { .. } => match assessed.and_then(|host| host.level) {
+                Some(Level::Dane) => Offer::Yes,
+                Some(_) | None => {
+                    let seen = assessed.is_some_and(|host| {
+                        host.addresses.iter().any(|address| !address.keys.is_empty())
+                    });
+                    if seen { Offer::Partly } else { Offer::Yes }
+                }
+            },
+            Dane::Unusable { .. } | Dane::Absent(_) => Offer::No,
+            Dane::LookupFailed(_) => Offer::Unknown,
+        };
+        all = all.and(one);
+    }
+    all
+}
+
+const fn sts(fact: &StsFact) -> Offer {
+    match fact {
+        StsFact::Policy { policy, .. } => match policy.mode {
+            Mode::Enforce => Offer::Yes,
+            Mode::Testing => Offer::Partly,
+            Mode::None => Offer::No,
+        },
+        StsFact::Absent { .. } => Offer::No,
+        StsFact::Unknown { .. } | StsFact::NotAsked => Offer::Unknown,
+    }
+}
+
+fn require_tls(probe: &Probe) -> Option<bool> {
+    let keywords = probe.keywords_in_tls.as_ref()?;
+    Some(keywords.iter().any(|keyword| keyword.as_str().eq_ignore_ascii_case("REQUIRETLS")))
+}
