@@ -136,6 +136,11 @@ impl Bundle {
         self.sets.iter().enumerate().filter(move |(_, set)| set.record_type == wanted)
     }
 
+    /// All sets.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &RrSet> {
+        self.sets.iter().map(Arc::as_ref)
+    }
+
     pub(super) fn asked(&self, question: &Question) -> Option<&Asked> {
         self.asked.get(question)
     }

@@ -16,6 +16,7 @@
 //! | `run` | one validation: its bounds, and which signature holds |
 //! | `chain` | from an anchor down to a zone; the state of one RRset |
 //! | `denial` | NSEC and NSEC3 |
+//! | [`signing`] | which algorithms, keys and end of time a zone's signatures have |
 //! | `validate` | aliases, and the verdict |
 
 mod anchors;
@@ -28,6 +29,7 @@ mod name;
 mod response;
 mod rrset;
 mod run;
+mod signing;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -42,6 +44,7 @@ pub use self::{
     name::{Labels, Name},
     response::{NotAnAnswer, Question, Response, Truncation},
     rrset::{RrSet, Signature},
+    signing::{ZoneSigning, signed_ttl, signing},
     validate::{AliasStep, Finding, Flaw, Step, Validated, validate},
     verify::Memo,
 };

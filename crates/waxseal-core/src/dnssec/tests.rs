@@ -772,3 +772,25 @@ proptest! {
         })?;
     }
 }
+
+#[test]
+fn how_a_zone_is_signed_can_be_read_from_the_proof_of_an_answer() {
+    let world = World::new(vec![
+        Zone::new("com", Kind::Nsec),
+        Zone::new("rsa.com", Kind::Algorithm { number: 8, digest: 2 }).a("www"),
+        Zone::new("hash.com", Kind::Nsec3 { iterations: 2, opt_out: false }).a("www"),
+    ]);
+    let now = UnixTime(NOW);
+    let found = look(&world, ("www.rsa.com", A), honest);
+    let rsa = signing(&name("www.rsa.com"), &[&found.proof_bytes], now).unwrap();
+    assert_eq!((rsa.apex.to_string().as_str(), &rsa.algorithms[..]), ("rsa.com", &[8][..]));
+    assert_eq!((rsa.smallest_rsa, rsa.nsec3_iterations), (Some(2_048), None));
+    assert!(rsa.first_expiry > now && rsa.first_expiry < UnixTime(NOW + 60 * DAY));
+    assert!(signed_ttl(&name("www.rsa.com"), A, &found.proof_bytes).is_some());
+    let denied = look(&world, ("nobody.hash.com", A), honest);
+    let proofs = [found.proof_bytes.as_slice(), denied.proof_bytes.as_slice()];
+    let hash = signing(&name("nobody.hash.com"), &proofs, now).unwrap();
+    assert_eq!((hash.apex.to_string().as_str(), hash.nsec3_iterations), ("hash.com", Some(2)));
+    assert_eq!((&hash.algorithms[..], hash.smallest_rsa), (&[13][..], None));
+    assert_eq!(signing(&name("www.bare.net"), &[b"not a proof"], now), None);
+}
