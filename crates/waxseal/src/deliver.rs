@@ -25,8 +25,9 @@ use waxseal_core::{
 };
 
 pub use pace::Pace;
+pub(crate) use pace::{Gates, Turn, operator};
 
-use self::{pace::Gates, pool::Pool, walk::Walk};
+use self::{pool::Pool, walk::Walk};
 use crate::{
     dial::Dialler,
     tls::{Parameters, smtp_client_config},

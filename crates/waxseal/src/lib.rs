@@ -19,5 +19,6 @@ pub mod secrets;
 pub mod serve;
 pub mod spool;
 pub mod store;
+pub mod survey;
 pub mod tls;
 pub mod web;

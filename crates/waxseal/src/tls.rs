@@ -13,7 +13,8 @@ use std::{fmt, sync::Arc};
 
 use rustls::{
     AlertDescription, CertificateError, CipherSuite, ClientConfig, ClientConnection,
-    DigitallySignedStruct, Error, NamedGroup, OtherError, ProtocolVersion, SignatureScheme,
+    DigitallySignedStruct, Error, NamedGroup, OtherError, PeerMisbehaved, ProtocolVersion,
+    SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -28,6 +29,7 @@ use rustls_pki_types::{
     pem::PemObject,
 };
 use waxseal_core::{
+    assess::KeyKind,
     channel::{Handshake, Legacy, Session, TlsVersion, lists_group, lists_suite},
     domain::Domain,
     pki::Certificate,
@@ -55,7 +57,37 @@ pub fn smtp_client_config(parameters: Parameters) -> Result<Arc<ClientConfig>, E
         provider.kx_groups.retain(|group| lists_group(&group_name(group.name())));
         provider.cipher_suites.retain(|suite| lists_suite(&suite_name(suite.suite())));
     }
-    let verifier = Arc::new(KeyHolder { algorithms: provider.signature_verification_algorithms });
+    client_config(provider, None)
+}
+
+/// The same for an assessment, which asks a host for its certificate with one kind of key: by the
+/// signature schemes that are offered (RFC 8446), and in TLS 1.2 by the suites too.
+///
+/// # Errors
+/// The cryptographic provider lacks what TLS 1.2 or 1.3 need: a broken build.
+pub fn smtp_probe_config(key: KeyKind) -> Result<Arc<ClientConfig>, Error> {
+    let mut provider = aws_lc_rs::default_provider();
+    let mut schemes = provider.signature_verification_algorithms.supported_schemes();
+    schemes.retain(|scheme| match key {
+        KeyKind::Rsa => format!("{scheme:?}").starts_with("RSA_"),
+        KeyKind::Ecdsa => format!("{scheme:?}").starts_with("ECDSA_"),
+        KeyKind::Ed25519 => *scheme == SignatureScheme::ED25519,
+    });
+    let other = match key {
+        KeyKind::Rsa => "_ECDHE_ECDSA_",
+        // RFC 8422: EdDSA goes by the suites of ECDSA.
+        KeyKind::Ecdsa | KeyKind::Ed25519 => "_ECDHE_RSA_",
+    };
+    provider.cipher_suites.retain(|suite| !suite_name(suite.suite()).contains(other));
+    client_config(provider, Some(schemes))
+}
+
+fn client_config(
+    provider: CryptoProvider,
+    only: Option<Vec<SignatureScheme>>,
+) -> Result<Arc<ClientConfig>, Error> {
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = Arc::new(KeyHolder { algorithms, only });
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .dangerous()
@@ -74,6 +106,8 @@ pub fn provider() -> Arc<CryptoProvider> {
 #[derive(Debug)]
 struct KeyHolder {
     algorithms: WebPkiSupportedAlgorithms,
+    /// Only these of them.
+    only: Option<Vec<SignatureScheme>>,
 }
 
 impl ServerCertVerifier for KeyHolder {
@@ -95,6 +129,7 @@ impl ServerCertVerifier for KeyHolder {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_offered(signed.scheme)?;
         verify_tls12_signature(message, certificate, signed, &self.algorithms)
             .or_else(|error| self.check_bare_key(error, message, certificate, signed))
             .map_err(|error| name_weak_key(error, certificate))
@@ -106,6 +141,7 @@ impl ServerCertVerifier for KeyHolder {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        self.check_offered(signed.scheme)?;
         verify_tls13_signature(message, certificate, signed, &self.algorithms)
             .or_else(|error| {
                 if !is_about_encoding(&error) {
@@ -119,11 +155,21 @@ impl ServerCertVerifier for KeyHolder {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.only.clone().unwrap_or_else(|| self.algorithms.supported_schemes())
     }
 }
 
 impl KeyHolder {
+    /// RFC 8446: a signature is by a scheme that was offered.
+    fn check_offered(&self, scheme: SignatureScheme) -> Result<(), Error> {
+        match &self.only {
+            Some(only) if !only.contains(&scheme) => {
+                Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// A certificate that `webpki` cannot read, X.509 version 1 for one, may still be what a TLSA
     /// record names (RFC 7672 §3.1.1): its key is enough to check the signature.
     fn check_bare_key(

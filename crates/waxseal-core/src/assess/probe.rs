@@ -7,6 +7,7 @@ use super::Quoted;
 use crate::{
     channel::{Legacy, Session, TlsVersion},
     domain::Domain,
+    pki::{Certificate, key_and_algorithm},
     time::UnixTime,
 };
 
@@ -136,6 +137,20 @@ pub struct OfferedSession {
 }
 
 impl OfferedSession {
+    /// The kind of key in the first certificate; `None` for one that is not known here.
+    pub fn key(&self) -> Option<KeyKind> {
+        // The object identifiers of RFC 4055, RFC 5480 and RFC 8410.
+        const KINDS: [(&[u8], KeyKind); 4] = [
+            (&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1], KeyKind::Rsa),
+            (&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 10], KeyKind::Rsa),
+            (&[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1], KeyKind::Ecdsa),
+            (&[6, 3, 0x2b, 0x65, 0x70], KeyKind::Ed25519),
+        ];
+        let leaf = Certificate::read(self.chain.first()?).ok()?;
+        let (algorithm, _) = key_and_algorithm(leaf.public_key_info())?;
+        KINDS.iter().find(|(oid, _)| algorithm.starts_with(oid)).map(|(_, kind)| *kind)
+    }
+
     /// The same as [`crate::channel::permit`] wants it.
     pub fn session(&self) -> Session {
         Session {

@@ -19,6 +19,8 @@ pub struct ZoneSigning {
     pub smallest_rsa: Option<u32>,
     /// When the first RRset runs out of signatures.
     pub first_expiry: UnixTime,
+    /// Inception of that signature (RFC 4034 §3.1.5).
+    pub signed_at: UnixTime,
     /// Iterations of NSEC3 (RFC 5155 §3.1.3); `None` where no NSEC3 was seen.
     pub nsec3_iterations: Option<u16>,
 }
@@ -41,20 +43,21 @@ pub fn signing(name: &Name, proofs: &[&[u8]], now: UnixTime) -> Option<ZoneSigni
         .clone();
     let mut algorithms = BTreeSet::new();
     let mut tags = BTreeSet::new();
-    let mut ends: HashMap<(&Name, RecordType), i32> = HashMap::new();
+    let mut ends: HashMap<(&Name, RecordType), (i32, i32)> = HashMap::new();
     for (set, signature) in signed_by(&apex, &sets) {
         algorithms.insert(signature.algorithm);
         tags.insert((signature.algorithm, signature.key_tag));
-        let left = signature.seconds_left(now);
-        let last = ends.entry((&set.owner, set.record_type)).or_insert(left);
+        let life = (signature.seconds_left(now), signature.seconds_until_valid(now));
+        let last = ends.entry((&set.owner, set.record_type)).or_insert(life);
         // While keys are rolled a set has two signatures; the later one carries it.
-        *last = (*last).max(left);
+        *last = (*last).max(life);
     }
-    let left = ends.values().copied().min()?;
+    let (left, since) = ends.values().copied().min()?;
     Some(ZoneSigning {
         algorithms: algorithms.into_iter().collect(),
         smallest_rsa: smallest_rsa(&apex, &sets, &tags),
         first_expiry: shifted(now, left),
+        signed_at: shifted(now, since),
         nsec3_iterations: iterations(&apex, &sets),
         apex,
     })
@@ -107,9 +110,7 @@ fn rsa_bits(public: &[u8]) -> Option<u32> {
 
 fn iterations(apex: &Name, sets: &[&RrSet]) -> Option<u16> {
     signed_by(apex, sets)
-        .filter(|(set, _)| {
-            matches!(set.record_type, RecordType::NSEC3 | RecordType::NSEC3PARAM)
-        })
+        .filter(|(set, _)| matches!(set.record_type, RecordType::NSEC3 | RecordType::NSEC3PARAM))
         .filter_map(|(set, _)| match set.rdata.first()?.as_slice() {
             [_, _, high, low, ..] => Some(u16::from_be_bytes([*high, *low])),
             _ => None,

@@ -23,6 +23,10 @@ use crate::{
     gather::{self, Dns, Gatherer, PolicyStore},
     resolve::Resolver,
     rules::Ruleset,
+    survey::{
+        Surveyor, Tools,
+        probe::{self, Prober},
+    },
     tls,
 };
 
@@ -47,6 +51,8 @@ pub struct Parts {
     pub gatherer: Gatherer,
     /// Carries out plans.
     pub deliverer: Deliverer,
+    /// Asks what an assessment needs.
+    pub surveyor: Surveyor,
     /// Writes reports and notices.
     pub author: Author,
 }
@@ -115,6 +121,10 @@ impl Parts {
             ..gather::Settings::default()
         };
         let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher), around.policies);
+        let prober = Prober::new(probe::Settings::new(hostname.as_str()), dialler.clone())
+            .map_err(|error| error.to_string())?;
+        let tools = Tools { resolver: resolver.clone(), gatherer: gatherer.clone(), prober };
+        let surveyor = Surveyor::new(tools);
         let delivering = settings::deliverer(&config, &hostname)?;
         let deliverer =
             Deliverer::new(delivering, dialler, roots).map_err(|error| error.to_string())?;
@@ -131,6 +141,7 @@ impl Parts {
             resolver,
             gatherer,
             deliverer,
+            surveyor,
             author,
         })
     }

@@ -1,0 +1,169 @@
+//! Asks the world what an assessment of a domain needs, and judges nothing: the answers become a
+//! [`Survey`]. The facts in it come from the [`Gatherer`], so that what we say of a domain is what
+//! the gateway would do.
+//!
+//! | file | what it asks |
+//! |---|---|
+//! | `zone` | how a zone is signed, from the proofs of ordinary lookups |
+//! | `host` | one mail host: aliases, TLSA, denials |
+//! | `text` | TXT records as they are published |
+//! | `policy` | what the MTA-STS policy host serves now |
+//! | `probe` | addresses of mail hosts: one probe each, shared and paced |
+//! | `smtp` | one connection up to STARTTLS |
+//!
+//! Never a mail command: a probe says EHLO, STARTTLS and QUIT.
+
+mod host;
+mod policy;
+pub mod probe;
+mod smtp;
+mod text;
+mod zone;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+use waxseal_core::{
+    assess::{HostSurvey, MxSurvey, Quoted, Survey},
+    dns::Answer,
+    domain::Domain,
+    facts::{Facts, HostFacts, Peer},
+    time::UnixTime,
+};
+
+use self::probe::Prober;
+use crate::{
+    gather::Gatherer,
+    resolve::{Exchange, Resolver},
+};
+
+/// How much is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Depth {
+    /// Only what the resolver answers: no connection to a mail host or a web server, but for an
+    /// MTA-STS policy that the gateway would fetch too.
+    DnsOnly,
+    /// Everything: authoritative servers, mail hosts, web servers.
+    Full,
+}
+
+/// What is wanted of a survey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// How much is asked.
+    pub depth: Depth,
+    /// DKIM selectors whose keys are looked at.
+    pub selectors: Vec<String>,
+    /// A mail host that was probed longer ago is probed again.
+    pub oldest_probe: Duration,
+}
+
+impl Scope {
+    /// So much, without selectors; probes may be six hours old.
+    pub const fn new(depth: Depth) -> Self {
+        Self { depth, selectors: Vec::new(), oldest_probe: Duration::from_secs(6 * 3_600) }
+    }
+}
+
+impl From<Depth> for Scope {
+    fn from(depth: Depth) -> Self {
+        Self::new(depth)
+    }
+}
+
+/// The most MX records that are no host name and are kept.
+const MOST_INVALID: usize = 8;
+
+/// Surveys domains. A clone is the same surveyor: what it knows of mail hosts is shared.
+#[derive(Clone)]
+pub struct Surveyor(Arc<Shared>);
+
+/// What a surveyor asks with.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// Asks DNS.
+    pub resolver: Resolver,
+    /// Gathers what the gateway goes by.
+    pub gatherer: Gatherer,
+    /// Probes mail hosts.
+    pub prober: Prober,
+}
+
+struct Shared {
+    tools: Tools,
+}
+
+impl fmt::Debug for Surveyor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Surveyor").finish_non_exhaustive()
+    }
+}
+
+impl Surveyor {
+    /// A surveyor that asks with these.
+    pub fn new(tools: Tools) -> Self {
+        Self(Arc::new(Shared { tools }))
+    }
+
+    /// Everything about a domain. Never fails: what could not be found out is a fact, too.
+    pub async fn survey(&self, domain: &Domain, scope: &Scope, now: UnixTime) -> Survey {
+        let gathered = self.0.tools.gatherer.gather(domain, None, now).await;
+        let facts = Facts::clone(&gathered.facts);
+        let (mx, zone, hosts, policy, tlsrpt) = tokio::join!(
+            self.exchangers(domain),
+            self.zone(domain, now),
+            self.hosts(&facts, scope, now),
+            self.policy(domain, scope.depth),
+            self.tls_reports(domain),
+        );
+        Survey {
+            facts,
+            mx,
+            zone,
+            hosts,
+            policy,
+            tlsrpt,
+            report_targets: Vec::new(),
+            mail: waxseal_core::assess::MailRecords::default(),
+        }
+    }
+
+    fn resolver(&self) -> &Resolver {
+        &self.0.tools.resolver
+    }
+
+    /// The MX records that facts leave out.
+    async fn exchangers(&self, domain: &Domain) -> MxSurvey {
+        let Answer::Found { value, .. } = self.resolver().mx(domain).await.answer else {
+            return MxSurvey::default();
+        };
+        let mut survey = MxSurvey { records: value.len(), ..MxSurvey::default() };
+        for mx in value {
+            match mx.exchange {
+                Exchange::Null => survey.null += 1,
+                Exchange::Invalid(name) if survey.invalid.len() < MOST_INVALID => {
+                    survey.invalid.push(Quoted::new(&name));
+                }
+                Exchange::Host(_) | Exchange::Invalid(_) => {}
+            }
+        }
+        survey
+    }
+
+    /// Each host that is a name, side by side, in the order of the facts.
+    async fn hosts(&self, facts: &Facts, scope: &Scope, now: UnixTime) -> Vec<HostSurvey> {
+        let mut asking = JoinSet::new();
+        for (place, host) in facts.hosts.iter().enumerate() {
+            let Peer::Name(name) = &host.host else { continue };
+            let (surveyor, name) = (self.clone(), name.clone());
+            let (host, scope) = (HostFacts::clone(host), scope.clone());
+            asking.spawn(async move {
+                let survey = surveyor.host(&name, &host, &scope, now).await;
+                (place, survey)
+            });
+        }
+        let mut found = asking.join_all().await;
+        found.sort_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, survey)| survey).collect()
+    }
+}

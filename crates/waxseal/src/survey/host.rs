@@ -1,0 +1,156 @@
+//! One mail host.
+
+use std::{net::IpAddr, time::Duration};
+
+use waxseal_core::{
+    assess::{AddressSurvey, HostSurvey, Observed, Unprobed},
+    dane::{self, Tlsa},
+    dns::{Answer, Denial},
+    dnssec::{Name, RecordType, signed_ttl},
+    domain::Domain,
+    facts::{Dane, HostFacts, NoTlsa, Refused},
+    time::UnixTime,
+};
+
+use super::{Depth, Scope, Surveyor, probe::Target};
+
+/// The most addresses of one host that are probed.
+const MOST_PROBED: usize = 8;
+
+impl Surveyor {
+    pub(super) async fn host(
+        &self,
+        name: &Domain,
+        facts: &HostFacts,
+        scope: &Scope,
+        now: UnixTime,
+    ) -> HostSurvey {
+        let (alias, zone, tlsa, orphans, aaaa_fault, tlsrpt, addresses) = tokio::join!(
+            self.alias(name),
+            self.zone(name, now),
+            self.tlsa(facts),
+            self.orphans(name, facts),
+            self.aaaa_fault(name),
+            self.tls_reports(name),
+            self.addresses(name, facts, scope, now),
+        );
+        let (tlsa_ttl, denial_fault) = tlsa;
+        HostSurvey {
+            host: name.clone(),
+            alias,
+            zone,
+            tlsa_ttl,
+            denial_fault,
+            aaaa_fault,
+            orphans,
+            tlsrpt,
+            addresses,
+        }
+    }
+
+    async fn alias(&self, name: &Domain) -> Option<Domain> {
+        self.resolver().addresses(name).await.expansion()
+    }
+
+    /// The TTL of the TLSA records, and whether the name above them is denied.
+    async fn tlsa(&self, facts: &HostFacts) -> (Option<Duration>, Option<String>) {
+        let base = match &facts.dane {
+            Dane::Usable { base, .. } | Dane::Unusable { base, .. } => base,
+            Dane::Absent(_) | Dane::LookupFailed(_) => return (None, None),
+        };
+        let Ok(owner) = dane::owner(base, facts.port) else { return (None, None) };
+        let lookup = self.resolver().tlsa(&owner).await;
+        let proof = lookup.chain.unwrap_or_default();
+        let ttl = signed_ttl(&Name::from(&owner), RecordType::TLSA, &proof)
+            .map(|seconds| Duration::from_secs(u64::from(seconds)));
+        (ttl, self.denial_fault(base).await)
+    }
+
+    /// A resolver that minimises what it asks (RFC 9156) asks for `_tcp` first, and takes an
+    /// NXDOMAIN there for everything below (RFC 8020 §2).
+    async fn denial_fault(&self, base: &Domain) -> Option<String> {
+        let above = base.below("_tcp").ok()?;
+        let lookup = self.resolver().lookup(&above, RecordType::A).await;
+        match lookup.answer {
+            Answer::Absent { denial: Denial::NxDomain, .. } => Some(format!(
+                "{above} is denied as if it did not exist, and TLSA records lie below it"
+            )),
+            Answer::Failed(failure) => Some(format!("asking for {above}: {}", failure.detail)),
+            Answer::Found { .. } | Answer::Absent { denial: Denial::NoData, .. } => None,
+        }
+    }
+
+    /// TLSA records that nobody may use. Where the addresses are secure, [`HostFacts`] has what
+    /// counts.
+    async fn orphans(&self, name: &Domain, facts: &HostFacts) -> Vec<Tlsa> {
+        match &facts.dane {
+            Dane::Absent(NoTlsa::InsecureAddress | NoTlsa::InsecureAnswer) => {}
+            Dane::Absent(NoTlsa::Denied | NoTlsa::Literal | NoTlsa::NoAddress)
+            | Dane::Usable { .. }
+            | Dane::Unusable { .. }
+            | Dane::LookupFailed(_) => return Vec::new(),
+        }
+        let Ok(owner) = dane::owner(name, facts.port) else { return Vec::new() };
+        match self.resolver().tlsa(&owner).await.answer {
+            Answer::Found { value, .. } => value,
+            Answer::Absent { .. } | Answer::Failed(_) => Vec::new(),
+        }
+    }
+
+    async fn aaaa_fault(&self, name: &Domain) -> Option<String> {
+        let v4 = self.resolver().lookup(name, RecordType::A).await;
+        let v6 = self.resolver().lookup(name, RecordType::AAAA).await;
+        match (v4.answer, v6.answer) {
+            (Answer::Found { .. }, Answer::Failed(failure)) => Some(failure.detail),
+            (_, _) => None,
+        }
+    }
+
+    /// Each address, one after the other: all belong to one operator.
+    async fn addresses(
+        &self,
+        name: &Domain,
+        facts: &HostFacts,
+        scope: &Scope,
+        now: UnixTime,
+    ) -> Vec<AddressSurvey> {
+        let refused = facts.refused.iter().map(|(ip, why)| AddressSurvey {
+            ip: *ip,
+            observed: Observed::Not(Unprobed::Refused(refusal(*why).to_owned())),
+        });
+        let mut found: Vec<AddressSurvey> = refused.collect();
+        let good: &[IpAddr] = facts.addresses.value().map_or(&[], Vec::as_slice);
+        for (place, ip) in good.iter().copied().enumerate() {
+            let observed = match scope.depth {
+                Depth::DnsOnly => Observed::Not(Unprobed::DnsOnly),
+                Depth::Full if place >= MOST_PROBED => Observed::Not(Unprobed::OverLimit),
+                Depth::Full => {
+                    let target = Target {
+                        host: name.clone(),
+                        sni: server_name(name, facts),
+                        address: (ip, facts.port).into(),
+                    };
+                    self.0.tools.prober.probe(&target, scope.oldest_probe, now).await
+                }
+            };
+            found.push(AddressSurvey { ip, observed });
+        }
+        found
+    }
+}
+
+/// What the gateway sends (RFC 7672 §8.1): the TLSA base domain, or the name in the MX record.
+fn server_name(name: &Domain, facts: &HostFacts) -> Domain {
+    match &facts.dane {
+        Dane::Usable { base, .. } => base.clone(),
+        Dane::Unusable { .. } | Dane::Absent(_) | Dane::LookupFailed(_) => name.clone(),
+    }
+}
+
+const fn refusal(why: Refused) -> &'static str {
+    match why {
+        Refused::Special => "a loopback, link-local, multicast or reserved address",
+        Refused::Private => "a private address",
+        Refused::Own => "an address of this gateway",
+    }
+}

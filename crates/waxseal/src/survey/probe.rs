@@ -1,0 +1,351 @@
+//! Addresses of mail hosts: one probe each, whoever asks, and at the pace of a polite stranger.
+//!
+//! What was seen is kept by operator, address and port, and shared between domains: ten thousand
+//! customers of one provider cost that provider a handful of connections.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustls::ClientConfig;
+use tokio::time::Instant;
+use waxseal_core::{
+    assess::{Contact, HandshakeTried, KeyKind, Observed, Probe, StartTlsSeen, Tried, Unprobed},
+    channel::Legacy,
+    domain::Domain,
+    facts::Peer,
+    pki::{Certificate, presents},
+    time::UnixTime,
+};
+
+use super::smtp::{Call, Ended, Greeted, Line, Stop};
+use crate::{
+    deliver::{Gates, Pace, Turn, operator},
+    dial::Dialler,
+    tls::{Parameters, smtp_client_config, smtp_probe_config},
+};
+
+/// Names under which one address is probed at most: a hostile zone cannot aim us at somebody.
+const MOST_NAMES: usize = 8;
+/// Addresses that are remembered in memory.
+const MOST_KEPT: usize = 20_000;
+
+/// How mail hosts are probed.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our name for EHLO.
+    pub hello: String,
+    /// How long one connection may take, from the first packet to the last.
+    pub connection: Duration,
+    /// How long all connections to one address may take together, waiting for a turn included not.
+    pub address: Duration,
+    /// How long somebody may wait for a turn at an operator that many ask about.
+    pub patience: Duration,
+    /// Connections to one operator at the same time, and the time between their beginnings.
+    pub pace: Pace,
+    /// How long a probe without a result is believed: rate limits and outages pass.
+    pub failure_kept: Duration,
+}
+
+impl Settings {
+    /// The defaults, with this name for EHLO.
+    pub fn new(hello: &str) -> Self {
+        Self {
+            hello: hello.to_owned(),
+            connection: Duration::from_secs(20),
+            address: Duration::from_secs(120),
+            patience: Duration::from_secs(3_600),
+            pace: Pace { at_once: 1, interval: Duration::from_millis(250) },
+            failure_kept: Duration::from_secs(1_800),
+        }
+    }
+}
+
+/// What is probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The name in the MX record.
+    pub host: Domain,
+    /// The server name that is sent.
+    pub sni: Domain,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// Probes mail hosts. A clone is the same prober.
+#[derive(Clone)]
+pub struct Prober(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    dialler: Dialler,
+    tls: Configs,
+    gates: Gates,
+    kept: Mutex<HashMap<Key, Kept>>,
+    /// One lock for each address that is being probed, so that a thousand domains probe once.
+    busy: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What is offered in handshakes.
+struct Configs {
+    /// What the gateway itself offers.
+    all: Arc<ClientConfig>,
+    rsa: Arc<ClientConfig>,
+    ecdsa: Arc<ClientConfig>,
+    ed25519: Arc<ClientConfig>,
+}
+
+/// Who probably runs it, and where.
+type Key = (String, SocketAddr);
+
+/// What was seen at one address under each name, latest last.
+type Kept = Vec<(Domain, Observed, UnixTime)>;
+
+impl fmt::Debug for Prober {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Prober").field(&self.0.settings).finish()
+    }
+}
+
+impl Prober {
+    /// A prober that has seen nothing.
+    ///
+    /// # Errors
+    /// The cryptographic provider lacks what TLS 1.2 or 1.3 need: a broken build.
+    pub fn new(settings: Settings, dialler: Dialler) -> Result<Self, rustls::Error> {
+        let tls = Configs {
+            all: smtp_client_config(Parameters::All)?,
+            rsa: smtp_probe_config(KeyKind::Rsa)?,
+            ecdsa: smtp_probe_config(KeyKind::Ecdsa)?,
+            ed25519: smtp_probe_config(KeyKind::Ed25519)?,
+        };
+        let one = Pace { at_once: 1, interval: Duration::ZERO };
+        Ok(Self(Arc::new(Shared {
+            gates: Gates::of(one, settings.pace),
+            settings,
+            dialler,
+            tls,
+            kept: Mutex::default(),
+            busy: Mutex::default(),
+        })))
+    }
+
+    /// What is to be seen at an address: from memory where that is no older than `oldest`.
+    pub async fn probe(&self, target: &Target, oldest: Duration, now: UnixTime) -> Observed {
+        let key = (operator(&Peer::Name(target.host.clone())), target.address);
+        if let Some(known) = self.known(&key, target, oldest, now) {
+            return known;
+        }
+        let turn = {
+            let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(busy.entry(key.clone()).or_default())
+        };
+        let guard = turn.lock().await;
+        // Somebody else may have probed while we waited.
+        let observed = match self.known(&key, target, oldest, now) {
+            Some(known) => known,
+            None => {
+                let observed = self.look(target, now).await;
+                self.keep(&key, target, &observed, now);
+                observed
+            }
+        };
+        drop(guard);
+        drop(turn);
+        let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.retain(|_, turn| Arc::strong_count(turn) > 1);
+        observed
+    }
+
+    fn known(
+        &self,
+        key: &Key,
+        target: &Target,
+        oldest: Duration,
+        now: UnixTime,
+    ) -> Option<Observed> {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = kept.get(key)?;
+        let fresh = |(_, observed, at): &&(Domain, Observed, UnixTime)| {
+            let life =
+                if is_result(observed) { oldest } else { oldest.min(self.0.settings.failure_kept) };
+            now.since(*at) < life || oldest.is_zero() && now == *at
+        };
+        let mut fresh = entries.iter().rev().filter(fresh).peekable();
+        let last = fresh.peek().map(|(_, observed, _)| observed.clone());
+        let full = entries.len() >= MOST_NAMES;
+        fresh
+            .find(|(sni, observed, _)| *sni == target.sni || serves(observed, &target.sni))
+            .map(|(_, observed, _)| observed.clone())
+            .or(last.filter(|_| full))
+    }
+
+    fn keep(&self, key: &Key, target: &Target, observed: &Observed, now: UnixTime) {
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST_KEPT && !kept.contains_key(key) {
+            // Any eighth goes. Which one does not matter, each can be probed again.
+            let victims: Vec<_> = kept.keys().take(MOST_KEPT / 8).cloned().collect();
+            for victim in victims {
+                kept.remove(&victim);
+            }
+        }
+        let entries = kept.entry(key.clone()).or_default();
+        entries.retain(|(sni, _, _)| *sni != target.sni);
+        if entries.len() >= MOST_NAMES {
+            entries.remove(0);
+        }
+        entries.push((target.sni.clone(), observed.clone(), now));
+    }
+
+    async fn look(&self, target: &Target, now: UnixTime) -> Observed {
+        if !self.0.dialler.families().allow(target.address.ip()) {
+            return Observed::Not(Unprobed::NoFamily);
+        }
+        let visit = Visit { shared: &self.0, target, now, began: Instant::now() };
+        visit.probe().await
+    }
+}
+
+/// Whether a probe showed something that stays true for a while.
+fn is_result(observed: &Observed) -> bool {
+    match observed {
+        Observed::Probed(probe) => matches!(probe.contact, Contact::Spoke { .. }),
+        Observed::Not(_) => false,
+    }
+}
+
+/// Whether what was seen under another name of the same operator is what would be seen under this
+/// one: its certificate is for both, or the server name was never sent.
+fn serves(observed: &Observed, sni: &Domain) -> bool {
+    let Observed::Probed(probe) = observed else { return true };
+    let mut sessions = probe.handshakes.iter().filter_map(|one| match &one.tried {
+        Tried::Session(session) => session.chain.first(),
+        Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
+    });
+    match probe.contact {
+        Contact::Spoke { starttls: StartTlsSeen::Ready, .. } => sessions
+            .next()
+            .and_then(|leaf| Certificate::read(leaf).ok())
+            .is_some_and(|leaf| presents(&leaf, std::slice::from_ref(sni)).is_ok()),
+        Contact::Spoke { .. }
+        | Contact::Unreachable(_)
+        | Contact::TurnedAway(_)
+        | Contact::Misbehaved(_) => true,
+    }
+}
+
+/// One address while it is being probed.
+struct Visit<'a> {
+    shared: &'a Shared,
+    target: &'a Target,
+    now: UnixTime,
+    began: Instant,
+}
+
+impl Visit<'_> {
+    async fn probe(&self) -> Observed {
+        let probe = |contact| Probe {
+            at: self.now,
+            contact,
+            keywords_in_tls: None,
+            handshakes: Vec::new(),
+            legacy: Vec::new(),
+            weak: None,
+        };
+        let found = |contact| Observed::Probed(Box::new(probe(contact)));
+        let (greeted, line) = match self.greet().await {
+            Ok(greeted) => greeted,
+            Err(Ended::NoFamily) => return Observed::Not(Unprobed::NoFamily),
+            Err(Ended::Contact(contact)) => return found(contact),
+        };
+        let Some(line) = line else { return found(greeted.contact()) };
+        let mut probe = probe(greeted.contact());
+        match line.handshake(&self.shared.tls.all, &self.target.sni, self.now).await {
+            Ok((offered, keywords)) => {
+                probe.keywords_in_tls = keywords;
+                let kind = offered.key();
+                for key in [KeyKind::Rsa, KeyKind::Ecdsa, KeyKind::Ed25519] {
+                    let tried = if Some(key) == kind {
+                        Tried::Session(offered.clone())
+                    } else {
+                        self.only(key).await
+                    };
+                    probe.handshakes.push(HandshakeTried { key, tried });
+                }
+            }
+            Err(Stop::Broke(why)) => probe.contact = Contact::Misbehaved(why),
+            Err(Stop::Tls { legacy, detail }) => {
+                for key in [KeyKind::Rsa, KeyKind::Ecdsa, KeyKind::Ed25519] {
+                    let tried = Tried::Failed { legacy, detail: detail.clone() };
+                    probe.handshakes.push(HandshakeTried { key, tried });
+                }
+            }
+            Err(Stop::Lost(why)) => {
+                let detail = why;
+                for key in [KeyKind::Rsa, KeyKind::Ecdsa, KeyKind::Ed25519] {
+                    let tried = Tried::Failed { legacy: Legacy::No, detail: detail.clone() };
+                    probe.handshakes.push(HandshakeTried { key, tried });
+                }
+            }
+        }
+        Observed::Probed(Box::new(probe))
+    }
+
+    /// A handshake that takes only certificates with one kind of key.
+    async fn only(&self, key: KeyKind) -> Tried {
+        let config = match key {
+            KeyKind::Rsa => &self.shared.tls.rsa,
+            KeyKind::Ecdsa => &self.shared.tls.ecdsa,
+            KeyKind::Ed25519 => &self.shared.tls.ed25519,
+        };
+        let line = match self.greet().await {
+            Ok((_, Some(line))) => line,
+            Ok((_, None)) => return Tried::Unknown("STARTTLS was not there again".into()),
+            Err(Ended::NoFamily) => return Tried::Unknown("no way to that address".into()),
+            Err(Ended::Contact(contact)) => return Tried::Unknown(words(contact)),
+        };
+        match line.handshake(config, &self.target.sni, self.now).await {
+            Ok((offered, _)) if offered.key() == Some(key) => Tried::Session(offered),
+            Ok(_) | Err(Stop::Tls { .. }) => Tried::NoSuchKey,
+            // A host that hangs up instead of sending an alert.
+            Err(Stop::Lost(why)) if !why.contains("time") => Tried::NoSuchKey,
+            Err(Stop::Lost(why) | Stop::Broke(why)) => Tried::Unknown(why),
+        }
+    }
+
+    /// One connection up to STARTTLS, when it is our turn.
+    async fn greet(&self) -> Result<(Greeted, Option<Line>), Ended> {
+        let unknown = |text: &str| Ended::Contact(Contact::Unreachable(text.to_owned()));
+        let Some(turn) = self.turn().await else {
+            return Err(unknown("not asked: no turn at this operator for an hour"));
+        };
+        if self.began.elapsed() > self.shared.settings.address {
+            return Err(unknown("not asked again: the address took too long before"));
+        }
+        let call = Call {
+            dialler: &self.shared.dialler,
+            hello: &self.shared.settings.hello,
+            address: self.target.address,
+            until: Instant::now() + self.shared.settings.connection,
+        };
+        call.greet(turn).await
+    }
+
+    async fn turn(&self) -> Option<Turn> {
+        let until = Instant::now() + self.shared.settings.patience;
+        let peer = Peer::Name(self.target.host.clone());
+        self.shared.gates.host(&peer, self.target.address, until).await
+    }
+}
+
+fn words(contact: Contact) -> String {
+    match contact {
+        Contact::Unreachable(why) | Contact::Misbehaved(why) => why,
+        Contact::TurnedAway(reply) => format!("turned away: {reply}"),
+        Contact::Spoke { .. } => "it spoke".into(),
+    }
+}

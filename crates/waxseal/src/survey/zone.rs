@@ -1,0 +1,65 @@
+//! How the zone around a name is signed. Nothing is asked for that an ordinary resolver would not
+//! ask: the proofs that come with answers tell.
+
+use waxseal_core::{
+    assess::{Servers, Signing, ZoneSurvey},
+    dns::{Answer, Proof},
+    dnssec::{Name, RecordType, signing},
+    domain::Domain,
+    time::UnixTime,
+};
+
+use super::Surveyor;
+
+/// How many names are looked at on the way up to the apex of an unsigned zone.
+const MOST_STEPS: usize = 6;
+
+impl Surveyor {
+    /// The zone around `name`.
+    pub(super) async fn zone(&self, name: &Domain, now: UnixTime) -> ZoneSurvey {
+        let servers = Servers::NotAsked("only the resolver was asked".into());
+        let lookup = self.resolver().lookup(name, RecordType::SOA).await;
+        if let Answer::Failed(failure) = lookup.answer {
+            return ZoneSurvey { zone: name.clone(), signing: Signing::Failed(failure), servers };
+        }
+        let proof = lookup.chain.unwrap_or_default();
+        let read = signing(&Name::from(name), &[&proof], now);
+        match (lookup.proof, read) {
+            (Some(Proof::Secure), Some(read)) => {
+                let zone = read.apex.to_domain().unwrap_or_else(|| name.clone());
+                let params = self.resolver().lookup(&zone, RecordType::NSEC3PARAM).await;
+                let params = params.chain.unwrap_or_default();
+                let with = signing(&Name::from(name), &[&proof, &params], now).unwrap_or(read);
+                let signing = Signing::Signed {
+                    algorithms: with.algorithms,
+                    smallest_rsa: with.smallest_rsa,
+                    first_expiry: with.first_expiry,
+                    signed_at: Some(with.signed_at),
+                    nsec3_iterations: with.nsec3_iterations,
+                };
+                ZoneSurvey { zone, signing, servers }
+            }
+            (_, _) => {
+                let zone = self.apex(name).await;
+                let signing = Signing::Unsigned { because: lookup.because };
+                ZoneSurvey { zone, signing, servers }
+            }
+        }
+    }
+
+    /// The nearest name upwards that has a SOA record, or the name itself where none is found.
+    async fn apex(&self, name: &Domain) -> Domain {
+        let mut at = name.clone();
+        for _ in 0..MOST_STEPS {
+            let lookup = self.resolver().lookup(&at, RecordType::SOA).await;
+            if matches!(lookup.answer, Answer::Found { .. }) && lookup.aliases.is_empty() {
+                return at;
+            }
+            match at.parent() {
+                Some(parent) if parent.as_str().contains('.') => at = parent,
+                Some(_) | None => break,
+            }
+        }
+        name.clone()
+    }
+}
