@@ -116,6 +116,7 @@ impl Surveyor {
             self.policy(domain, scope.depth),
             self.tls_reports(domain),
         );
+        let report_targets = self.report_targets(&tlsrpt).await;
         Survey {
             facts,
             mx,
@@ -123,7 +124,7 @@ impl Surveyor {
             hosts,
             policy,
             tlsrpt,
-            report_targets: Vec::new(),
+            report_targets,
             mail: waxseal_core::assess::MailRecords::default(),
         }
     }

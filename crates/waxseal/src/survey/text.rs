@@ -1,31 +1,81 @@
 //! TXT records as they are published.
 
 use waxseal_core::{
-    assess::{Published, Quoted},
+    assess::{Published, Quoted, Reachable, ReportTarget},
     dns::{Absence, Answer, Authenticity, Denial},
     domain::Domain,
     sts::{NotAnnounced, announced},
+    tlsrpt::{self, NoReports, Record, ReportTo},
 };
 
 use super::Surveyor;
-use crate::resolve::Lookup;
+use crate::resolve::{Exchange, Lookup};
+
+/// The most report addresses that are looked at.
+const MOST_TARGETS: usize = 8;
 
 impl Surveyor {
     /// `_smtp._tls` TXT (RFC 8460 §3).
-    pub(super) async fn tls_reports(&self, domain: &Domain) -> Published<Quoted> {
+    pub(super) async fn tls_reports(&self, domain: &Domain) -> Published<Record> {
         self.published(domain, "_smtp._tls", |records| {
-            let mut ours = records.iter().filter(|record| record.starts_with(b"v=TLSRPTv1"));
-            match (ours.next(), ours.count()) {
-                (None, _) => Read::Nothing,
-                (Some(record), 0) => Read::Means(Quoted::octets(record), Quoted::octets(record)),
-                (Some(record), others) => {
-                    let why =
-                        format!("{} records begin with v=TLSRPTv1, so none counts", others + 1);
-                    Read::Broken(Quoted::octets(record), why)
+            let ours = records.iter().find(|record| record.starts_with(b"v=TLSRPTv1"));
+            let text = ours.map(|record| Quoted::octets(record)).unwrap_or_default();
+            match tlsrpt::record(records) {
+                Ok((record, text)) => Read::Means(record, text),
+                Err(NoReports::None) => Read::Nothing,
+                Err(why @ (NoReports::Several(_) | NoReports::Malformed(_))) => {
+                    Read::Broken(text, why.to_string())
                 }
             }
         })
         .await
+    }
+
+    /// Whether reports can go where a record says, as far as DNS tells.
+    pub(super) async fn report_targets(&self, record: &Published<Record>) -> Vec<ReportTarget> {
+        let mut targets = Vec::new();
+        for to in record.value().map_or(&[][..], |record| &record.rua).iter().take(MOST_TARGETS) {
+            targets.push(match to {
+                ReportTo::Mailto { address, domain } => ReportTarget {
+                    uri: Quoted::new(&format!("mailto:{address}")),
+                    reachable: self.takes_mail(domain).await,
+                },
+                ReportTo::Https { uri, host } => ReportTarget {
+                    uri: uri.clone(),
+                    reachable: match host {
+                        Some(host) => self.has_address(host).await,
+                        None => Reachable::Unknown("an address instead of a name".into()),
+                    },
+                },
+            });
+        }
+        targets
+    }
+
+    /// RFC 5321 §5.1: MX records, or an address.
+    async fn takes_mail(&self, domain: &Domain) -> Reachable {
+        match self.resolver().mx(domain).await.answer {
+            Answer::Found { value, .. } => {
+                if value.iter().any(|mx| matches!(mx.exchange, Exchange::Host(_))) {
+                    Reachable::Yes
+                } else {
+                    Reachable::No(format!("{domain} has a null MX: it takes no mail"))
+                }
+            }
+            Answer::Absent { denial: Denial::NxDomain, .. } => {
+                Reachable::No(format!("{domain} does not exist"))
+            }
+            Answer::Absent { denial: Denial::NoData, .. } => self.has_address(domain).await,
+            Answer::Failed(failure) => Reachable::Unknown(failure.detail),
+        }
+    }
+
+    async fn has_address(&self, host: &Domain) -> Reachable {
+        match self.resolver().addresses(host).await.answer {
+            Answer::Found { .. } => Reachable::Yes,
+            Answer::Absent { .. } => Reachable::No(format!("{host} has no address")),
+            Answer::Failed(failure) => Reachable::Unknown(failure.detail),
+        }
     }
 
     /// `_mta-sts` TXT (RFC 8461 §3.1); its value is the id.
@@ -44,12 +94,12 @@ impl Surveyor {
         .await
     }
 
-    async fn published(
+    async fn published<T>(
         &self,
         domain: &Domain,
         below: &str,
-        read: impl Fn(&[Vec<u8>]) -> Read,
-    ) -> Published<Quoted> {
+        read: impl Fn(&[Vec<u8>]) -> Read<T>,
+    ) -> Published<T> {
         // A name that is too long cannot exist, and nobody has to sign that.
         let Ok(name) = domain.below(below) else {
             return Published::Absent { denial: Denial::NxDomain, absence: Absence::Secure };
@@ -59,16 +109,16 @@ impl Surveyor {
 }
 
 /// What the TXT records at a name are.
-enum Read {
+enum Read<T> {
     /// None of them is meant.
     Nothing,
     /// What it says, and its text.
-    Means(Quoted, Quoted),
+    Means(T, Quoted),
     /// Its text, and what is wrong.
     Broken(Quoted, String),
 }
 
-fn judged(lookup: Lookup<Vec<Vec<u8>>>, read: impl Fn(&[Vec<u8>]) -> Read) -> Published<Quoted> {
+fn judged<T>(lookup: Lookup<Vec<Vec<u8>>>, read: impl Fn(&[Vec<u8>]) -> Read<T>) -> Published<T> {
     match lookup.answer {
         Answer::Found { value, authenticity, expires, .. } => match read(&value) {
             Read::Nothing => {
