@@ -9,6 +9,7 @@
     reason = "this whole crate is tests"
 )]
 
+mod assess;
 mod delivery;
 mod demo;
 mod dnssec_differential;

@@ -1,0 +1,3 @@
+//! What an assessment asks of the world, and what it makes of the answers.
+
+mod surveys;

@@ -1,0 +1,106 @@
+//! The surveyor that a configuration comes to, in the lab's little Internet.
+
+use std::sync::Arc;
+
+use waxseal::{
+    config::Config,
+    gather::Forgetful,
+    resolve::Clock,
+    serve::{Around, Parts},
+    survey::{Depth, Scope},
+};
+use waxseal_core::{
+    assess::{
+        Contact, KeyKind, LegacyVersion, Observed, Probe, Signing, StartTlsSeen, Survey, Tried,
+        Unprobed,
+    },
+    domain::Domain,
+};
+use waxseal_lab::{
+    lab::{Lab, Pinning},
+    site::{Attack, Protection},
+};
+
+struct World {
+    lab: Lab,
+    parts: Parts,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn start(cells: &[(Protection, Attack)]) -> Self {
+        let lab = Lab::start(cells, &["one", "two"]).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let text = lab.configuration(folder.path(), Pinning::Unknown).unwrap();
+        let file = folder.path().join("waxseal.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&file).unwrap();
+        let now = Clock::system().now();
+        let policies = Arc::new(Forgetful::default());
+        let around = Around { policies, exceptions: Vec::new(), mark: None, now };
+        let parts = Parts::build(config, around, None).unwrap();
+        Self { lab, parts, _folder: folder }
+    }
+
+    async fn survey(&self, site: usize, mailbox: usize, depth: Depth) -> Survey {
+        let domain = Domain::parse(&self.lab.sites()[site].domains()[mailbox]).unwrap();
+        let now = Clock::system().now();
+        self.parts.surveyor.survey(&domain, &Scope::new(depth), now).await
+    }
+}
+
+fn probes(survey: &Survey) -> Vec<&Probe> {
+    let addresses = survey.hosts.iter().flat_map(|host| &host.addresses);
+    addresses
+        .filter_map(|address| match &address.observed {
+            Observed::Probed(probe) => Some(&**probe),
+            Observed::Not(_) => None,
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_with_dane_is_surveyed_to_its_certificate() {
+    let world = World::start(&[(Protection::Dane, Attack::Nobody)]).await;
+    let survey = world.survey(0, 0, Depth::Full).await;
+    assert!(matches!(survey.zone.signing, Signing::Signed { .. }), "{:?}", survey.zone);
+    assert_eq!(survey.mx.records, 1);
+    let [host] = &survey.hosts[..] else { panic!("{:?}", survey.hosts) };
+    assert_eq!(host.tlsa_ttl.map(|ttl| ttl.as_secs()), Some(300));
+    assert_eq!((&host.denial_fault, &host.aaaa_fault), (&None, &None));
+    assert_eq!(host.addresses.len(), 2, "IPv4 and IPv6");
+    for probe in probes(&survey) {
+        let Contact::Spoke { starttls: StartTlsSeen::Ready, keywords, .. } = &probe.contact else {
+            panic!("{probe:?}")
+        };
+        assert!(keywords.iter().any(|word| word.as_str() == "STARTTLS"));
+        assert!(probe.keywords_in_tls.is_some());
+        let kinds: Vec<_> = probe.handshakes.iter().map(|one| (one.key, &one.tried)).collect();
+        let [(KeyKind::Rsa, Tried::NoSuchKey), (KeyKind::Ecdsa, Tried::Session(session)), last] =
+            &kinds[..]
+        else {
+            panic!("{kinds:?}")
+        };
+        assert_eq!(*last, (KeyKind::Ed25519, &Tried::NoSuchKey));
+        assert_eq!(session.group.as_deref(), Some("X25519MLKEM768"));
+        assert_eq!(probe.legacy, [] as [LegacyVersion; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survey_of_dns_alone_connects_to_no_mail_host() {
+    let world = World::start(&[(Protection::Dane, Attack::Nobody)]).await;
+    let survey = world.survey(0, 0, Depth::DnsOnly).await;
+    let addresses = &survey.hosts[0].addresses;
+    let unasked = Observed::Not(Unprobed::DnsOnly);
+    assert!(addresses.len() == 2 && addresses.iter().all(|one| one.observed == unasked));
+}
+
+/// Politeness: what was seen of a mail host is shared between the domains that it serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_domains_at_one_host_cost_one_probe() {
+    let world = World::start(&[(Protection::Opportunistic, Attack::Nobody)]).await;
+    let (one, two) = tokio::join!(world.survey(0, 0, Depth::Full), world.survey(0, 1, Depth::Full));
+    assert_eq!(probes(&one), probes(&two));
+    assert!(!probes(&one).is_empty());
+}
