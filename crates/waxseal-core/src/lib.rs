@@ -14,6 +14,7 @@
 //! | [`decide`] | verdict, plan, settlement |
 //! | [`memory`] | what was achieved before: it may raise a demand, never lower one |
 //! | [`evidence`] | the record of an attempt |
+//! | [`guideline`] | what authorities say of TLS parameters, as data |
 //! | [`assess`] | what a domain's mail security is worth |
 //! | [`smtp`] | mail in and mail out, without sockets |
 
@@ -28,6 +29,7 @@ pub mod domain;
 pub mod envelope;
 pub mod evidence;
 pub mod facts;
+pub mod guideline;
 pub mod memory;
 pub mod org;
 pub mod outcome;

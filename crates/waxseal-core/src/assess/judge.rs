@@ -1,8 +1,21 @@
 //! From facts to findings and to the level. One file a topic, each a function over the survey.
 
+mod case;
+mod certificate;
+mod headline;
+mod level;
+mod mail;
+mod mx;
+mod reporting;
+mod sts;
+mod tls;
+mod tlsa;
+mod zone;
+
 use rustls_pki_types::TrustAnchor;
 use serde::{Deserialize, Serialize};
 
+use self::case::{Case, Findings};
 use super::{Finding, Severity, Survey};
 use crate::{channel::Level, domain::Domain, org::Terms, time::UnixTime};
 
@@ -108,6 +121,34 @@ pub enum Check {
     Fails(String),
     /// There is nothing to check against.
     NotApplicable,
+}
+
+/// Judges a survey: what our gateway would do, what an attacker would obtain, and what the domain
+/// should do about it. The same arguments give the same assessment.
+pub fn assess(survey: &Survey, against: &Against<'_>) -> Assessment {
+    let case = Case::new(survey, against);
+    let mut findings = Findings::default();
+    mx::judge(&case, &mut findings);
+    zone::judge(&case, &mut findings);
+    tlsa::judge(&case, &mut findings);
+    tls::judge(&case, &mut findings);
+    certificate::judge(&case, &mut findings);
+    sts::judge(&case, &mut findings);
+    reporting::judge(&case, &mut findings);
+    mail::judge(&case, &mut findings);
+    let (outcomes, hosts): (Vec<_>, Vec<_>) = case.hosts.iter().map(|host| case.host(host)).unzip();
+    let (delivery, weakest) = case.domain_outcome(&outcomes);
+    let words = headline::words(&case, delivery, weakest.as_ref(), &outcomes);
+    Assessment {
+        domain: survey.facts.destination.clone(),
+        checked_at: survey.facts.at,
+        level: weakest.map(|weakest| weakest.level),
+        delivery,
+        headline: words.headline,
+        why_not_higher: words.why_not_higher,
+        hosts,
+        findings: findings.sorted(),
+    }
 }
 
 impl Assessment {

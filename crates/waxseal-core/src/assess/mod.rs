@@ -17,6 +17,7 @@ pub use self::{
     finding::{Finding, Id, Severity},
     judge::{
         AddressAssessment, Against, Assessment, Check, Delivery, HostAssessment, KeyAssessment,
+        assess,
     },
     mail::{DkimKey, Dmarc, DmarcPolicy, Spf, SpfAll},
     offers::{Offer, Offers, offers},

@@ -9,7 +9,7 @@ mod transport;
 mod verdict;
 
 pub use because::Because;
-pub use plan::{Ask, Case, HostRoute, Plan, RequireTls, Route, plan};
+pub use plan::{Ask, Case, HostRoute, MAX_ADDRESSES, MAX_HOSTS, Plan, RequireTls, Route, plan};
 pub use settle::{DelayNotice, DelayTold, History, Settled, settle};
 pub use transport::{Chosen, Ground, Need, Obstacle, transport};
 pub use verdict::{Fallback, MessageView, Origin, Verdict, verdict};

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::order::{MAX_ADDRESSES, MAX_HOSTS};
 use super::{
     Because, Origin, Verdict,
     transport::{Chosen, Ground, transport},

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod bench;
+mod key;
 mod names;
 mod path;
 mod read;
@@ -16,6 +17,7 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 
 pub(crate) use self::read::key_parts;
 pub use self::{
+    key::{Hash, PublicKey},
     names::presents,
     read::{Certificate, is_public_key, key_and_algorithm},
 };

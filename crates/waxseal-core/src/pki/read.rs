@@ -123,15 +123,30 @@ impl<'a> Certificate<'a> {
     /// # Errors
     /// Expired, not yet valid, or dates that cannot be read.
     pub fn in_time(&self, now: UnixTime) -> Result<(), Fault> {
-        let validity = Validity::from_der(self.validity)
-            .map_err(|error| Fault::Unreadable(format!("its dates: {error}")))?;
-        if now.0 < validity.not_before.to_unix_duration().as_secs() {
+        let (not_before, not_after) = self.dates()?;
+        if now < not_before {
             return Err(Fault::NotYetValid);
         }
-        if now.0 > validity.not_after.to_unix_duration().as_secs() {
+        if now > not_after {
             return Err(Fault::Expired);
         }
         Ok(())
+    }
+
+    /// From when to when it is valid, both included (RFC 5280 §4.1.2.5).
+    ///
+    /// # Errors
+    /// Dates that cannot be read.
+    pub fn dates(&self) -> Result<(UnixTime, UnixTime), Fault> {
+        let validity = Validity::from_der(self.validity)
+            .map_err(|error| Fault::Unreadable(format!("its dates: {error}")))?;
+        let seconds = |time: x509_cert::time::Time| UnixTime(time.to_unix_duration().as_secs());
+        Ok((seconds(validity.not_before), seconds(validity.not_after)))
+    }
+
+    /// Whether it names itself as its issuer: a root, or a certificate that nobody else signed.
+    pub fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
     }
 
     /// Issuer and subject without the header, as a trust anchor holds a name.

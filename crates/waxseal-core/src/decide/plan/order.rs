@@ -8,10 +8,10 @@ use crate::{
 };
 
 /// The most hosts that one attempt tries: an MX set without end must not keep a worker busy.
-pub(super) const MAX_HOSTS: usize = 16;
+pub const MAX_HOSTS: usize = 16;
 
 /// The most addresses of one host that one attempt tries (RFC 5321 §5.1 asks for two at least).
-pub(super) const MAX_ADDRESSES: usize = 8;
+pub const MAX_ADDRESSES: usize = 8;
 
 /// By preference; hosts of equal preference in an order that the seed decides, so that the load
 /// spreads and a record can be decided again. Hosts at or beyond our own preference are cut off,

@@ -1,0 +1,139 @@
+//! The one sentence for people who decide: what would who only listens, and who interferes, obtain?
+
+use super::{
+    Delivery,
+    case::Case,
+    level::{Outcome, Weakest, harmless, planned},
+};
+use crate::{channel::Level, facts::MxFact};
+
+/// The headline, and why the level is not higher.
+pub(super) struct Words {
+    pub(super) headline: String,
+    pub(super) why_not_higher: Option<String>,
+}
+
+pub(super) fn words(
+    case: &Case<'_>,
+    delivery: Delivery,
+    weakest: Option<&Weakest>,
+    outcomes: &[Outcome],
+) -> Words {
+    let headline = match (delivery, weakest) {
+        (Delivery::Delivers, Some(weakest)) => obtained(case, weakest),
+        (Delivery::TakesNoMail, _) => nobody(case),
+        (Delivery::Refuses, _) => format!(
+            "Our gateway would not deliver to {}: {}. Nobody obtains anything, and no mail arrives.",
+            case.domain(),
+            reason(case, outcomes)
+        ),
+        (Delivery::Unknown | Delivery::Delivers, _) => unknown(case, outcomes),
+    };
+    let why_not_higher = weakest.and_then(|weakest| why(case, weakest));
+    Words {
+        headline: harmless(&headline),
+        why_not_higher: why_not_higher.map(|why| harmless(&why)),
+    }
+}
+
+fn obtained(case: &Case<'_>, weakest: &Weakest) -> String {
+    let domain = case.domain();
+    let host = case.hosts.get(weakest.host).map(|host| host.facts.host.to_string());
+    let host = host.unwrap_or_else(|| domain.to_string());
+    match weakest.level {
+        Level::Cleartext => format!(
+            "Whoever listens on the way reads the mail to {domain}: {host} takes it in cleartext."
+        ),
+        Level::Encrypted => format!(
+            "Whoever only listens learns nothing of the mail to {domain}; whoever interferes can \
+             pose as {host}, or take the encryption away, and read it."
+        ),
+        Level::Named => format!(
+            "Whoever only listens learns nothing of the mail to {domain}; whoever interferes can \
+             name a mail host of their own, since nothing vouches for the name {host}, and read it."
+        ),
+        Level::StsFirst => format!(
+            "Whoever only listens learns nothing of the mail to {domain}; whoever interferes does \
+             not either, unless already there at our first contact, when MTA-STS can be hidden."
+        ),
+        Level::Sts | Level::Anchored => format!(
+            "Neither who listens nor who interferes learns anything of the mail to {domain}, unless \
+             a public CA is brought to issue a false certificate for {host}."
+        ),
+        Level::Dane => format!(
+            "Neither who listens nor who interferes learns anything of the mail to {domain}: DNSSEC \
+             and DANE say which key {host} has."
+        ),
+        Level::Pinned => format!(
+            "Neither who listens nor who interferes learns anything of the mail to {domain}: the \
+             key of {host} was agreed with us."
+        ),
+    }
+}
+
+fn nobody(case: &Case<'_>) -> String {
+    let domain = case.domain();
+    match &case.survey.facts.mx {
+        MxFact::NoDomain { .. } => format!("There is no domain {domain}."),
+        MxFact::Null { .. }
+        | MxFact::Found { .. }
+        | MxFact::Implicit { .. }
+        | MxFact::Configured
+        | MxFact::Failed(_) => format!("{domain} takes no mail."),
+    }
+}
+
+fn unknown(case: &Case<'_>, outcomes: &[Outcome]) -> String {
+    let domain = case.domain();
+    let why = reason(case, outcomes);
+    let demanded: Vec<_> = case
+        .hosts
+        .iter()
+        .filter_map(|host| host.route.as_ref().ok())
+        .map(|route| route.level)
+        .collect();
+    let weakest = demanded.into_iter().min_by_key(|level| super::level::strength(*level));
+    let promise = match weakest {
+        Some(
+            level @ (Level::StsFirst | Level::Sts | Level::Anchored | Level::Dane | Level::Pinned),
+        ) => {
+            format!(" What it publishes is enough for us to deliver with {level} or not at all.")
+        }
+        Some(Level::Cleartext | Level::Encrypted | Level::Named) | None => String::new(),
+    };
+    format!("What protects the mail to {domain} could not be found out: {why}.{promise}")
+}
+
+fn reason(case: &Case<'_>, outcomes: &[Outcome]) -> String {
+    if let MxFact::Failed(failure) = &case.survey.facts.mx {
+        return failure.to_string();
+    }
+    let named = case.hosts.iter().zip(outcomes);
+    let unknown = named.clone().find_map(|(host, outcome)| match outcome {
+        Outcome::Unknown(why) => Some(format!("{}: {why}", host.facts.host)),
+        Outcome::Level(_) | Outcome::Refused(_) => None,
+    });
+    let refused = named.into_iter().find_map(|(host, outcome)| match outcome {
+        Outcome::Refused(why) => Some(format!("{}: {why}", host.facts.host)),
+        Outcome::Level(_) | Outcome::Unknown(_) => None,
+    });
+    unknown.or(refused).unwrap_or_else(|| "it names no host that can be used".into())
+}
+
+/// The plan says so of its first host; the weakest one is what counts here.
+fn why(case: &Case<'_>, weakest: &Weakest) -> Option<String> {
+    let host = case.hosts.get(weakest.host)?;
+    let mut facts = case.survey.facts.clone();
+    facts.hosts = vec![host.facts.clone()];
+    let why = planned(&facts, case.against).why_not_higher?;
+    Some(match weakest.level {
+        Level::Cleartext => format!("{} has no working STARTTLS, and {why}", host.facts.host),
+        Level::Encrypted
+        | Level::Named
+        | Level::StsFirst
+        | Level::Sts
+        | Level::Anchored
+        | Level::Dane
+        | Level::Pinned => why,
+    })
+}

@@ -1,0 +1,163 @@
+//! What the domain says about mail that claims to come from it: SPF, DKIM, DMARC; and CAA, BIMI and
+//! security.txt.
+
+use super::{
+    case::{Case, Findings, Place, said},
+    mx,
+};
+use crate::{
+    assess::{DkimKey, Dmarc, DmarcPolicy, Id, Published, Severity, Spf, SpfAll},
+    domain::Domain,
+    facts::MxFact,
+};
+
+pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
+    let records = &case.survey.mail;
+    spf(case, &records.spf, out);
+    dmarc(case, &records.dmarc, out);
+    for (selector, key) in &records.dkim {
+        dkim(case.domain(), selector, key, out);
+    }
+    others(case, out);
+}
+
+fn spf(case: &Case<'_>, spf: &Published<Spf>, out: &mut Findings) {
+    let domain = case.domain();
+    let place = || Place::named(domain);
+    let wanted = match case.survey.facts.mx {
+        MxFact::Null { .. } => format!("{domain}. IN TXT \"v=spf1 -all\""),
+        MxFact::Found { .. }
+        | MxFact::Implicit { .. }
+        | MxFact::NoDomain { .. }
+        | MxFact::Configured
+        | MxFact::Failed(_) => {
+            format!("{domain}. IN TXT \"v=spf1 mx <others that send for you> -all\"")
+        }
+    };
+    let spf = match spf {
+        Published::NotAsked => return,
+        Published::Failed(failure) => return mx::failed(out, Place::named(&failure.name), failure),
+        Published::Absent { .. } => {
+            let words = said("no v=spf1 record", wanted);
+            return out.add(Id::SpfMissing, Severity::Warning, place(), words);
+        }
+        Published::Broken { text, why, .. } => {
+            let words = said(format!("{why}: {text}"), wanted);
+            return out.add(Id::SpfBroken, Severity::Warning, place(), words);
+        }
+        Published::Found { value, .. } => value,
+    };
+    let mut faults = spf.faults.clone();
+    if spf.lookups > 10 {
+        faults.push(format!("{} DNS lookups of at most 10 (RFC 7208 §4.6.4)", spf.lookups));
+    }
+    if spf.void_lookups > 2 {
+        let void = spf.void_lookups;
+        faults.push(format!("{void} lookups without an answer of at most 2 (RFC 7208 §4.6.4)"));
+    }
+    if !faults.is_empty() {
+        let fix = "take out includes that nobody needs, and mend what is named; receivers treat \
+                   the record as broken";
+        let words = said(faults.join("; "), fix);
+        out.add(Id::SpfBroken, Severity::Warning, place(), words);
+    }
+    let (severity, evidence) = match spf.all {
+        SpfAll::Fail | SpfAll::SoftFail => return,
+        SpfAll::Neutral => (Severity::Notice, "?all, or no all at the end"),
+        SpfAll::Pass => (Severity::Error, "+all: everybody may send for this domain"),
+    };
+    out.add(Id::SpfWeak, severity, place(), said(evidence, "end the record with -all or ~all"));
+}
+
+fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
+    let domain = case.domain();
+    let place = || Place::named(domain);
+    let wanted =
+        || format!("_dmarc.{domain}. IN TXT \"v=DMARC1; p=reject; rua=mailto:dmarc@{domain}\"");
+    match dmarc {
+        Published::NotAsked => {}
+        Published::Failed(failure) => mx::failed(out, Place::named(&failure.name), failure),
+        Published::Absent { .. } => {
+            let words = said("no v=DMARC1 record", wanted());
+            out.add(Id::DmarcMissing, Severity::Warning, place(), words);
+        }
+        Published::Broken { text, why, .. } => {
+            let words = said(format!("{why}: {text}"), wanted());
+            out.add(Id::DmarcBroken, Severity::Warning, place(), words);
+        }
+        Published::Found { value, .. } => {
+            let evidence = match (value.policy, value.testing) {
+                (DmarcPolicy::None, _) => "p=none: nothing is asked of receivers",
+                (DmarcPolicy::Quarantine | DmarcPolicy::Reject, true) => {
+                    "t=y: receivers act one step milder (RFC 9989)"
+                }
+                (DmarcPolicy::Quarantine | DmarcPolicy::Reject, false) => return,
+            };
+            let evidence = format!("{evidence}; found at {}", value.at);
+            let words = said(evidence, wanted());
+            out.add(Id::DmarcWeak, Severity::Notice, place(), words);
+        }
+    }
+}
+
+fn dkim(domain: &Domain, selector: &str, key: &Published<DkimKey>, out: &mut Findings) {
+    let place = || Place::named(&format!("{selector}._domainkey.{domain}"));
+    let fault = match key {
+        Published::NotAsked => return,
+        Published::Failed(failure) => return mx::failed(out, Place::named(&failure.name), failure),
+        Published::Absent { .. } => "no record".into(),
+        Published::Broken { text, why, .. } => format!("{why}: {text}"),
+        Published::Found { value, .. } if value.revoked => "p= is empty: the key is revoked".into(),
+        Published::Found { value, .. } => {
+            // RFC 8301 §3.2: at least 1024 bits, better 2048.
+            if value.algorithm.eq_ignore_ascii_case("rsa") && value.bits < 2048 {
+                let severity = if value.bits < 1024 { Severity::Warning } else { Severity::Notice };
+                let words = said(
+                    format!("RSA with {} bits", value.bits),
+                    "a new selector with an RSA key of 2048 bits, or Ed25519 beside it (RFC 8463)",
+                );
+                out.add(Id::DkimWeakKey, severity, place(), words);
+            }
+            return;
+        }
+    };
+    let fix = "publish the key that signs (RFC 6376 §3.6.1), or stop signing with it";
+    out.add(Id::DkimKey, Severity::Warning, place(), said(fault, fix));
+}
+
+fn others(case: &Case<'_>, out: &mut Findings) {
+    let domain = case.domain();
+    let place = || Place::named(domain);
+    let wanted = || format!("{domain}. IN CAA 0 issue \"<the domain of your CA>\"");
+    match &case.survey.mail.caa {
+        Published::Found { .. } | Published::NotAsked => {}
+        Published::Absent { .. } => {
+            let words = said("no CAA record: any CA may issue for this domain", wanted());
+            out.add(Id::CaaMissing, Severity::Info, place(), words);
+        }
+        Published::Broken { text, why, .. } => {
+            let words = said(format!("{why}: {text}"), wanted());
+            out.add(Id::CaaBroken, Severity::Notice, place(), words);
+        }
+        Published::Failed(failure) => mx::failed(out, Place::named(&failure.name), failure),
+    }
+    if let Published::Found { text, .. } = &case.survey.mail.bimi {
+        let words = said(text.to_string(), "nothing; it shows a logo and protects nothing");
+        out.add(Id::BimiPresent, Severity::Info, place(), words);
+    }
+    match &case.survey.mail.security_txt {
+        Published::Absent { .. } | Published::Broken { .. } => {
+            let words = said(
+                "no security.txt that can be read",
+                format!("serve https://{domain}/.well-known/security.txt (RFC 9116 §3)"),
+            );
+            out.add(Id::SecurityTxtMissing, Severity::Info, place(), words);
+        }
+        Published::Found { value, .. } if *value < case.against.now => {
+            let words = said(format!("expired at {value}"), "set a new Expires (RFC 9116 §2.5.5)");
+            out.add(Id::SecurityTxtExpired, Severity::Notice, place(), words);
+        }
+        // That a web page could not be had says nothing about mail.
+        Published::Found { .. } | Published::Failed(_) | Published::NotAsked => {}
+    }
+}

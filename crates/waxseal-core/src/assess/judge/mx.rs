@@ -1,0 +1,202 @@
+//! Which hosts take the mail, and whether they can be reached (RFC 5321 §5.1, RFC 7505).
+
+use super::case::{Case, Findings, Host, Place, said};
+use crate::{
+    assess::{Contact, Id, Observed, Severity, Unprobed},
+    decide::{MAX_ADDRESSES, MAX_HOSTS},
+    dns::{Absence, Answer, FailureKind, LookupFailure},
+    facts::{MxFact, Refused},
+};
+
+pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
+    let domain = case.domain();
+    let place = || Place::named(domain);
+    match &case.survey.facts.mx {
+        MxFact::Found { .. } | MxFact::Configured => {}
+        MxFact::Null { .. } => out.add(
+            Id::MxNull,
+            Severity::Info,
+            place(),
+            said("MX 0 .", "nothing, if the domain is not to take mail"),
+        ),
+        MxFact::Implicit { .. } => out.add(
+            Id::MxImplicit,
+            Severity::Notice,
+            place(),
+            said("no MX record", format!("{domain}. IN MX 10 <the name of the mail host>.")),
+        ),
+        MxFact::NoDomain { absence, .. } => {
+            let sure = match absence {
+                Absence::Secure => "denied with DNSSEC",
+                Absence::Agreed => "independent resolvers agree",
+                Absence::Unconfirmed => "not signed: somebody on the path could hide it",
+            };
+            let evidence = format!("NXDOMAIN ({sure})");
+            let fix = "check the spelling and the registration of the domain";
+            out.add(Id::DomainMissing, Severity::Error, place(), said(evidence, fix));
+        }
+        MxFact::Failed(failure) => failed(out, place(), failure),
+    }
+    records(case, out);
+    for host in &case.hosts {
+        addresses(host, out);
+        alias(host, out);
+        contacts(case, host, out);
+    }
+    without_ipv6(case, out);
+}
+
+/// A look-up that the assessment needs: signatures that do not hold are the domain's fault,
+/// everything else may be ours or may pass.
+pub(super) fn failed(out: &mut Findings, place: Place, failure: &LookupFailure) {
+    let (id, severity, fix) = match failure.kind {
+        FailureKind::Bogus => (
+            Id::ZoneBogus,
+            Severity::Error,
+            "sign the zone again, or put the DS record at the parent right; validating resolvers \
+             cannot see these names",
+        ),
+        FailureKind::SignaturesStripped | FailureKind::Unreachable | FailureKind::Clock => {
+            (Id::DnsFailed, Severity::Unknown, "look at the resolver or the clock on our side")
+        }
+        FailureKind::Indeterminate
+        | FailureKind::ServFail
+        | FailureKind::Refused
+        | FailureKind::Timeout
+        | FailureKind::Malformed
+        | FailureKind::Limit => {
+            (Id::DnsFailed, Severity::Unknown, "check again; if it stays, look at the name servers")
+        }
+    };
+    out.add(id, severity, place, said(failure.to_string(), fix));
+}
+
+fn records(case: &Case<'_>, out: &mut Findings) {
+    let mx = &case.survey.mx;
+    let domain = case.domain();
+    if mx.null > 0 && mx.records > mx.null {
+        let evidence = format!("{} of {} MX records are a null MX", mx.null, mx.records);
+        let fix = format!("remove `{domain}. IN MX 0 .`, or all the others");
+        out.add(Id::MxNullConflict, Severity::Error, Place::named(domain), said(evidence, fix));
+    }
+    for odd in &mx.invalid {
+        let fix = "an MX record names a host, never an address (RFC 5321 §5.1)";
+        let evidence = format!("MX {odd}");
+        out.add(Id::MxNoAddress, Severity::Warning, Place::named(domain), said(evidence, fix));
+    }
+    let count = mx.records.max(case.hosts.len());
+    if count > MAX_HOSTS {
+        let evidence = format!("{count} MX records");
+        let fix = "keep a few; senders try no more than that";
+        out.add(Id::MxTooMany, Severity::Notice, Place::named(domain), said(evidence, fix));
+    }
+}
+
+fn addresses(host: &Host<'_>, out: &mut Findings) {
+    let peer = &host.facts.host;
+    let private: Vec<_> =
+        host.facts.refused.iter().filter(|(_, why)| *why != Refused::Own).collect();
+    let usable = host.facts.addresses.value().map_or(0, Vec::len);
+    for (ip, why) in &private {
+        let evidence = match why {
+            Refused::Special => "loopback, link-local, multicast or unspecified",
+            Refused::Private => "private or shared address space",
+            Refused::Own => continue,
+        };
+        let severity = if usable == 0 { Severity::Error } else { Severity::Warning };
+        let fix = format!("remove this address of {peer} from public DNS");
+        out.add(Id::MxPrivateAddress, severity, host.at(*ip), said(evidence, fix));
+    }
+    match &host.facts.addresses {
+        Answer::Failed(failure) => failed(out, host.place(), failure),
+        Answer::Found { value, .. } if value.len() > MAX_ADDRESSES => {
+            let evidence = format!("{} addresses", value.len());
+            let fix = format!("keep at most {MAX_ADDRESSES}; senders try no more");
+            out.add(Id::MxTooMany, Severity::Notice, host.place(), said(evidence, fix));
+        }
+        Answer::Found { value, .. } if !value.is_empty() => {}
+        Answer::Found { .. } | Answer::Absent { .. } if host.facts.refused.is_empty() => {
+            let fix = format!("publish A and AAAA for {peer}, or remove it from the MX records");
+            let words = said("no address record", fix);
+            out.add(Id::MxNoAddress, Severity::Error, host.place(), words);
+        }
+        Answer::Found { .. } | Answer::Absent { .. } => {}
+    }
+    if let Some(fault) = host.survey.and_then(|survey| survey.aaaa_fault.as_ref()) {
+        let fix = "let every name server answer AAAA with the address or a proper denial \
+                   (RFC 4074 §4)";
+        out.add(Id::AaaaDoeBroken, Severity::Warning, host.place(), said(fault, fix));
+    }
+}
+
+fn alias(host: &Host<'_>, out: &mut Findings) {
+    if let Some(alias) = host.survey.and_then(|survey| survey.alias.as_ref()) {
+        let evidence = format!("{} is an alias of {alias}", host.facts.host);
+        let fix = format!("name {alias} in the MX record (RFC 2181 §10.3)");
+        out.add(Id::MxCname, Severity::Warning, host.place(), said(evidence, fix));
+    }
+}
+
+fn contacts(case: &Case<'_>, host: &Host<'_>, out: &mut Findings) {
+    for address in host.addresses() {
+        let ip = address.ip;
+        let probe = match &address.observed {
+            Observed::Probed(probe) => probe,
+            Observed::Not(Unprobed::Refused(why)) => {
+                let fix = "an assessment connects to public addresses only; list an exception";
+                let words = said(format!("not looked at: {why}"), fix);
+                out.add(Id::MxPrivateAddress, Severity::Warning, host.at(ip), words);
+                continue;
+            }
+            Observed::Not(Unprobed::DnsOnly | Unprobed::NoFamily | Unprobed::OverLimit) => continue,
+        };
+        let (id, severity, evidence, fix) = match &probe.contact {
+            Contact::Spoke { .. } => continue,
+            Contact::Unreachable(why) => {
+                // Where nothing of that family answers, the way out may be what is broken.
+                let (severity, fix) = if case.family_works(ip) {
+                    (Severity::Warning, "let port 25 of this address answer, or remove the address")
+                } else {
+                    (Severity::Unknown, "check again from a network whose port 25 is open")
+                };
+                (Id::MxUnreachable, severity, why.clone(), fix)
+            }
+            Contact::TurnedAway(reply) => (
+                Id::MxTurnedAway,
+                Severity::Unknown,
+                reply.to_string(),
+                "check again later, or from an address that the host knows",
+            ),
+            Contact::Misbehaved(why) => (
+                Id::MxMisbehaved,
+                Severity::Warning,
+                why.clone(),
+                "let the host keep to RFC 5321 §4.2 and its limits",
+            ),
+        };
+        out.add(id, severity, host.at(ip), said(evidence, fix));
+    }
+}
+
+fn without_ipv6(case: &Case<'_>, out: &mut Findings) {
+    let mut known = false;
+    for host in &case.hosts {
+        match &host.facts.addresses {
+            Answer::Found { value, .. } if value.iter().any(std::net::IpAddr::is_ipv6) => return,
+            Answer::Found { .. } => known = true,
+            Answer::Absent { .. } => {}
+            // It could not be found out.
+            Answer::Failed(_) => return,
+        }
+        if host.survey.is_some_and(|survey| survey.aaaa_fault.is_some()) {
+            return;
+        }
+    }
+    if known {
+        let names: Vec<_> = case.hosts.iter().map(|host| host.facts.host.to_string()).collect();
+        let evidence = format!("no AAAA record at {}", names.join(", "));
+        let fix = "publish AAAA for at least one mail host";
+        let place = Place::named(case.domain());
+        out.add(Id::MxNoIpv6, Severity::Notice, place, said(evidence, fix));
+    }
+}

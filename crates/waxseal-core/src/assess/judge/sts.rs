@@ -1,0 +1,271 @@
+//! MTA-STS: the record, the policy, the hosts that it lists, and DANE beside it (RFC 8461).
+
+use std::time::Duration;
+
+use super::{
+    case::{Case, Findings, Host, Place, said},
+    mx,
+};
+use crate::{
+    assess::{Contact, Id, Published, Quoted, Severity, StartTlsSeen},
+    dns::Absence,
+    facts::{Known, StsFact, StsFailure},
+    sts::{Mode, MxPattern, Policy},
+};
+
+/// Less than this protects hardly anybody who writes now and then.
+const SHORT: Duration = Duration::from_hours(14 * 24);
+/// Less than this is gone over a weekend.
+const TOO_SHORT: Duration = Duration::from_hours(24);
+/// Longer than this in `testing` is a roll-out that was forgotten.
+const LONG_TESTING: Duration = Duration::from_hours(60 * 24);
+
+pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
+    record(case, out);
+    served(case, out);
+    id(case, out);
+    if let Some(policy) = case.policy() {
+        mode(case, policy, out);
+        if policy.mode != Mode::None {
+            hosts(case, policy, out);
+        }
+    }
+}
+
+fn place(case: &Case<'_>) -> Place {
+    Place::named(case.domain())
+}
+
+fn record(case: &Case<'_>, out: &mut Findings) {
+    match &case.survey.policy.record {
+        Published::Found { .. } | Published::NotAsked => {}
+        Published::Broken { text, why, .. } => {
+            let words = said(format!("{why}: {text}"), wanted_record(case));
+            out.add(Id::StsRecordBroken, Severity::Error, place(case), words);
+        }
+        Published::Failed(failure) => mx::failed(out, Place::named(&failure.name), failure),
+        Published::Absent { absence, .. } => match hot(case) {
+            Some(until) => {
+                let sure = match absence {
+                    Absence::Secure => "",
+                    Absence::Agreed | Absence::Unconfirmed => {
+                        "; it is not signed, so an attack is not excluded"
+                    }
+                };
+                let evidence = format!("no record, and senders enforce the policy {until}{sure}");
+                let fix = format!(
+                    "put the record back; to withdraw the policy serve `mode: none` for as long as \
+                     its max_age was (RFC 8461 §8.3): {}",
+                    wanted_record(case)
+                );
+                out.add(Id::StsRemovedHot, Severity::Warning, place(case), said(evidence, fix));
+            }
+            None => {
+                let protected = !case.hosts.is_empty() && case.hosts.iter().all(Host::has_dane);
+                let severity = if protected { Severity::Notice } else { Severity::Warning };
+                let fix = format!("{}, and at its address: {}", wanted_record(case), file(case));
+                let words = said("no _mta-sts record", fix);
+                out.add(Id::StsMissing, severity, place(case), words);
+            }
+        },
+    }
+}
+
+/// Until when somebody still enforces a policy whose record is gone, in words.
+fn hot(case: &Case<'_>) -> Option<String> {
+    let now = case.against.now;
+    if let StsFact::Policy { policy, known: Known::Cached, expires, .. } = &case.survey.facts.sts
+        && policy.mode == Mode::Enforce
+        && *expires > now
+    {
+        return Some(format!("until {expires}"));
+    }
+    let before = case.against.before?;
+    let policy = before.policy.served.as_ref()?.as_ref().ok()?;
+    let expires = before.facts.at + policy.max_age;
+    (policy.mode == Mode::Enforce && expires > now && before.policy.record.value().is_some())
+        .then(|| format!("until {expires}"))
+}
+
+fn wanted_record(case: &Case<'_>) -> String {
+    let now = case.against.now.0;
+    format!("_mta-sts.{}. IN TXT \"v=STSv1; id={now}\"", case.domain())
+}
+
+/// The policy that would fit, on one line.
+fn file(case: &Case<'_>) -> String {
+    let hosts = case.hosts.iter().filter_map(Host::name);
+    let mx: String = hosts.map(|host| format!("mx: {host}; ")).collect();
+    format!("version: STSv1; mode: testing; {mx}max_age: 86400 (each on a line of its own)")
+}
+
+fn served(case: &Case<'_>, out: &mut Findings) {
+    let survey = &case.survey.policy;
+    let host = || Place::named(&format!("mta-sts.{}", case.domain()));
+    if let Some(Err(failure)) = &survey.served {
+        let (id, evidence, fix) = match failure {
+            StsFailure::Record(failure) => {
+                return mx::failed(out, Place::named(&failure.name), failure);
+            }
+            StsFailure::Fetch(why) => (
+                Id::StsFetch,
+                why,
+                "serve /.well-known/mta-sts.txt with status 200, without a redirect, a bot check \
+                 or a login, within a minute and 64 KiB (RFC 8461 §3.3)",
+            ),
+            StsFailure::Certificate(why) => (
+                Id::StsHostCertificate,
+                why,
+                "get a certificate of a public CA for this name, and renew it in time",
+            ),
+            StsFailure::Invalid(why) => (Id::StsInvalid, why, "serve what RFC 8461 §3.2 describes"),
+        };
+        let fix = format!("{fix}: {}", file(case));
+        out.add(id, Severity::Error, host(), said(evidence, fix));
+    }
+    let plain = |media: &Quoted| {
+        let name = media.as_str().split(';').next().unwrap_or_default().trim();
+        name.eq_ignore_ascii_case("text/plain")
+    };
+    if let Some(media) = survey.media_type.as_ref().filter(|media| !plain(media)) {
+        let words = said(media.to_string(), "serve it as text/plain (RFC 8461 §3.2)");
+        out.add(Id::StsMediaType, Severity::Warning, host(), words);
+    }
+    if survey.crlf == Some(false) {
+        let words = said(
+            "lines end with LF alone, which RFC 8461 §3.2 allows and some senders do not",
+            "end each line with CRLF",
+        );
+        out.add(Id::StsCrlf, Severity::Info, host(), words);
+    }
+}
+
+/// A new file under an old id is fetched by nobody who has the old one (RFC 8461 §3.1).
+fn id(case: &Case<'_>, out: &mut Findings) {
+    let now = &case.survey.policy;
+    let Some(id) = now.record.value() else { return };
+    let before = case.against.before.map(|before| &before.policy).filter(|before| {
+        before.record.value() == Some(id)
+            && before.digest.is_some()
+            && now.digest.is_some()
+            && before.digest != now.digest
+    });
+    let remembered = match (&case.survey.facts.sts, &now.served) {
+        (
+            StsFact::Policy { policy, id: Some(known), known: Known::Cached, .. },
+            Some(Ok(served)),
+        ) => known == id.as_str() && policy != served,
+        (
+            StsFact::Policy { .. }
+            | StsFact::Absent { .. }
+            | StsFact::Unknown { .. }
+            | StsFact::NotAsked,
+            _,
+        ) => false,
+    };
+    if before.is_some() || remembered {
+        let words = said(
+            format!("the policy is another one than before, and its id is still {id}"),
+            format!("publish a new id: {}", wanted_record(case)),
+        );
+        out.add(Id::StsIdStale, Severity::Warning, place(case), words);
+    }
+}
+
+fn mode(case: &Case<'_>, policy: &Policy, out: &mut Findings) {
+    match policy.mode {
+        Mode::Enforce => {}
+        Mode::None => {
+            let words = said("mode: none", "serve `mode: testing`, then `mode: enforce`");
+            out.add(Id::StsNone, Severity::Notice, place(case), words);
+            return;
+        }
+        Mode::Testing => testing(case, out),
+    }
+    let age = policy.max_age;
+    let severity = match policy.mode {
+        Mode::Enforce if age < TOO_SHORT => Severity::Warning,
+        Mode::Enforce if age < SHORT => Severity::Notice,
+        Mode::Testing if age < TOO_SHORT => Severity::Info,
+        Mode::Enforce | Mode::Testing | Mode::None => Severity::Unknown,
+    };
+    if severity != Severity::Unknown {
+        let least = if policy.mode == Mode::Enforce { SHORT } else { TOO_SHORT };
+        let words = said(
+            format!("max_age: {}", age.as_secs()),
+            format!("max_age: {} or more; `31557600` is the most (RFC 8461 §3.2)", least.as_secs()),
+        );
+        out.add(Id::StsMaxAge, severity, place(case), words);
+    }
+    let wild = policy.mx.iter().filter_map(|pattern| match pattern {
+        MxPattern::OneBelow(_) => Some(pattern.to_string()),
+        MxPattern::Host(_) => None,
+    });
+    let wild: Vec<_> = wild.collect();
+    if !wild.is_empty() {
+        let words = said(
+            format!("mx: {}", wild.join(", ")),
+            "name the hosts one by one: whoever gets any name below that domain passes",
+        );
+        out.add(Id::StsWildcard, Severity::Notice, place(case), words);
+    }
+}
+
+fn testing(case: &Case<'_>, out: &mut Findings) {
+    let against = case.against;
+    let was = against.before.filter(
+        |before| matches!(&before.policy.served, Some(Ok(policy)) if policy.mode == Mode::Testing),
+    );
+    let since = [against.testing_since, was.map(|before| before.facts.at)].into_iter().flatten();
+    let since = since.min();
+    let fix =
+        "serve `mode: enforce` once TLS reports show no failures for two weeks, then a new id";
+    match since.filter(|since| against.now.since(*since) > LONG_TESTING) {
+        Some(since) => {
+            let words = said(format!("mode: testing at least since {since}"), fix);
+            out.add(Id::StsTestingTooLong, Severity::Warning, place(case), words);
+        }
+        None => {
+            out.add(Id::StsTesting, Severity::Notice, place(case), said("mode: testing", fix));
+        }
+    }
+}
+
+fn hosts(case: &Case<'_>, policy: &Policy, out: &mut Findings) {
+    let severity = if policy.mode == Mode::Enforce { Severity::Error } else { Severity::Warning };
+    for host in &case.hosts {
+        let Some(name) = host.name() else { continue };
+        if !policy.allows(name) {
+            let fix = format!("add the line `mx: {name}`, then publish {}", wanted_record(case));
+            let evidence = format!("the policy does not list {name}");
+            out.add(Id::StsMxMismatch, severity, host.place(), said(&evidence, &fix));
+            if host.has_dane() {
+                let evidence = format!("{evidence}, which DANE protects");
+                out.add(Id::StsDaneConflict, severity, host.place(), said(evidence, fix));
+            }
+            continue;
+        }
+        for sight in &host.sights {
+            let Err(fault) = &sight.pkix else { continue };
+            let fix = format!(
+                "get a certificate for {name} from a public CA; it may keep the key of the TLSA \
+                 record"
+            );
+            out.add(Id::StsCertVsMx, severity, host.sight(sight), said(fault.to_string(), &fix));
+            if sight.has_match() {
+                let evidence =
+                    format!("a TLSA record matches, and senders with MTA-STS only fail: {fault}");
+                out.add(Id::StsDaneConflict, severity, host.sight(sight), said(evidence, fix));
+            }
+        }
+        for (ip, probe) in host.probes() {
+            if let Contact::Spoke { starttls, .. } = &probe.contact
+                && !matches!(starttls, StartTlsSeen::Ready)
+            {
+                let words =
+                    said("no STARTTLS", "offer STARTTLS, or take the host out of the policy");
+                out.add(Id::StsCertVsMx, severity, host.at(ip), words);
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! DNSSEC of the domain and of its mail hosts, and whether their servers agree.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    case::{Case, Findings, Place, said},
+    mx,
+};
+use crate::{
+    assess::{Id, NameServer, ServerAnswer, Servers, Severity, Signing, ZoneSurvey},
+    dns::{Answer, Authenticity},
+    time::UnixTime,
+};
+
+/// Signatures that run out sooner than this are a finding.
+const SOON: Duration = Duration::from_hours(3 * 24);
+
+/// Iterations above which validators, ours too, take no denial any more (RFC 9276 §3.2).
+const TOO_MANY_ITERATIONS: u16 = 100;
+
+pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
+    let zone = &case.survey.zone;
+    signing(case, zone, out);
+    if let Signing::Unsigned { because } = &zone.signing {
+        // With an enforced policy nobody gains by forging the names of the hosts (RFC 8461 §10.1).
+        let severity = if case.enforced().is_some() { Severity::Notice } else { Severity::Warning };
+        let fix = format!(
+            "sign {} and have its registrar publish the DS record; until then anybody on the path \
+             can name another mail host",
+            zone.zone
+        );
+        out.add(Id::ZoneUnsigned, severity, Place::named(case.domain()), said(because, fix));
+    }
+    servers(&zone.servers, out);
+    let mut done = vec![&zone.zone];
+    for host in &case.hosts {
+        let Some(survey) = host.survey else { continue };
+        let unsigned = matches!(survey.zone.signing, Signing::Unsigned { .. });
+        let insecure = matches!(
+            host.facts.addresses,
+            Answer::Found { authenticity: Authenticity::Insecure, .. }
+        );
+        if unsigned || insecure {
+            let because = match &survey.zone.signing {
+                Signing::Unsigned { because } => because.clone(),
+                Signing::Signed { .. } | Signing::Failed(_) | Signing::NotAsked => {
+                    format!("the addresses of {} are not signed", survey.host)
+                }
+            };
+            let fix = format!("sign the zone of {}, then publish TLSA records there", survey.host);
+            out.add(Id::MxZoneUnsigned, Severity::Notice, host.place(), said(because, fix));
+        }
+        if let Some(fault) = &survey.denial_fault {
+            let fix = "let the name servers answer NODATA, not NXDOMAIN, for `_tcp` and other names \
+                       that have something below them (RFC 8020 §2)";
+            out.add(Id::TlsaEntNxdomain, Severity::Warning, host.place(), said(fault, fix));
+        }
+        if !done.contains(&&survey.zone.zone) {
+            done.push(&survey.zone.zone);
+            signing(case, &survey.zone, out);
+            servers(&survey.zone.servers, out);
+        }
+    }
+}
+
+fn signing(case: &Case<'_>, zone: &ZoneSurvey, out: &mut Findings) {
+    let place = || Place::named(&zone.zone);
+    match &zone.signing {
+        Signing::NotAsked | Signing::Unsigned { .. } => {}
+        Signing::Failed(failure) => mx::failed(out, place(), failure),
+        Signing::Signed { algorithms, smallest_rsa, first_expiry, signed_at, nsec3_iterations } => {
+            for algorithm in algorithms {
+                weak_algorithm(*algorithm, place(), out);
+            }
+            if let Some(bits) = smallest_rsa.filter(|bits| *bits < 2048) {
+                let severity = if bits < 1024 { Severity::Warning } else { Severity::Notice };
+                let words = said(
+                    format!("an RSA key of {bits} bits"),
+                    "roll to ECDSA P-256 (algorithm 13)",
+                );
+                out.add(Id::ZoneWeakAlgorithm, severity, place(), words);
+            }
+            if let Some(iterations) = nsec3_iterations.filter(|iterations| *iterations > 0) {
+                let severity = if iterations > TOO_MANY_ITERATIONS {
+                    Severity::Warning
+                } else {
+                    Severity::Notice
+                };
+                let words = said(
+                    format!("{iterations} NSEC3 iterations"),
+                    "set the iterations to 0 and the salt to none (RFC 9276 §3.1)",
+                );
+                out.add(Id::ZoneNsec3Iterations, severity, place(), words);
+            }
+            expiry(case.against.now, *first_expiry, *signed_at, place(), out);
+        }
+    }
+}
+
+/// RFC 8624 §3.1, with SHA-1 out of use since RFC 9905.
+fn weak_algorithm(number: u8, place: Place, out: &mut Findings) {
+    let (severity, name) = match number {
+        1 => (Severity::Warning, "RSA/MD5"),
+        3 | 6 => (Severity::Warning, "DSA/SHA-1"),
+        5 | 7 => (Severity::Warning, "RSA/SHA-1"),
+        12 => (Severity::Warning, "GOST R 34.10-2001"),
+        10 => (Severity::Info, "RSA/SHA-512"),
+        _ => return,
+    };
+    let evidence = format!("algorithm {number}, {name}");
+    let fix = "roll to ECDSA P-256 with SHA-256 (algorithm 13) or Ed25519 (15)";
+    out.add(Id::ZoneWeakAlgorithm, severity, place, said(evidence, fix));
+}
+
+fn expiry(
+    now: UnixTime,
+    expires: UnixTime,
+    signed_at: Option<UnixTime>,
+    place: Place,
+    out: &mut Findings,
+) {
+    let left = expires.since(now);
+    if left >= SOON {
+        return;
+    }
+    // Zones that sign while they answer never have more than a day or two left.
+    let short = signed_at.is_some_and(|at| expires.since(at) < SOON * 2);
+    if short && left > expires.since(signed_at.unwrap_or(expires)) / 4 {
+        return;
+    }
+    let severity = if left.is_zero() { Severity::Error } else { Severity::Warning };
+    let evidence = format!("the first signature runs out at {expires}");
+    let fix = "let the signer run now, and watch that it does";
+    out.add(Id::RrsigExpires, severity, place, said(evidence, fix));
+}
+
+/// What the servers said to one question: the digest and whether it was signed, and who said so.
+type Said<'a> = BTreeMap<(&'a str, bool), Vec<&'a NameServer>>;
+
+fn servers(servers: &Servers, out: &mut Findings) {
+    let Servers::Asked(servers) = servers else { return };
+    let mut questions: BTreeMap<(&crate::domain::Domain, &str), Said<'_>> = BTreeMap::new();
+    for server in servers {
+        for ServerAnswer { name, record_type, digest, signed, .. } in &server.answers {
+            let said = questions.entry((name, record_type)).or_default();
+            match digest {
+                Ok(digest) => said.entry((digest, *signed)).or_default().push(server),
+                Err(why) => {
+                    let evidence =
+                        format!("{} [{}] for {record_type}: {why}", server.name, server.address);
+                    let fix = "let this name server answer, or remove it from the NS records";
+                    let place = Place::named(name);
+                    out.add(Id::DnsFailed, Severity::Notice, place, words(evidence, fix));
+                }
+            }
+        }
+    }
+    for ((name, record_type), said) in questions {
+        if said.len() < 2 {
+            continue;
+        }
+        let groups: Vec<_> = said
+            .iter()
+            .map(|((digest, signed), servers)| {
+                let first = servers.first().map(|server| server.name.to_string());
+                let short: String = digest.chars().take(8).collect();
+                let signed = if *signed { "signed" } else { "unsigned" };
+                format!(
+                    "{} ({} in all): {short} {signed}",
+                    first.unwrap_or_default(),
+                    servers.len()
+                )
+            })
+            .collect();
+        let evidence = format!("{record_type}: {}", groups.join("; "));
+        let fix = "bring all authoritative servers to the same version of the zone";
+        let (id, severity) = if record_type == "TLSA" {
+            (Id::TlsaNsDiverges, Severity::Error)
+        } else {
+            (Id::NsDiverges, Severity::Warning)
+        };
+        out.add(id, severity, Place::named(name), words(evidence, fix));
+    }
+}
+
+fn words(evidence: String, fix: &str) -> super::case::Said {
+    said(evidence, fix)
+}
