@@ -6,6 +6,7 @@ mod dkim;
 mod exceptions;
 mod health;
 mod notify;
+mod open_files;
 mod parts;
 pub(crate) mod path;
 mod preload;
@@ -385,6 +386,9 @@ pub async fn run(config: Config, file: PathBuf) -> Result<(), StartError> {
     let mut hangup = hear(SignalKind::hangup())?;
     let mut terminate = hear(SignalKind::terminate())?;
     let mut interrupt = hear(SignalKind::interrupt())?;
+    if let Some(shortage) = open_files::shortage(open_files::raise(), &config) {
+        tracing::warn!("{shortage}");
+    }
     let mut gateway = Gateway::start(config).await?;
     notify::tell(notify::Notice::Ready);
     loop {
