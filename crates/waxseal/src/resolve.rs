@@ -4,6 +4,7 @@ mod answer;
 mod cache;
 mod exchange;
 mod fetch;
+mod merged;
 mod probe;
 mod settings;
 mod typed;
@@ -36,6 +37,7 @@ pub use self::{
 use self::{
     cache::Aging,
     fetch::{FAILURE_KEPT, Fetcher, Freshness},
+    merged::Merged,
 };
 
 /// Asks the DNS. A clone is the same resolver: cache and health are shared.
@@ -47,6 +49,7 @@ struct Shared {
     settings: Settings,
     fetcher: Fetcher,
     memo: Memo,
+    merged: Merged,
     known: std::sync::Mutex<Aging<Question, Arc<Known>>>,
     health: tokio::sync::Mutex<Option<(Instant, Health)>>,
 }
@@ -80,6 +83,7 @@ impl Resolver {
         Self(Arc::new(Shared {
             fetcher: Fetcher::new(&settings),
             memo: Memo::new(),
+            merged: Merged::default(),
             known: std::sync::Mutex::new(Aging::new(settings.cache_entries)),
             health: tokio::sync::Mutex::new(None),
             settings,
@@ -315,7 +319,7 @@ impl Resolver {
     pub async fn addresses(&self, name: &Domain) -> Lookup<Vec<IpAddr>> {
         let (v4, v6) =
             tokio::join!(self.lookup(name, RecordType::A), self.lookup(name, RecordType::AAAA));
-        typed::join(v4.read(typed::a), v6.read(typed::aaaa))
+        typed::join(v4.read(typed::a), v6.read(typed::aaaa), &self.0.merged)
     }
 
     /// TXT records, the strings of each joined without a gap (RFC 7208 §3.3, RFC 8461 §3.1).

@@ -1,19 +1,18 @@
 //! Records with a meaning.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    sync::Arc,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use waxseal_core::{
     dane::Tlsa,
     dns::{Absence, Answer, Authenticity, Denial, FailureKind, LookupFailure, Proof},
-    dnssec::{Name, merge_proofs},
-    evidence::BlobId,
+    dnssec::Name,
     time::UnixTime,
 };
 
-use super::{Exchange, Lookup, Mx, Record};
+use super::{
+    Exchange, Lookup, Mx, Record,
+    merged::{Chain, Merged},
+};
 
 impl Lookup<Vec<Record>> {
     /// The same with each record read; records that cannot be read are left out, and where none
@@ -75,7 +74,11 @@ pub(super) fn tlsa(rdata: &[u8]) -> Option<Tlsa> {
 
 /// IPv4 and IPv6 as one answer. A family that failed is left out where the other has addresses;
 /// where it has none, the failure counts: the missing half might have been the answer.
-pub(super) fn join(v4: Lookup<Vec<IpAddr>>, v6: Lookup<Vec<IpAddr>>) -> Lookup<Vec<IpAddr>> {
+pub(super) fn join(
+    v4: Lookup<Vec<IpAddr>>,
+    v6: Lookup<Vec<IpAddr>>,
+    merged: &Merged,
+) -> Lookup<Vec<IpAddr>> {
     match (&v4.answer, &v6.answer) {
         (Answer::Found { .. }, Answer::Failed(failure)) => {
             let because = format!("{}; AAAA is left out: {}", v4.because, failure.detail);
@@ -90,17 +93,21 @@ pub(super) fn join(v4: Lookup<Vec<IpAddr>>, v6: Lookup<Vec<IpAddr>>) -> Lookup<V
         (
             Answer::Found { .. } | Answer::Absent { .. },
             Answer::Found { .. } | Answer::Absent { .. },
-        ) => join_answers(v4, v6),
+        ) => join_answers(v4, v6, merged),
     }
 }
 
-fn join_answers(v4: Lookup<Vec<IpAddr>>, v6: Lookup<Vec<IpAddr>>) -> Lookup<Vec<IpAddr>> {
-    let merged = match (&v4.chain, &v6.chain) {
-        (Some(one), Some(two)) => merge_proofs(&[one, two]).map(Arc::from),
-        (Some(one), None) | (None, Some(one)) => Some(Arc::clone(one)),
+fn join_answers(
+    v4: Lookup<Vec<IpAddr>>,
+    v6: Lookup<Vec<IpAddr>>,
+    merged: &Merged,
+) -> Lookup<Vec<IpAddr>> {
+    let both = match (chain(&v4), chain(&v6)) {
+        (Some(one), Some(two)) => merged.of(&one, &two),
+        (Some(one), None) | (None, Some(one)) => Some(one),
         (None, None) => None,
     };
-    let chain = merged.as_deref().map(BlobId::of);
+    let (chain, bytes) = both.unzip();
     let weaker = if v4.proof == Some(Proof::Secure) { v6.proof } else { v4.proof };
     let because =
         if v4.proof == Some(Proof::Secure) { v6.because.clone() } else { v4.because.clone() };
@@ -127,7 +134,16 @@ fn join_answers(v4: Lookup<Vec<IpAddr>>, v6: Lookup<Vec<IpAddr>>) -> Lookup<Vec<
     };
     // Both follow the same aliases; the one with records has gone all the way.
     let leader = if matches!(v4.answer, Answer::Found { .. }) { v4 } else { v6 };
-    Lookup { answer, proof: weaker, because, chain: merged, ..leader }
+    Lookup { answer, proof: weaker, because, chain: bytes, ..leader }
+}
+
+/// The proof of a lookup, with its name.
+fn chain<T>(lookup: &Lookup<T>) -> Option<Chain> {
+    let id = match &lookup.answer {
+        Answer::Found { chain, .. } | Answer::Absent { chain, .. } => *chain,
+        Answer::Failed(_) => None,
+    };
+    id.zip(lookup.chain.clone())
 }
 
 struct Parts {
