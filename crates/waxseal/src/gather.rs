@@ -75,6 +75,9 @@ pub trait PolicySource: Send + Sync {
     fn fetch<'a>(&'a self, destination: &'a Domain) -> Soon<'a, Result<Policy, StsFailure>>;
 }
 
+/// What is done with each known policy.
+pub type Seen<'a> = &'a mut (dyn FnMut(Domain, Remembered) + Send);
+
 /// Where what is known of policies survives a restart (RFC 8461 §3.3). Errors are one line for the
 /// log.
 pub trait PolicyStore: Send + Sync {
@@ -91,8 +94,9 @@ pub trait PolicyStore: Send + Sync {
         remembered: Option<&'a Remembered>,
         now: UnixTime,
     ) -> Soon<'a, Result<(), String>>;
-    /// Everything, to know what has to be refreshed.
-    fn all(&self, now: UnixTime) -> Soon<'_, Result<Vec<(Domain, Remembered)>, String>>;
+    /// Hands everything to `seen`, one after the other, to know what has to be refreshed. There may
+    /// be a million of them, so they are never in memory together.
+    fn each<'a>(&'a self, now: UnixTime, seen: Seen<'a>) -> Soon<'a, Result<(), String>>;
 }
 
 /// A host that the administrator names for a destination instead of its MX (`[[route]]`).

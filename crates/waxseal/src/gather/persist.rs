@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use waxseal_core::{domain::Domain, sts::cache::Remembered, time::UnixTime};
 
-use super::{PolicyStore, Soon, lock};
+use super::{PolicyStore, Seen, Soon, lock};
 use crate::store::{Entry, Space, Store};
 
 /// How long a failure without a policy is remembered: longer than any message waits for it.
@@ -51,9 +51,8 @@ impl PolicyStore for Store {
         })
     }
 
-    fn all(&self, now: UnixTime) -> Soon<'_, Result<Vec<(Domain, Remembered)>, String>> {
+    fn each<'a>(&'a self, now: UnixTime, seen: Seen<'a>) -> Soon<'a, Result<(), String>> {
         Box::pin(async move {
-            let mut all = Vec::new();
             let mut after = Some(0);
             while let Some(from) = after {
                 let (page, end) = self
@@ -62,12 +61,15 @@ impl PolicyStore for Store {
                     .map_err(|error| error.to_string())?;
                 after = end;
                 // One that cannot be read is reported when its destination is asked about.
-                all.extend(page.into_iter().filter_map(|entry| {
-                    let domain = Domain::parse(&entry.name).ok()?;
-                    Some((domain, serde_json::from_slice(&entry.value).ok()?))
-                }));
+                for entry in page {
+                    let domain = Domain::parse(&entry.name);
+                    let remembered = serde_json::from_slice(&entry.value);
+                    if let (Ok(domain), Ok(remembered)) = (domain, remembered) {
+                        seen(domain, remembered);
+                    }
+                }
             }
-            Ok(all)
+            Ok(())
         })
     }
 }
@@ -100,8 +102,10 @@ impl PolicyStore for Forgetful {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn all(&self, _now: UnixTime) -> Soon<'_, Result<Vec<(Domain, Remembered)>, String>> {
-        let all = lock(&self.0).iter().map(|(d, r)| (d.clone(), r.clone())).collect();
-        Box::pin(std::future::ready(Ok(all)))
+    fn each<'a>(&'a self, _now: UnixTime, seen: Seen<'a>) -> Soon<'a, Result<(), String>> {
+        for (destination, remembered) in lock(&self.0).iter() {
+            seen(destination.clone(), remembered.clone());
+        }
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -106,14 +106,14 @@ impl Gatherer {
     /// # Errors
     /// The store cannot be read.
     pub async fn remember(&self, now: UnixTime) -> Result<usize, String> {
-        let all = self.0.store.all(now).await?;
-        let mut due = lock(&self.0.due);
-        for (destination, remembered) in all {
+        let shared = &self.0;
+        let mut note = |destination, remembered: Remembered| {
             if let Some(kept) = remembered.held(now) {
-                due.insert(destination, kept.due());
+                lock(&shared.due).insert(destination, kept.due());
             }
-        }
-        Ok(due.len())
+        };
+        shared.store.each(now, &mut note).await?;
+        Ok(lock(&shared.due).len())
     }
 
     /// Destinations whose policy is due to be fetched again, those that wait longest first; at
