@@ -42,6 +42,11 @@ impl Need {
         Self(self.0 | other.0)
     }
 
+    /// How many proofs it asks for beside TLS.
+    const fn proofs(self) -> usize {
+        (self.0 & !Self::TLS.0).count_ones() as usize
+    }
+
     /// Whether it needs all that `other` needs.
     pub const fn covers(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -455,7 +460,7 @@ impl Ground<'_> {
         if need == Need::NOTHING {
             return Demand::Opportunistic;
         }
-        let mut vouchers = Vec::with_capacity(1);
+        let mut vouchers = Vec::with_capacity(need.proofs());
         let agreement = self.terms.agreement.as_ref();
         if let Some(pins) = agreement.and_then(|agreed| agreed.pins.as_ref())
             && need.covers(Need::PIN)
@@ -486,7 +491,8 @@ impl Ground<'_> {
 
     /// Reference names for usage 2 (RFC 7672 §3.2.2): with an unsigned MX, the host's own only.
     fn dane_names(&self, base: &Domain) -> Vec<Domain> {
-        let mut names = vec![base.clone()];
+        let mut names = Vec::with_capacity(3);
+        names.push(base.clone());
         let also: [Option<&Domain>; 2] = match (self.named_by(), &self.facts.mx) {
             (NamedBy::Dnssec, MxFact::Found { expanded, .. }) => {
                 [Some(&self.facts.destination), expanded.as_ref()]

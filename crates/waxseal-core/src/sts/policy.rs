@@ -134,7 +134,9 @@ impl MxPattern {
         match self {
             Self::Host(name) => name == host,
             Self::OneBelow(base) => {
-                host.as_str().split_once('.').is_some_and(|(_, parent)| parent == base.as_str())
+                let front = host.as_str().strip_suffix(base.as_str());
+                let label = front.and_then(|front| front.strip_suffix('.'));
+                label.is_some_and(|label| !label.contains('.'))
             }
         }
     }

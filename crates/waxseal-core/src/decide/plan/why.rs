@@ -20,13 +20,14 @@ pub(super) fn not_higher(case: &Case<'_>, routes: &[Route]) -> Option<String> {
         return None;
     }
     let host = case.facts.hosts.iter().find(|host| host.host == first.peer)?;
-    let dane = no_dane(case, host);
+    let mut why = no_dane(case, host);
     let also = match first.level {
         Level::Cleartext | Level::Encrypted | Level::Named => no_sts(&case.facts.sts),
         Level::StsFirst => "; its MTA-STS policy was not known before",
         Level::Sts | Level::Anchored | Level::Dane | Level::Pinned => "",
     };
-    Some(format!("{dane}{also}"))
+    why.push_str(also);
+    Some(why)
 }
 
 /// Why there is no host at all to reach anything with.
