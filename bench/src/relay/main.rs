@@ -4,7 +4,6 @@
 //! The parts run as processes of their own, so that the CPU of each can be told apart: the MTA's is
 //! read from its cgroup, those of source and sink from the kernel's account of the process.
 
-mod cpu;
 mod mta;
 mod rounds;
 mod sink;

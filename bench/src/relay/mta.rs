@@ -1,18 +1,13 @@
 //! The two MTAs under test, each started with its committed configuration.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Read},
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Stdio},
-    time::{Duration, Instant},
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use anyhow::ensure;
+use waxseal_bench::{
+    cpu::Cgroup,
+    machine::{self, root},
+    server::{Server, free_port},
 };
-
-use anyhow::{Context, ensure};
-
-use crate::cpu::Cgroup;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -31,21 +26,17 @@ impl Kind {
 
 /// A running MTA that relays to the sink.
 pub(crate) struct Mta {
-    pub(crate) port: u16,
+    pub(crate) server: Server,
+    // Removed after the server has ended.
     pub(crate) cgroup: Cgroup,
-    process: Child,
-    folder: tempfile::TempDir,
-}
-
-fn root() -> anyhow::Result<PathBuf> {
-    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?)
+    _folder: tempfile::TempDir,
 }
 
 impl Mta {
     pub(crate) fn start(kind: Kind, sink: u16, data: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("waxseal-bench-").tempdir_in(data)?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_port()?;
         let fill = |template: &str| {
             template
                 .replace("{folder}", &folder.path().display().to_string())
@@ -53,60 +44,12 @@ impl Mta {
                 .replace("{port}", &port.to_string())
         };
         let cgroup = Cgroup::create(kind.name())?;
-        let log = fs::File::create(folder.path().join("stderr"))?;
-        let mut command = match kind {
+        let command = match kind {
             Kind::Waxseal => waxseal(&cgroup, folder.path(), fill)?,
             Kind::Postfix => postfix(&cgroup, folder.path(), fill)?,
         };
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let process = command.spawn().with_context(|| format!("starting {}", kind.name()))?;
-        let mut mta = Self { port, cgroup, process, folder };
-        mta.wait_for_greeting(kind)?;
-        Ok(mta)
-    }
-
-    fn wait_for_greeting(&mut self, kind: Kind) -> anyhow::Result<()> {
-        let until = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < until {
-            let ended = self.process.try_wait()?;
-            ensure!(ended.is_none(), "{} ended at once:\n{}", kind.name(), self.log());
-            if let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
-                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-                let mut line = String::new();
-                if BufReader::new(stream.take(512)).read_line(&mut line).is_ok()
-                    && line.starts_with("220")
-                {
-                    return Ok(());
-                }
-            }
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-        anyhow::bail!("{} did not greet within 30 s:\n{}", kind.name(), self.log())
-    }
-
-    fn log(&self) -> String {
-        let read = |name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
-        let text: String = ["stderr", "log"].map(read).concat();
-        let lines: Vec<_> = text.lines().collect();
-        lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")
-    }
-
-    /// What it logged last, for a run that did not come to its end.
-    pub(crate) fn last_words(&self) -> String {
-        self.log()
-    }
-}
-
-impl Drop for Mta {
-    fn drop(&mut self) {
-        // SIGTERM first: a graceful stop is part of the work.
-        let _ = std::process::Command::new("kill").arg(self.process.id().to_string()).status();
-        let until = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < until && matches!(self.process.try_wait(), Ok(None)) {
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let server = Server::start(kind.name(), command, port, folder.path())?;
+        Ok(Self { server, cgroup, _folder: folder })
     }
 }
 
@@ -115,8 +58,7 @@ fn waxseal(
     folder: &Path,
     fill: impl Fn(&str) -> String,
 ) -> anyhow::Result<std::process::Command> {
-    let program = root()?.join("target/release/waxseal");
-    ensure!(program.exists(), "build it first: cargo build --release -p waxseal");
+    let program = machine::waxseal()?;
     fs::create_dir(folder.join("data"))?;
     let configuration = folder.join("waxseal.toml");
     fs::write(&configuration, fill(include_str!("../../relay/waxseal.toml")))?;

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use serde::de::DeserializeOwned;
+use waxseal_bench::{machine::Machine, report};
 
 use crate::{
     mta::{Kind, Mta},
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         args.size,
         args.sessions,
         args.rounds,
-        machine()
+        Machine::this()
     );
     let ceiling = direct(args)?;
     println!("source to sink, nothing between: {ceiling:.0} messages/s");
@@ -115,22 +116,12 @@ fn verdict(ours: &[Run], theirs: &[Run], ceiling: f64) {
 }
 
 fn median(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
-    let mut figures: Vec<_> = runs.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// Processor and kernel of this machine.
-fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(" unknown");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{cores} cores,{}", model.trim_start_matches(['\t', ' ', ':']).trim_end())
+    report::median(runs.iter().map(figure).collect())
 }
 
 fn direct(args: &Args) -> anyhow::Result<f64> {
     let mut sink = start_sink(args.messages)?;
-    let source: source::Report = report(&mut start_source(sink.port, args)?)?;
+    let source: source::Report = answer(&mut start_source(sink.port, args)?)?;
     let _: sink::Report = sink.report()?;
     Ok(args.messages as f64 / source.seconds)
 }
@@ -140,12 +131,12 @@ fn one(kind: Kind, args: &Args, data: &std::path::Path) -> anyhow::Result<Run> {
     let mta = Mta::start(kind, sink.port, data)?;
     let before = mta.cgroup.used()?;
     let started = Instant::now();
-    let source: source::Report = report(&mut start_source(mta.port, args)?)
-        .with_context(|| format!("{}:\n{}", kind.name(), mta.last_words()))?;
+    let source: source::Report = answer(&mut start_source(mta.server.port, args)?)
+        .with_context(|| format!("{}:\n{}", kind.name(), mta.server.last_words()))?;
     let limit = Duration::from_secs(600);
-    let sink = sink
-        .report_within(limit)
-        .with_context(|| format!("{} did not deliver all:\n{}", kind.name(), mta.last_words()))?;
+    let sink = sink.report_within(limit).with_context(|| {
+        format!("{} did not deliver all:\n{}", kind.name(), mta.server.last_words())
+    })?;
     let seconds = started.elapsed().as_secs_f64();
     let resident_mb = mta.cgroup.resident() as f64 / 1e6;
     let used = mta.cgroup.used()?.saturating_sub(before).as_secs_f64();
@@ -219,7 +210,7 @@ fn start_source(port: u16, args: &Args) -> anyhow::Result<Child> {
         .spawn()?)
 }
 
-fn report<R: DeserializeOwned>(process: &mut Child) -> anyhow::Result<R> {
+fn answer<R: DeserializeOwned>(process: &mut Child) -> anyhow::Result<R> {
     let mut line = String::new();
     BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
     let status = process.wait()?;

@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::cpu;
+use waxseal_bench::cpu;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -10,9 +10,23 @@ use std::{
 
 use anyhow::{Context, ensure};
 
+use crate::memory::Memory;
+
 /// User and system time of the calling process.
-pub(crate) fn of_this_process() -> anyhow::Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").context("/proc/self/stat")?;
+///
+/// # Errors
+/// There is no `/proc`.
+pub fn of_this_process() -> anyhow::Result<Duration> {
+    of(std::process::id())
+}
+
+/// User and system time of a process.
+///
+/// # Errors
+/// There is no such process.
+pub fn of(pid: u32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).context(path)?;
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: u64 = after_name
         .split_ascii_whitespace()
@@ -26,12 +40,17 @@ pub(crate) fn of_this_process() -> anyhow::Result<Duration> {
 
 /// A cgroup for the MTA and whatever it starts; its CPU is counted by the kernel, ended children
 /// included. Needs root.
-pub(crate) struct Cgroup {
+#[derive(Debug)]
+pub struct Cgroup {
     folder: PathBuf,
 }
 
 impl Cgroup {
-    pub(crate) fn create(name: &str) -> anyhow::Result<Self> {
+    /// A new, empty one.
+    ///
+    /// # Errors
+    /// Not root, or no control group file system with an account of CPU time.
+    pub fn create(name: &str) -> anyhow::Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "waxseal-bench-{name}-{}-{}",
@@ -53,7 +72,7 @@ impl Cgroup {
     }
 
     /// A command that runs `program` inside this cgroup.
-    pub(crate) fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("sh");
         command
             .args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#])
@@ -63,7 +82,10 @@ impl Cgroup {
     }
 
     /// CPU used so far by all processes that ever were in it.
-    pub(crate) fn used(&self) -> anyhow::Result<Duration> {
+    ///
+    /// # Errors
+    /// The kernel keeps no such account here.
+    pub fn used(&self) -> anyhow::Result<Duration> {
         if let Ok(nanoseconds) = fs::read_to_string(self.folder.join("cpuacct.usage")) {
             return Ok(Duration::from_nanos(nanoseconds.trim().parse()?));
         }
@@ -75,15 +97,11 @@ impl Cgroup {
         Ok(Duration::from_micros(microseconds.trim().parse()?))
     }
 
-    /// The largest resident set of one process in it, in bytes, as of now.
-    pub(crate) fn resident(&self) -> u64 {
+    /// Resident memory of all processes in it, in bytes, as of now.
+    pub fn resident(&self) -> u64 {
         let processes = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
-        let resident = |pid: &str| -> Option<u64> {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-            line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kb| kb * 1024)
-        };
-        processes.lines().filter_map(resident).sum()
+        let pids = processes.lines().filter_map(|pid| pid.trim().parse().ok());
+        pids.filter_map(|pid| Memory::of(pid).ok()).map(|memory| memory.resident).sum()
     }
 }
 
