@@ -4,6 +4,7 @@ mod attacks;
 mod handshake;
 mod reuse;
 mod routes;
+mod slow;
 
 use std::{
     net::SocketAddr,
@@ -175,6 +176,15 @@ impl Gateway {
         recipients: &[Recipient],
         intent: &impl Intent,
     ) -> Delivery {
+        self.send(hosts, recipients, (CONTENT, intent)).await
+    }
+
+    async fn send(
+        &self,
+        hosts: Vec<HostRoute>,
+        recipients: &[Recipient],
+        (content, intent): (&[u8], &impl Intent),
+    ) -> Delivery {
         let plan = plan(hosts);
         let reverse_path = ReversePath::Mailbox(Mailbox {
             local: "sender-7351".into(),
@@ -188,7 +198,7 @@ impl Gateway {
             ask: Ask::default(),
             ret: None,
             envelope_id: None,
-            content: CONTENT,
+            content,
             now: now(),
         };
         self.deliverer.deliver(job, intent).await
