@@ -142,7 +142,8 @@ pub fn record(
 fn message(turn: &Turn, sealer: &mut Sealer) -> Message {
     let reverse_path = &turn.head.envelope.reverse_path;
     let hash = digest(&SHA256, &turn.content);
-    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hash.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hash: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
     Message {
         id: turn.message,
         size: turn.head.size,

@@ -34,7 +34,13 @@ impl BlobId {
 
 impl fmt::Display for BlobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // In one piece: a record names a dozen of them.
+        let mut text = [0; 64];
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        for (to, digit) in text.iter_mut().zip(digits) {
+            *to = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -92,6 +92,13 @@ impl Sink {
         }
     }
 
+    /// Room for what has arrived, so that a message does not grow line by line.
+    fn expect(&mut self, arrived: usize) {
+        if self.fault.is_none() {
+            self.message.reserve(arrived.min(self.limit.saturating_sub(self.message.len())));
+        }
+    }
+
     fn fail(&mut self, fault: Fault) {
         if self.fault.is_none() {
             self.fault = Some(fault);
@@ -140,6 +147,7 @@ impl Dotted {
     /// Takes input; says how much of it was used.
     pub fn feed(&mut self, input: &[u8]) -> (usize, Progress) {
         let (mut used, mut progress) = (0, Progress::More);
+        self.sink.expect(input.len());
         while let Some(rest) = input.get(used..) {
             let Some(&byte) = rest.first() else { break };
             // The common case: a whole line, or what there is of it, moves in one piece.

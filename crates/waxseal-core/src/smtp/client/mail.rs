@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr2_iter, memmem};
+
 use super::{Extensions, Size};
 use crate::{
     decide::{Ask, RequireTls},
@@ -168,29 +170,27 @@ fn is_injection(local: &str) -> bool {
 }
 
 fn has_bare_line_end(content: &[u8]) -> bool {
-    let mut last = 0;
-    for byte in content {
-        if (*byte == b'\n') != (last == b'\r') {
-            return true;
-        }
-        last = *byte;
-    }
-    last == b'\r'
+    memchr2_iter(b'\r', b'\n', content).any(|at| match content.get(at) {
+        Some(b'\n') => at.checked_sub(1).and_then(|before| content.get(before)) != Some(&b'\r'),
+        Some(_) | None => content.get(at + 1) != Some(&b'\n'),
+    })
 }
 
 /// `content[from..to]` with leading dots doubled (RFC 5321 §4.5.2), in pieces that are borrowed.
 pub(super) fn stuffed(content: &[u8], from: usize, to: usize) -> Vec<Cow<'_, [u8]>> {
     let mut pieces = Vec::with_capacity(3);
     let mut start = from;
-    let mut line_start = from == 0 || content.get(from - 1) == Some(&b'\n');
-    for (at, byte) in content.iter().enumerate().take(to).skip(from) {
-        if line_start && *byte == b'.' {
-            // Up to and including the dot; the next piece starts with the same dot again.
-            pieces.push(Cow::Borrowed(content.get(start..=at).unwrap_or_default()));
-            start = at;
-        }
-        line_start = *byte == b'\n';
+    let mut cut = |dot: usize| {
+        // Up to and including the dot; the next piece starts with the same dot again.
+        pieces.push(Cow::Borrowed(content.get(start..=dot).unwrap_or_default()));
+        start = dot;
+    };
+    let line_start = from == 0 || content.get(from - 1) == Some(&b'\n');
+    let part = content.get(from..to).unwrap_or_default();
+    if line_start && part.first() == Some(&b'.') {
+        cut(from);
     }
+    memmem::find_iter(part, b"\n.").for_each(|at| cut(from + at + 1));
     pieces.push(Cow::Borrowed(content.get(start..to).unwrap_or_default()));
     pieces
 }
