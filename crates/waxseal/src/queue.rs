@@ -1,18 +1,20 @@
-//! The one path of a message after its `250` (DESIGN §3): verdict, then for each delivery group
+//! The one path of a message (DESIGN §3): verdict, and after its `250` for each delivery group
 //! gather, plan, deliver, record, settle. Each stage is a call of its own on [`Path`]; this module
 //! only decides whose turn it is.
 //!
 //! The queue itself is in the store. In memory there are only destinations with their next time,
-//! and the few groups in hand.
+//! the few groups in hand, and those that come next.
 
 mod attempt;
 mod operator;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod times;
+mod waiting;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -20,7 +22,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 use waxseal_core::{
     decide::{Origin, Plan, Settled, Verdict},
@@ -35,6 +37,8 @@ use crate::store::{
     Claimed, Destination, Event, Group, Head, Lease, NewMessage, Store, StoreError, WorkId,
 };
 use slots::{Slot, Slots};
+use times::Times;
+use waiting::{Kept, Loaded, Ready, Waiting};
 
 /// How often operators' requests are looked for.
 const OPERATOR: Duration = Duration::from_secs(1);
@@ -42,6 +46,10 @@ const OPERATOR: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(60);
 /// Messages without a verdict that are taken up at once.
 const FRESH: usize = 64;
+/// Due groups of one destination that are read ahead of a free slot.
+const AHEAD: usize = 64;
+/// What is heard or taken up at once before the next look around.
+const BURST: usize = 64;
 /// Before a store that failed is asked again.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -185,21 +193,16 @@ impl Promise {
     }
 }
 
-/// A message that has just become ours, still in memory.
+/// A message with its verdict, in memory: it has just become ours.
 struct Arrival {
-    message: QueueId,
-    lease: Lease,
-    head: Head,
-    content: Bytes,
-    room: OwnedSemaphorePermit,
+    loaded: Loaded,
+    groups: Vec<(Group, Lease)>,
 }
 
 /// What the tasks tell the loop.
 enum News {
     /// A destination has work at this time.
     Due(Destination, UnixTime),
-    /// A group left our hands: another may begin.
-    Freed,
     /// Messages without a verdict wait in the store.
     Fresh,
 }
@@ -254,8 +257,8 @@ impl<P: Path> Queue<P> {
         (Self(Arc::new(shared)), Inbox { news: news_in, arrivals: arrivals_in })
     }
 
-    /// Takes a message in: durable when this answers `Ok`. If there is room it goes on at once from
-    /// memory, otherwise it waits in the store.
+    /// Takes a message in, with its verdict: durable when this answers `Ok`. If there is room it
+    /// goes on at once from memory, otherwise it waits in the store.
     ///
     /// # Errors
     /// [`StoreError::Full`], or the store failed: the message is not ours.
@@ -266,15 +269,36 @@ impl<P: Path> Queue<P> {
             size: content.len() as u64,
             envelope: message.envelope.clone(),
         };
-        let (id, lease) = self.0.store.accept(message).await?;
-        let handed = self.room(content.len()).is_some_and(|room| {
-            let arrival = Arrival { message: id, lease, head, content, room };
-            self.0.arrivals.try_send(arrival).is_ok()
-        });
-        if !handed {
+        // The verdict is a matter of microseconds: stored with the message it costs no commit of
+        // its own. A defect that a message brings about must not reach the session: it is taken in
+        // without a verdict.
+        let judge = || self.groups(&head, &content, self.0.now());
+        let Ok(groups) = catch_unwind(AssertUnwindSafe(judge)) else {
+            let (id, lease) = self.0.store.accept(message).await?;
+            drop(lease);
             self.0.tell(News::Fresh);
+            return Ok(id);
+        };
+        let (id, leases) = self.0.store.accept_judged(message, &groups).await?;
+        let groups = groups.into_iter().zip(leases).collect();
+        match self.loaded(id, head, content) {
+            Some(loaded) => self.hand_on(Arrival { loaded, groups }),
+            None => self.0.leave(groups),
         }
         Ok(id)
+    }
+
+    /// To the runner, or back to the store where too much waits for it.
+    fn hand_on(&self, arrival: Arrival) {
+        if let Err(error) = self.0.arrivals.try_send(arrival) {
+            self.0.leave(error.into_inner().groups);
+        }
+    }
+
+    /// A message in memory, if there is room for it.
+    fn loaded(&self, message: QueueId, head: Head, content: Bytes) -> Option<Loaded> {
+        let room = self.room(content.len())?;
+        Some(Loaded { message, head, content, room: Arc::new(room) })
     }
 
     fn room(&self, octets: usize) -> Option<OwnedSemaphorePermit> {
@@ -292,6 +316,7 @@ impl<P: Path> Queue<P> {
         let mut runner = Runner {
             queue: self.clone(),
             times: Times::default(),
+            waiting: Waiting::default(),
             tasks: JoinSet::new(),
             paused: self.0.store.is_paused().await?,
             fresh: true,
@@ -315,6 +340,14 @@ impl<P> Shared<P> {
         let _ = self.news.send(news);
     }
 
+    /// Gives groups back to the store, and has their destinations looked at.
+    fn leave(&self, groups: Vec<(Group, Lease)>) {
+        for (group, lease) in groups {
+            drop(lease);
+            self.tell(News::Due(self.store.destination(&group.destination), self.now()));
+        }
+    }
+
     /// What a content takes of the room: at most all of it, so that the largest message fits.
     fn share(&self, octets: usize) -> u32 {
         let share = kib(octets).min(kib(self.settings.content));
@@ -331,43 +364,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// When each destination is next due.
-#[derive(Default)]
-struct Times {
-    order: BTreeSet<(UnixTime, Destination)>,
-    of: HashMap<Destination, UnixTime>,
-}
-
-impl Times {
-    /// The earlier of what is known and `due`.
-    fn set(&mut self, destination: Destination, due: UnixTime) {
-        match self.of.get(&destination).copied() {
-            Some(known) if known <= due => return,
-            Some(known) => {
-                self.order.remove(&(known, destination));
-            }
-            None => {}
-        }
-        self.of.insert(destination, due);
-        self.order.insert((due, destination));
-    }
-
-    /// Takes out destinations that are due.
-    fn take(&mut self, now: UnixTime) -> Option<Destination> {
-        let first = self.order.first().filter(|(due, _)| *due <= now).copied()?;
-        self.order.remove(&first);
-        self.of.remove(&first.1);
-        Some(first.1)
-    }
-
-    fn next(&self) -> Option<UnixTime> {
-        self.order.first().map(|(due, _)| *due)
-    }
-}
-
 struct Runner<P: Path> {
     queue: Queue<P>,
     times: Times,
+    waiting: Waiting,
     tasks: JoinSet<()>,
     /// After a restore nothing is sent until an operator says so.
     paused: bool,
@@ -389,34 +389,94 @@ impl<P: Path> Runner<P> {
                 _ = operator.tick() => self.obey().await,
                 _ = sweep.tick() => self.sweep(),
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
-                    if ended.is_err() {
-                        self.relist();
-                    }
+                    self.ended(&ended);
                 }
                 Some(news) = inbox.news.recv() => self.hear(news),
                 Some(arrival) = inbox.arrivals.recv() => self.receive(arrival),
                 () = tokio::time::sleep(wait) => {}
             }
+            self.catch_up(&mut inbox);
         }
-        // What is in hand is finished; what arrives now waits in the store.
+        // What is in hand is finished; what waits and what arrives now stays in the store.
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// What else has come to pass meanwhile: one look around does for all of it.
+    fn catch_up(&mut self, inbox: &mut Inbox) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            self.ended(&ended);
+        }
+        for _ in 0..BURST {
+            let Ok(news) = inbox.news.try_recv() else { break };
+            self.hear(news);
+        }
+        for _ in 0..BURST {
+            let Ok(arrival) = inbox.arrivals.try_recv() else { break };
+            self.receive(arrival);
+        }
     }
 
     fn hear(&mut self, news: News) {
         match news {
             News::Due(destination, due) => self.times.set(destination, due),
-            News::Freed => {}
             News::Fresh => self.fresh = true,
         }
     }
 
-    fn receive(&mut self, arrival: Arrival) {
-        if self.paused {
-            self.fresh = true;
-            return;
+    fn ended(&mut self, ended: &Result<(), JoinError>) {
+        if ended.is_err() {
+            self.relist();
         }
+    }
+
+    fn receive(&mut self, Arrival { loaded, mut groups }: Arrival) {
+        let last = groups.pop();
+        for (group, lease) in groups {
+            self.take_up(Ready { loaded: loaded.clone(), group, lease });
+        }
+        if let Some((group, lease)) = last {
+            self.take_up(Ready { loaded, group, lease });
+        }
+    }
+
+    /// A turn at once where there is a slot; a place in memory where few wait; otherwise in the
+    /// store, behind what waits there already.
+    fn take_up(&mut self, ready: Ready) {
+        let destination = self.queue.0.store.destination(&ready.group.destination);
+        let now = self.queue.0.now();
+        if self.paused || self.times.is_due(destination, now) {
+            drop(ready);
+            return self.times.set(destination, now);
+        }
+        let slot = match self.waiting.has(destination) {
+            true => None,
+            false => self.queue.0.slots.take(destination),
+        };
+        match slot {
+            Some(slot) => self.begin(ready, slot),
+            None => {
+                if self.waiting.push(destination, ready) == Kept::InStore {
+                    self.times.set(destination, now);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, ready: Ready, slot: Slot) {
         let queue = self.queue.clone();
-        self.tasks.spawn(async move { queue.begin(arrival).await });
+        self.tasks.spawn(async move { queue.turn(ready, slot).await });
+    }
+
+    /// What waits in memory goes where slots are free.
+    fn advance_waiting(&mut self) {
+        for destination in self.waiting.destinations() {
+            while self.waiting.has(destination)
+                && let Some(slot) = self.queue.0.slots.take(destination)
+                && let Some(ready) = self.waiting.pop(destination)
+            {
+                self.begin(ready, slot);
+            }
+        }
     }
 
     /// Starts what is due and answers how long there is nothing to do.
@@ -424,6 +484,7 @@ impl<P: Path> Runner<P> {
         if self.paused {
             return OPERATOR;
         }
+        self.advance_waiting();
         let outcome = match self.take_fresh().await {
             Ok(()) => self.take_due().await,
             Err(error) => Err(error),
@@ -457,18 +518,22 @@ impl<P: Path> Runner<P> {
         while shared.slots.has_room() {
             let Some(destination) = self.times.take(shared.now()) else { break };
             let free = shared.slots.free(destination);
-            if free == 0 {
+            // What waits in memory came before.
+            if free == 0 || self.waiting.has(destination) {
                 full.push(destination);
                 continue;
             }
             let now = shared.now();
-            let outcome = shared.store.claim(destination, now, free).await;
+            let most = free + self.waiting.room(destination).min(AHEAD);
+            let outcome = shared.store.claim(destination, now, most).await;
             let next = match outcome {
                 Ok(claimed) => {
-                    for claimed in claimed {
-                        self.start(claimed);
+                    let all = claimed.len() < most;
+                    let back = claimed.into_iter().filter_map(|one| self.start(one)).count();
+                    match all && back == 0 {
+                        true => shared.store.next_due(destination).await,
+                        false => Ok(Some(now)),
                     }
-                    shared.store.next_due(destination).await
                 }
                 Err(error) => Err(error),
             };
@@ -487,14 +552,35 @@ impl<P: Path> Runner<P> {
         Ok(())
     }
 
-    fn start(&mut self, claimed: Claimed) {
-        let destination = claimed.group.as_ref().map(|group| &group.destination);
-        let slot = destination
-            .and_then(|domain| self.queue.0.slots.take(self.queue.0.store.destination(domain)));
-        // Without a slot the lease ends here and the group is claimed again.
-        if let Some(slot) = slot {
-            let queue = self.queue.clone();
-            self.tasks.spawn(async move { queue.turn_stored(claimed, slot).await });
+    /// Begins a turn, or has it wait in memory. A group that can do neither comes back: its lease
+    /// ends, and it is claimed again.
+    fn start(&mut self, mut claimed: Claimed) -> Option<Claimed> {
+        let Some(destination) = claimed.group.as_ref().map(|group| &group.destination) else {
+            return Some(claimed);
+        };
+        let destination = self.queue.0.store.destination(destination);
+        let slot = self.queue.0.slots.take(destination);
+        let room = |content: &Bytes| self.queue.room(content.len());
+        match (claimed.content.as_ref().and_then(room), slot, claimed.content.take()) {
+            (Some(room), slot, Some(content)) => {
+                let Claimed { lease, message, head, group, .. } = claimed;
+                let loaded = Loaded { message, head, content, room: Arc::new(room) };
+                let ready = Ready { loaded, group: group?, lease };
+                match slot {
+                    Some(slot) => self.begin(ready, slot),
+                    // There was room for it when it was claimed.
+                    None => {
+                        self.waiting.push(destination, ready);
+                    }
+                }
+                None
+            }
+            (_, Some(slot), _) => {
+                let queue = self.queue.clone();
+                self.tasks.spawn(async move { queue.turn_stored(claimed, slot).await });
+                None
+            }
+            (_, None, _) => Some(claimed),
         }
     }
 
@@ -525,7 +611,19 @@ impl<P: Path> Runner<P> {
     }
 
     async fn obey(&mut self) {
-        match self.queue.obey(self.paused).await {
+        let commands = self.queue.0.store.commands().await;
+        if commands.as_ref().is_ok_and(|commands| !commands.is_empty()) {
+            // Only what is being sent cannot be called back: what waits can.
+            let now = self.queue.0.now();
+            for destination in self.waiting.clear() {
+                self.times.set(destination, now);
+            }
+        }
+        let outcome = match commands {
+            Ok(commands) => self.queue.obey(commands, self.paused).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
             Ok(paused) => {
                 if self.paused && !paused {
                     self.fresh = true;

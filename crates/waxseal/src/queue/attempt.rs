@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::{sync::OwnedSemaphorePermit, task::JoinSet};
 use waxseal_core::{
     decide::{DelayNotice, DelayTold, History, Plan, Route, Settled, settle},
     outcome::Outcome,
@@ -12,29 +11,13 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{Arrival, BACK_OFF, Done, Fate, News, Path, Promise, Queue, Slot, Turn};
+use super::{Arrival, BACK_OFF, Done, Fate, Loaded, News, Path, Promise, Queue, Ready, Slot, Turn};
 use crate::store::{Claimed, Group, Head, Lease, NewMessage, Next, Settled as Record, StoreError};
 
 /// When to look again at what this build does not understand.
 const UNKNOWN_ANSWER: Duration = Duration::from_mins(30);
 
-/// A message while it is in memory; its room is given back with the last clone.
-#[derive(Clone)]
-struct Loaded {
-    message: QueueId,
-    head: Head,
-    content: Bytes,
-    _room: Arc<OwnedSemaphorePermit>,
-}
-
 impl<P: Path> Queue<P> {
-    /// A message from memory: verdict, then its groups.
-    pub(super) async fn begin(&self, arrival: Arrival) {
-        let Arrival { message, lease, head, content, room } = arrival;
-        let loaded = Loaded { message, head, content, _room: Arc::new(room) };
-        self.split(loaded, lease).await;
-    }
-
     /// A message from the store that has no verdict yet.
     pub(super) async fn begin_stored(&self, claimed: Claimed) {
         let Claimed { lease, message, head, .. } = claimed;
@@ -48,15 +31,14 @@ impl<P: Path> Queue<P> {
     pub(super) async fn turn_stored(&self, claimed: Claimed, slot: Slot) {
         let Claimed { lease, message, head, group, .. } = claimed;
         match (self.read(message, head).await, group) {
-            (Ok(loaded), Some(group)) => self.turn(loaded, (group, lease), slot).await,
-            (Ok(_), None) => slot.free(&self.0.news),
+            (Ok(loaded), Some(group)) => self.turn(Ready { loaded, group, lease }, slot).await,
+            (Ok(_), None) => {}
             (Err(error), group) => {
                 self.set_aside(message, &error);
                 if let Some(group) = group {
                     let later = self.0.now() + super::SWEEP;
                     self.0.tell(News::Due(self.0.store.destination(&group.destination), later));
                 }
-                slot.free(&self.0.news);
             }
         }
     }
@@ -66,7 +48,7 @@ impl<P: Path> Queue<P> {
         let room = Arc::clone(&self.0.room).acquire_many_owned(self.0.share(size)).await;
         let room = Arc::new(room.map_err(|_| StoreError::Closed)?);
         let content = self.0.store.content(message).await?;
-        Ok(Loaded { message, head, content, _room: room })
+        Ok(Loaded { message, head, content, room })
     }
 
     /// A message that cannot be read stays where it is: damage is for a person to look at.
@@ -77,43 +59,25 @@ impl<P: Path> Queue<P> {
     /// Verdict per recipient; those of one domain with equal verdict form a group (DESIGN §3).
     async fn split(&self, loaded: Loaded, lease: Lease) {
         let now = self.0.now();
-        let groups = self.groups(&loaded, now);
+        let groups = self.groups(&loaded.head, &loaded.content, now);
         let leases = self.0.store.classify((loaded.message, lease), &groups, now).await;
-        let leases = match leases {
-            Ok(leases) => leases,
+        match leases {
+            Ok(leases) => {
+                let groups = groups.into_iter().zip(leases).collect();
+                self.hand_on(Arrival { loaded, groups });
+            }
             Err(error) => {
                 tracing::error!(message = %loaded.message, %error, "no verdict could be stored");
                 tokio::time::sleep(BACK_OFF).await;
-                return self.0.tell(News::Fresh);
-            }
-        };
-        let mut ready = Vec::new();
-        for (group, lease) in groups.into_iter().zip(leases) {
-            let destination = self.0.store.destination(&group.destination);
-            match self.0.slots.take(destination) {
-                Some(slot) => ready.push((group, lease, slot)),
-                None => {
-                    drop(lease);
-                    self.0.tell(News::Due(destination, now));
-                }
+                self.0.tell(News::Fresh);
             }
         }
-        let last = ready.pop();
-        let mut others = JoinSet::new();
-        for (group, lease, slot) in ready {
-            let (queue, loaded) = (self.clone(), loaded.clone());
-            others.spawn(async move { queue.turn(loaded, (group, lease), slot).await });
-        }
-        if let Some((group, lease, slot)) = last {
-            self.turn(loaded, (group, lease), slot).await;
-        }
-        while others.join_next().await.is_some() {}
     }
 
-    fn groups(&self, loaded: &Loaded, now: UnixTime) -> Vec<Group> {
-        let judged = self.0.path.judge(&loaded.head, &loaded.content, now);
+    pub(super) fn groups(&self, head: &Head, content: &[u8], now: UnixTime) -> Vec<Group> {
+        let judged = self.0.path.judge(head, content, now);
         let mut groups: Vec<Group> = Vec::new();
-        let recipients = loaded.head.envelope.recipients.iter().zip(judged.verdicts);
+        let recipients = head.envelope.recipients.iter().zip(judged.verdicts);
         for (recipient, verdict) in recipients {
             let domain = &recipient.mailbox.domain;
             let same =
@@ -125,7 +89,7 @@ impl<P: Path> Queue<P> {
                     recipients: vec![recipient.clone()],
                     verdict,
                     history: History {
-                        queued: loaded.head.arrived,
+                        queued: head.arrived,
                         origin: judged.origin,
                         ..History::default()
                     },
@@ -138,12 +102,12 @@ impl<P: Path> Queue<P> {
         groups
     }
 
-    /// Gather, plan, deliver, record, settle.
-    async fn turn(&self, loaded: Loaded, (group, lease): (Group, Lease), slot: Slot) {
+    /// Gather, plan, deliver, record, settle. The slot is free when it ends, however it ends.
+    pub(super) async fn turn(&self, Ready { loaded, group, lease }: Ready, slot: Slot) {
         let now = self.0.now();
         let destination = self.0.store.destination(&group.destination);
         let attempt = group.history.attempts + 1;
-        let Loaded { message, head, content, _room } = loaded;
+        let Loaded { message, head, content, room } = loaded;
         let turn = Turn { message, head, group, content, attempt, now };
         let promise = Promise { store: self.0.store.clone(), work: lease.work(), attempt, now };
         let path = &self.0.path;
@@ -165,7 +129,7 @@ impl<P: Path> Queue<P> {
         if let Some(due) = due {
             self.0.tell(News::Due(destination, due));
         }
-        slot.free(&self.0.news);
+        drop((slot, room));
     }
 
     fn fates(

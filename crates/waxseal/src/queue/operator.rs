@@ -10,8 +10,8 @@ use waxseal_core::{
 
 use super::{Fate, News, Path, Queue, Turn};
 use crate::store::{
-    Actor, Claimed, Command, Event, EventKind, Group, Next, Settled as Record, StoreError, Target,
-    Verb, WorkId, WorkState,
+    Actor, Claimed, Command, CommandId, Event, EventKind, Group, Next, Settled as Record,
+    StoreError, Target, Verb, WorkId, WorkState,
 };
 
 /// Rows looked at in one step.
@@ -19,8 +19,12 @@ const PAGE: usize = 500;
 
 impl<P: Path> Queue<P> {
     /// Carries out what was asked. Answers whether the queue is paused afterwards.
-    pub(super) async fn obey(&self, mut paused: bool) -> Result<bool, StoreError> {
-        for (id, command) in self.0.store.commands().await? {
+    pub(super) async fn obey(
+        &self,
+        commands: Vec<(CommandId, Command)>,
+        mut paused: bool,
+    ) -> Result<bool, StoreError> {
+        for (id, command) in commands {
             let changed = self.carry_out(&command).await?;
             self.0.store.answer(id, changed).await?;
             if command.verb == Verb::Release && command.target == Target::All {

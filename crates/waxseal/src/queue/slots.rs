@@ -5,9 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::mpsc;
-
-use super::News;
 use crate::store::Destination;
 
 #[derive(Default)]
@@ -60,14 +57,6 @@ impl Slots {
         *here += 1;
         taken.total += 1;
         Some(Slot { taken: Arc::clone(&self.taken), destination })
-    }
-}
-
-impl Slot {
-    /// Gives it back and wakes the runner.
-    pub(super) fn free(self, news: &mpsc::UnboundedSender<News>) {
-        drop(self);
-        let _ = news.send(News::Freed);
     }
 }
 

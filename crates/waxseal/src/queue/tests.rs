@@ -101,6 +101,7 @@ impl Path for Fake {
     }
 
     fn judge(&self, head: &Head, content: &[u8], _: UnixTime) -> Judged {
+        assert!(!content.starts_with(b"unreadable"), "a defect in the rules");
         let verdict = |floor| Verdict {
             floor,
             suspended: None,
@@ -316,7 +317,7 @@ async fn what_cannot_be_delivered_waits_for_its_time_and_survives_a_restart() {
     running.left(1).await;
     assert!(running.world.delivered.lock().unwrap().is_empty(), "not before its time");
     running.world.time.fetch_add(1_800, Ordering::SeqCst);
-    running.queue.0.tell(News::Freed);
+    running.queue.0.tell(News::Fresh);
     running.world.deliveries(1).await;
     running.left(0).await;
 }
@@ -424,7 +425,7 @@ async fn what_an_operator_holds_is_not_tried_and_goes_back_in_the_end() {
     while running.ask(Verb::Hold, Target::Destination(domain.clone())).await == 0 {}
     assert_eq!(running.ask(Verb::Retry, Target::All).await, 0);
     running.world.time.fetch_add(3_600, Ordering::SeqCst);
-    running.queue.0.tell(News::Freed);
+    running.queue.0.tell(News::Fresh);
     assert_eq!(running.store.count().await.unwrap(), [0, 0, 1]);
     running.world.time.fetch_add(48 * 3_600, Ordering::SeqCst);
     running.queue.sweep().await.unwrap();
@@ -459,7 +460,7 @@ async fn after_a_restore_nothing_is_sent_until_an_operator_says_so() {
     crate::store::restore(&copies.path().join("copy"), settings, again, NOW).unwrap();
     let running = Running::start_in(fresh, keys, Settings::default());
     running.accept(&["b@two.example"], "hello").await;
-    assert_eq!(running.ask(Verb::Retry, Target::All).await, 0);
+    running.ask(Verb::Retry, Target::All).await;
     assert!(running.world.delivered.lock().unwrap().is_empty());
     running.ask(Verb::Release, Target::All).await;
     running.world.deliveries(2).await;
@@ -500,8 +501,51 @@ async fn what_a_broken_turn_had_in_hand_is_recorded_and_tried_again() {
     }
     running.world.time.fetch_add(1_800, Ordering::SeqCst);
     while running.world.delivered.lock().unwrap().is_empty() {
-        running.queue.0.tell(News::Freed);
+        running.queue.0.tell(News::Fresh);
         tokio::task::yield_now().await;
     }
     running.left(0).await;
+}
+
+/// What is taken in is judged by the rules of that moment, and one commit keeps both.
+#[tokio::test]
+async fn a_message_is_stored_with_its_verdict() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(&data, &StoreKeys::random().unwrap().file().to_vec());
+    let path = Fake(Arc::new(World::new()));
+    let clock: Clock = Arc::new(|| NOW);
+    let (queue, _inbox) = Queue::new(store.clone(), path, Settings::default(), clock);
+    queue.accept(message(&["a@one.example", "strict@one.example"], "secret")).await.unwrap();
+    let (page, _) = store.list(None, 10).await.unwrap();
+    let floors: Vec<_> = page.iter().map(|row| row.group.as_ref().unwrap().verdict.floor).collect();
+    assert_eq!(floors, [Floor::Encrypted, Floor::Authenticated]);
+}
+
+/// Promises P4 and P8, against whoever finds a message that breaks the rules' reader: it is ours
+/// and waits for a person, and its session goes on.
+#[tokio::test]
+async fn a_message_that_cannot_be_judged_is_kept_without_a_verdict() {
+    let running = Running::start(Settings::default());
+    running.accept(&["a@one.example"], "unreadable").await;
+    assert_eq!(running.store.count().await.unwrap(), [1, 0, 0]);
+    running.accept(&["a@one.example"], "hello").await;
+    running.world.deliveries(1).await;
+}
+
+/// Only what is being sent cannot be called back: what waits for a slot in memory can.
+#[tokio::test]
+async fn an_operator_reaches_what_waits_for_a_slot() {
+    let running = Running::start(Settings { per_destination: 1, ..Settings::default() });
+    for _ in 0..5 {
+        running.accept(&["a@slow.example"], "hello").await;
+    }
+    running.world.until(|world| world.in_hand.load(Ordering::SeqCst) == 1).await;
+    let domain = Domain::parse("slow.example").unwrap();
+    let mut dropped = 0;
+    while dropped < 4 {
+        dropped += running.ask(Verb::Drop, Target::Destination(domain.clone())).await;
+    }
+    running.world.gate.add_permits(1);
+    running.left(0).await;
+    assert_eq!(running.world.delivered.lock().unwrap().len(), 1);
 }

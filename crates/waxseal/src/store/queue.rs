@@ -14,8 +14,10 @@ use waxseal_core::{
 };
 
 use super::{
-    Event, Inner, Place, Store, StoreError, events, guard, schema::state, seal::MessageKey, signed,
-    unsigned,
+    Event, Inner, Place, Store, StoreError, events, guard,
+    schema::state,
+    seal::{MessageKey, OVERHEAD},
+    signed, unsigned,
 };
 use crate::secrets::StoreKeys;
 
@@ -110,6 +112,8 @@ pub struct Claimed {
     pub head: Head,
     /// The group; `None` where the message has no verdict yet.
     pub group: Option<Group>,
+    /// The message, where [`Store::claim`] found it beside its group.
+    pub content: Option<Bytes>,
     /// It has ended its hold: nobody released it in time.
     pub state: WorkState,
 }
@@ -195,6 +199,29 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`] where there is no room; nothing is kept then.
     pub async fn accept(&self, message: NewMessage) -> Result<(QueueId, Lease), StoreError> {
+        let (id, leases) = self.take_in(message, None).await?;
+        Ok((id, leases.into_iter().next().ok_or(StoreError::Closed)?))
+    }
+
+    /// Takes a message in together with its groups, due at once: one commit for what would be two
+    /// with [`Self::accept`] and [`Self::classify`]. Answers leases in the order of `groups`, of
+    /// which there is at least one.
+    ///
+    /// # Errors
+    /// As [`Self::accept`].
+    pub async fn accept_judged(
+        &self,
+        message: NewMessage,
+        groups: &[Group],
+    ) -> Result<(QueueId, Vec<Lease>), StoreError> {
+        self.take_in(message, Some(groups)).await
+    }
+
+    async fn take_in(
+        &self,
+        message: NewMessage,
+        groups: Option<&[Group]>,
+    ) -> Result<(QueueId, Vec<Lease>), StoreError> {
         self.admit()?;
         let id = self.new_id();
         let queue_id = QueueId::new(id).ok_or(StoreError::Closed)?;
@@ -202,9 +229,16 @@ impl Store {
         let size = message.content.len();
         let head = Head { arrived: message.arrived, size: size as u64, envelope: message.envelope };
         let head = key.seal(Place::Head(id), serde_json::to_vec(&head)?)?;
+        let first = self.lease(id).ok_or(StoreError::Closed)?;
+        let (leases, rows) = match groups {
+            Some(groups) if !groups.is_empty() => self.group_rows(&key, first, groups)?,
+            Some(_) | None => (vec![first], vec![GroupRow::fresh(id)]),
+        };
         let (key_id, wrapped) = (key.id.0, key.wrapped);
         let body = if size <= self.0.settings.inline_limit {
-            Some(key.seal(Place::Body(id), message.content.to_vec())?)
+            let mut body = Vec::with_capacity(size + OVERHEAD);
+            body.extend_from_slice(&message.content);
+            Some(key.seal(Place::Body(id), body)?)
         } else {
             let store = self.clone();
             let write = move || store.0.bodies.write(id, &key, &message.content);
@@ -212,31 +246,23 @@ impl Store {
             None
         };
         let spooled = body.is_none();
-        let lease = self.lease(id).ok_or(StoreError::Closed)?;
         let arrived = signed(message.arrived.0);
-        let written = self
-            .0
-            .writer
-            .write(move |connection| {
-                let sql = "INSERT INTO message (id, arrived, size, key_id, key, head, body) \
-                           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-                connection.prepare_cached(sql)?.execute(params![
-                    signed(id),
-                    arrived,
-                    signed(size as u64),
-                    key_id,
-                    wrapped,
-                    head,
-                    body
-                ])?;
-                let sql = "INSERT INTO work (id, message, destination, state, due, sealed) \
-                           VALUES (?1, ?1, 0, 0, ?2, NULL)";
-                connection.prepare_cached(sql)?.execute(params![signed(id), arrived])?;
-                Ok(())
-            })
-            .await;
-        match written {
-            Ok(()) => Ok((queue_id, lease)),
+        let written = self.0.writer.write(move |connection| {
+            let sql = "INSERT INTO message (id, arrived, size, key_id, key, head, body) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            connection.prepare_cached(sql)?.execute(params![
+                signed(id),
+                arrived,
+                signed(size as u64),
+                key_id,
+                wrapped,
+                head,
+                body
+            ])?;
+            insert_groups(connection, &rows, (signed(id), arrived))
+        });
+        match written.await {
+            Ok(()) => Ok((queue_id, leases)),
             Err(error) => {
                 if spooled {
                     self.0.bodies.remove(id);
@@ -274,28 +300,34 @@ impl Store {
         now: UnixTime,
     ) -> Result<Vec<Lease>, StoreError> {
         let key = self.message_key(message)?;
-        let mut leases = vec![lease];
+        let (leases, rows) = self.group_rows(&key, lease, groups)?;
+        let (message, due) = (signed(message.number()), signed(now.0));
+        let write = move |connection: &Connection| insert_groups(connection, &rows, (message, due));
+        self.0.writer.write(write).await?;
+        Ok(leases)
+    }
+
+    /// Rows for groups, and leases on them: the message's own for the first.
+    fn group_rows(
+        &self,
+        key: &MessageKey,
+        first: Lease,
+        groups: &[Group],
+    ) -> Result<(Vec<Lease>, Vec<GroupRow>), StoreError> {
+        let mut leases = vec![first];
         while leases.len() < groups.len() {
             leases.push(self.lease(self.new_id()).ok_or(StoreError::Closed)?);
         }
-        let mut rows = Vec::with_capacity(groups.len());
-        for (group, lease) in groups.iter().zip(&leases) {
-            let destination = self.destination(&group.destination).0;
-            let sealed = key.seal(Place::Group(lease.work), serde_json::to_vec(group)?)?;
-            rows.push((signed(lease.work), destination, sealed));
-        }
-        let (message, due) = (signed(message.number()), signed(now.0));
-        let written = self.0.writer.write(move |connection| {
-            let sql = "INSERT OR REPLACE INTO work (id, message, destination, state, due, sealed) \
-                       VALUES (?1, ?2, ?3, 1, ?4, ?5)";
-            let mut statement = connection.prepare_cached(sql)?;
-            for (id, destination, sealed) in &rows {
-                statement.execute(params![id, message, destination, due, sealed])?;
-            }
-            Ok(())
-        });
-        written.await?;
-        Ok(leases)
+        let row = |(group, lease): (&Group, &Lease)| -> Result<GroupRow, StoreError> {
+            Ok(GroupRow {
+                id: signed(lease.work),
+                destination: self.destination(&group.destination).0,
+                state: WorkState::Queued,
+                sealed: Some(key.seal(Place::Group(lease.work), serde_json::to_vec(group)?)?),
+            })
+        };
+        let rows = groups.iter().zip(&leases).map(row).collect::<Result<_, _>>()?;
+        Ok((leases, rows))
     }
 
     fn lease(&self, work: u64) -> Option<Lease> {
@@ -359,7 +391,7 @@ impl Store {
         .await
     }
 
-    /// Due groups of one destination, oldest first, under lease.
+    /// Due groups of one destination, oldest first, under lease; small messages with them.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -403,7 +435,7 @@ impl Store {
             let sql = "SELECT id FROM work WHERE message = ?1";
             let wanted = params![signed(message.number())];
             let leases = store.take_leases(connection, (sql, usize::MAX), wanted)?;
-            store.claim_leased(connection, leases, (None, i64::MAX))
+            store.claim_leased(connection, leases, (None, i64::MAX), Contents::Leave)
         })
         .await
     }
@@ -424,7 +456,11 @@ impl Store {
             let (destination, due) = (destination.map(|tag| tag.0), signed(now.0));
             let wanted = params![state.code(), destination, due];
             let leases = store.take_leases(connection, (sql, limit), wanted)?;
-            store.claim_leased(connection, leases, (Some(state), due))
+            let contents = match destination {
+                Some(_) => Contents::Inline,
+                None => Contents::Leave,
+            };
+            store.claim_leased(connection, leases, (Some(state), due), contents)
         })
         .await
     }
@@ -454,14 +490,16 @@ impl Store {
         connection: &Connection,
         leases: Vec<Lease>,
         (state, due): (Option<WorkState>, i64),
+        contents: Contents,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let sql = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head \
-            FROM work w JOIN message m ON m.id = w.message \
+        let sql = "SELECT w.id, w.message, w.state, w.sealed, m.key_id, m.key, m.head, \
+            iif(?4, m.body, NULL) FROM work w JOIN message m ON m.id = w.message \
             WHERE w.id = ?1 AND (?2 IS NULL OR w.state = ?2) AND w.due <= ?3";
         let mut statement = connection.prepare_cached(sql)?;
         let mut claimed = Vec::with_capacity(leases.len());
         for lease in leases {
-            let wanted = params![signed(lease.work), state.map(WorkState::code), due];
+            let (state, inline) = (state.map(WorkState::code), contents == Contents::Inline);
+            let wanted = params![signed(lease.work), state, due, inline];
             let mut rows = statement.query(wanted)?;
             let Some(row) = rows.next()? else { continue };
             claimed.push(self.claim_row(row, lease)?);
@@ -477,8 +515,11 @@ impl Store {
         let group = sealed.map(|sealed| -> Result<Group, StoreError> {
             Ok(serde_json::from_slice(&key.open(Place::Group(work), sealed)?)?)
         });
+        let body: Option<Vec<u8>> = row.get(7)?;
+        let content = body.map(|sealed| key.open(Place::Body(message), sealed)).transpose()?;
         Ok(Claimed {
             lease,
+            content: content.map(Bytes::from),
             message: QueueId::new(message).ok_or(StoreError::Damaged("a message id"))?,
             head: serde_json::from_slice(&key.open(Place::Head(message), row.get(6)?)?)?,
             group: group.transpose()?,
@@ -665,6 +706,42 @@ impl Store {
         };
         self.settle(settled).await.map(|_| ()).map_err(|(error, _)| error)
     }
+}
+
+/// Whether messages are read with their groups, where they lie in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contents {
+    Inline,
+    Leave,
+}
+
+/// A group as its row has it.
+struct GroupRow {
+    id: i64,
+    destination: i64,
+    state: WorkState,
+    sealed: Option<Vec<u8>>,
+}
+
+impl GroupRow {
+    /// Stands for a whole message that has no verdict yet.
+    fn fresh(message: u64) -> Self {
+        Self { id: signed(message), destination: 0, state: WorkState::Fresh, sealed: None }
+    }
+}
+
+fn insert_groups(
+    connection: &Connection,
+    rows: &[GroupRow],
+    (message, due): (i64, i64),
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO work (id, message, destination, state, due, sealed) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for GroupRow { id, destination, state, sealed } in rows {
+        statement.execute(params![id, message, destination, state.code(), due, sealed])?;
+    }
+    Ok(())
 }
 
 /// Whether a message went with its last group.
