@@ -16,6 +16,7 @@
 //! | [`evidence`] | the record of an attempt |
 //! | [`guideline`] | what authorities say of TLS parameters, as data |
 //! | [`assess`] | what a domain's mail security is worth |
+//! | [`publish`] | what we say about ourselves in DNS, and when it may change |
 //! | [`smtp`] | mail in and mail out, without sockets |
 
 pub mod assess;
@@ -34,6 +35,7 @@ pub mod memory;
 pub mod org;
 pub mod outcome;
 pub mod pki;
+pub mod publish;
 pub mod queue_id;
 pub mod reply;
 pub mod smtp;

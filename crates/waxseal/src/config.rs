@@ -5,6 +5,7 @@
 
 mod build;
 mod keys;
+mod publish;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,10 @@ use toml::de::{DeTable, DeValue};
 use waxseal_core::{domain::Domain, facts::Peer};
 
 pub use keys::{EXAMPLE, nearest, schema, uncommented};
-pub use raw::{Family, ListenTls, LogFormat, LogLevel, PeerTls, RelayProof, RulesMode};
+pub use publish::{DkimKey, DomainPublish, MxKeys, PolicySite, Publish, Update};
+pub use raw::{
+    Family, ListenTls, LogFormat, LogLevel, PeerTls, RelayProof, RulesMode, TsigAlgorithm,
+};
 pub use values::{
     BadValue, Endpoint, KeyPin, Network, Roots, RouteDomain, SecretRef, Size, Span, Upstream,
 };
@@ -63,6 +67,8 @@ pub struct Config {
     pub store: Store,
     /// Which pages are served where.
     pub web: Web,
+    /// What we publish about ourselves.
+    pub publish: Publish,
     /// What is logged, and how.
     pub log: Log,
     /// Mail that we write ourselves.
@@ -80,6 +86,8 @@ pub struct SenderDomain {
     pub inside: Endpoint,
     /// What that host has to prove.
     pub tls: HostDemand,
+    /// What it publishes.
+    pub publish: DomainPublish,
 }
 
 /// What a host that the administrator names has to prove.
@@ -271,6 +279,8 @@ pub struct Web {
     pub metrics: Option<SocketAddr>,
     /// The status page.
     pub admin: Option<SocketAddr>,
+    /// MTA-STS policies of our domains.
+    pub policy: Option<PolicySite>,
 }
 
 /// `[log]`

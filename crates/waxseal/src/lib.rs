@@ -11,6 +11,7 @@ pub mod gather;
 pub mod listen;
 pub mod log;
 pub mod metrics;
+pub mod publish;
 pub mod queue;
 pub mod record;
 pub mod resolve;

@@ -1,6 +1,7 @@
 //! The one place that asks the DNS, and believes only what it validated itself.
 
 mod answer;
+mod authority;
 mod cache;
 mod exchange;
 mod fetch;
@@ -31,6 +32,7 @@ use waxseal_core::{
 
 pub use self::{
     answer::{Alias, Exchange, Lookup, Mx, Record},
+    authority::{Apex, Views, as_texts, as_tlsa, message_id, over_tcp},
     probe::Health,
     settings::{Clock, Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},
 };
@@ -189,9 +191,9 @@ impl Resolver {
     /// A bogus result may be the fault of one upstream, or of an answer that was kept: it stands
     /// only where asking others again gives the same.
     async fn resolve(&self, question: &Question) -> (Validated, Option<Arc<Response>>) {
-        let first = self.round(question, Freshness::Kept).await;
+        let first = self.round(question, Freshness::Kept, Bundle::new()).await;
         if first.0.proof == Proof::Bogus && first.0.flaw != Some(Flaw::Limit) {
-            return self.round(question, Freshness::Again).await;
+            return self.round(question, Freshness::Again, Bundle::new()).await;
         }
         first
     }
@@ -200,9 +202,9 @@ impl Resolver {
         &self,
         question: &Question,
         freshness: Freshness,
+        mut bundle: Bundle,
     ) -> (Validated, Option<Arc<Response>>) {
         let shared = &self.0;
-        let mut bundle = Bundle::new();
         let mut answers = HashMap::new();
         let mut asked = 0;
         loop {

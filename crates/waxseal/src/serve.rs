@@ -26,7 +26,9 @@ use std::{
 
 pub use parts::{Around, Live, Parts};
 pub use routes::{Routes, Way};
-pub use settings::resolver as resolver_settings;
+pub use settings::{
+    dialler as dialler_settings, resolver as resolver_settings, roots as roots_settings, signer,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,

@@ -19,6 +19,7 @@ mod gathering;
 mod imports;
 mod operator;
 mod peers;
+mod publish;
 mod resolve;
 mod scenario;
 mod serve;

@@ -30,7 +30,7 @@ impl Name {
     }
 
     /// The name that stands at the front of `octets`, and the rest.
-    pub(super) fn split_front(octets: &[u8]) -> Option<(Self, &[u8])> {
+    pub(crate) fn split_front(octets: &[u8]) -> Option<(Self, &[u8])> {
         let mut at = 0;
         loop {
             let length = usize::from(*octets.get(at)?);

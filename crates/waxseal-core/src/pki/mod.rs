@@ -19,7 +19,7 @@ pub(crate) use self::read::key_parts;
 pub use self::{
     key::{Hash, PublicKey},
     names::presents,
-    read::{Certificate, is_public_key, key_and_algorithm},
+    read::{Certificate, is_public_key, key_and_algorithm, key_kind},
 };
 use crate::{domain::Domain, time::UnixTime};
 

@@ -7,7 +7,7 @@ use x509_cert::{
     der::{Decode, Reader, SliceReader, asn1::BitStringRef},
     ext::{
         Extensions,
-        pkix::{SubjectAltName, name::GeneralName},
+        pkix::{BasicConstraints, SubjectAltName, name::GeneralName},
     },
     name::Name,
     time::Validity,
@@ -186,6 +186,16 @@ impl<'a> Certificate<'a> {
         }
     }
 
+    /// Whether it says of itself that it may issue others (RFC 5280 §4.2.1.9). What cannot be read may
+    /// not.
+    pub fn is_ca(&self) -> bool {
+        self.extensions().unwrap_or_default().iter().any(|extension| {
+            extension.extn_id == x509_cert::der::oid::db::rfc5280::ID_CE_BASIC_CONSTRAINTS
+                && BasicConstraints::from_der(extension.extn_value.as_bytes())
+                    .is_ok_and(|constraints| constraints.ca)
+        })
+    }
+
     /// The DNS-IDs of its subjectAltName, in lower case.
     pub(crate) fn dns_ids(&self) -> Result<Vec<String>, Fault> {
         let mut names = Vec::new();
@@ -243,6 +253,25 @@ pub fn key_and_algorithm(spki: &[u8]) -> Option<(&[u8], &[u8])> {
     let algorithm = content(parts.tlv_bytes().ok()?).ok()?;
     let key = BitStringRef::from_der(parts.tlv_bytes().ok()?).ok()?.raw_bytes();
     parts.is_finished().then_some((algorithm, key))
+}
+
+/// The kind of key in a SubjectPublicKeyInfo, for people: `ECDSA P-256`. Kinds that we do not know
+/// are "unknown".
+pub fn key_kind(spki: &[u8]) -> &'static str {
+    let Some((algorithm, _)) = key_and_algorithm(spki) else { return "unknown" };
+    // Object identifiers with their tags (RFC 8017 §A.1, RFC 5480 §2.1.1, RFC 8410 §3, RFC 9881 §2).
+    let known: [(&[u8], &str); 8] = [
+        (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01", "RSA"),
+        (b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", "ECDSA P-256"),
+        (b"\x06\x05\x2b\x81\x04\x00\x22", "ECDSA P-384"),
+        (b"\x06\x05\x2b\x81\x04\x00\x23", "ECDSA P-521"),
+        (b"\x06\x03\x2b\x65\x70", "Ed25519"),
+        (b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11", "ML-DSA-44"),
+        (b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12", "ML-DSA-65"),
+        (b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x13", "ML-DSA-87"),
+    ];
+    let named = |oid: &[u8]| algorithm.windows(oid.len()).any(|part| part == oid);
+    known.into_iter().find(|(oid, _)| named(oid)).map_or("unknown", |(_, name)| name)
 }
 
 /// What is inside the one SEQUENCE or context tag that `outer` has to be.

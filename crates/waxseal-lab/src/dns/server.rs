@@ -211,7 +211,10 @@ impl Query {
         let [rd, cd] = self.flags;
         let [answers, authority] = counts.map(|n| u16::try_from(n).unwrap_or(u16::MAX));
         let mut out = self.id.to_vec();
-        out.extend([0x80 | rd | truncated, 0x80 | cd | (rcode & 0x0f)]);
+        // Who asks without RD asks an authoritative server: AA, and nothing about recursion (RFC 1035
+        // §4.1.1). To all others this is a forwarder.
+        let role = if rd == 0 { [0x04, 0] } else { [0, 0x80] };
+        out.extend([0x80 | role[0] | rd | truncated, role[1] | cd | (rcode & 0x0f)]);
         out.extend(1u16.to_be_bytes());
         out.extend(answers.to_be_bytes());
         out.extend(authority.to_be_bytes());

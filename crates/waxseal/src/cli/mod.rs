@@ -11,6 +11,7 @@ mod exception;
 mod exit;
 mod explain;
 mod password;
+mod publish;
 mod queue;
 mod replay;
 mod serve;
@@ -73,6 +74,7 @@ enum Command {
     Evidence(evidence::Args),
     Exception(exception::Args),
     Explain(explain::Args),
+    Publish(publish::Args),
     Queue(queue::Args),
     Replay(replay::Args),
     Restore(backup::RestoreArgs),
@@ -91,6 +93,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Evidence(args) => evidence::run(args, context).await,
         Command::Exception(args) => exception::run(args, context).await,
         Command::Explain(args) => explain::run(&args, context).await,
+        Command::Publish(args) => publish::run(args, context).await,
         Command::Queue(args) => queue::run(args, context).await,
         Command::Replay(args) => replay::run(args, context).await,
         Command::Restore(args) => backup::restore(&args, context),

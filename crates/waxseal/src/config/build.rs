@@ -11,8 +11,9 @@ use waxseal_core::{domain::Domain, facts::Peer};
 
 use super::{
     Author, Config, Delivery, Dkim, Dns, Family, Fault, FirstPolicy, HostDemand, Identity, Limits,
-    Listen, ListenTls, Log, LogFormat, LogLevel, PeerTls, RelayProof, Roots, Route, RouteAuth,
-    Rules, RulesMode, SecretRef, SenderDomain, Store, StorePlace, Sts, Timeouts, Tls, Web,
+    Listen, ListenTls, Log, LogFormat, LogLevel, PeerTls, PolicySite, RelayProof, Roots, Route,
+    RouteAuth, Rules, RulesMode, SecretRef, SenderDomain, Store, StorePlace, Sts, Timeouts, Tls,
+    Web,
     raw::{
         Raw, RawAuthor, RawDelivery, RawDns, RawDomain, RawLimits, RawListen, RawRoute, RawSite,
         RawStore, RawSts, RawTimeouts, RawTls, RawWeb,
@@ -25,7 +26,7 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// Collects faults while the parts are built.
-struct Build<'a> {
+pub(super) struct Build<'a> {
     faults: Vec<Fault>,
     /// Relative paths are relative to the file that names them.
     base: &'a Path,
@@ -66,6 +67,7 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
         honour: waxseal_core::org::Honour::Published,
         store: build.store(raw.store.unwrap_or_default(), &data_dir),
         web: build.web(raw.web.unwrap_or_default()),
+        publish: build.publish(raw.publish.unwrap_or_default(), &data_dir),
         log: Log {
             format: log.format.unwrap_or(LogFormat::Human),
             level: log.level.unwrap_or(LogLevel::Info),
@@ -86,16 +88,16 @@ struct Demand {
 }
 
 impl Build<'_> {
-    fn fault(&mut self, key: impl Into<String>, what: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: impl Into<String>, what: impl Into<String>) {
         self.faults.push(Fault { at: None, key: key.into(), what: what.into() });
     }
 
     /// An empty path means none.
-    fn path(&self, path: Option<PathBuf>) -> Option<PathBuf> {
+    pub(super) fn path(&self, path: Option<PathBuf>) -> Option<PathBuf> {
         path.filter(|path| !path.as_os_str().is_empty()).map(|path| self.base.join(path))
     }
 
-    fn span(&mut self, span: Option<Span>, default: u64, key: &str) -> Duration {
+    pub(super) fn span(&mut self, span: Option<Span>, default: u64, key: &str) -> Duration {
         let span = span.map_or(Duration::from_secs(default), |span| span.0);
         if span.is_zero() {
             self.fault(key, "has to be longer than nothing");
@@ -112,7 +114,7 @@ impl Build<'_> {
     }
 
     /// Certificate and key: both or none.
-    fn identity(
+    pub(super) fn identity(
         &mut self,
         certificate: Option<PathBuf>,
         key: Option<PathBuf>,
@@ -182,7 +184,8 @@ impl Build<'_> {
                 ca: raw.inside_ca,
             };
             let tls = self.demand(demand, &inside.peer, &format!("{at}.inside_tls"));
-            domains.push(SenderDomain { name, inside, tls });
+            let publish = self.domain_publish(raw.publish.unwrap_or_default(), &at);
+            domains.push(SenderDomain { name, inside, tls, publish });
         }
         domains
     }
@@ -382,7 +385,7 @@ impl Build<'_> {
     }
 
     /// An empty reference means none.
-    fn secret(&mut self, text: Option<String>, at: &str) -> Option<SecretRef> {
+    pub(super) fn secret(&mut self, text: Option<String>, at: &str) -> Option<SecretRef> {
         let text = text.filter(|text| !text.is_empty())?;
         match text.parse() {
             Ok(secret) => Some(secret),
@@ -424,11 +427,14 @@ impl Build<'_> {
     }
 
     fn web(&mut self, raw: RawWeb) -> Web {
-        for (name, site) in [("policy", &raw.policy), ("portal", &raw.portal)] {
-            if self.site(site.as_ref(), name).is_some() {
-                self.fault(format!("web.{name}.address"), "this version has no such service");
-            }
+        if self.site(raw.portal.as_ref(), "portal").is_some() {
+            self.fault("web.portal.address", "this version has no such service");
         }
+        let policy = raw.policy.and_then(|raw| {
+            let site = RawSite { address: raw.address };
+            let identity = self.identity(raw.certificate, raw.key, "web.policy.");
+            self.site(Some(&site), "policy").map(|address| PolicySite { address, identity })
+        });
         let admin = self.site(raw.admin.as_ref(), "admin");
         if admin.is_some_and(|address| !address.ip().is_loopback()) {
             self.fault("web.admin.address", "without sign-in it may listen on loopback only");
@@ -437,7 +443,7 @@ impl Build<'_> {
             Some(RawSite { address: Some(_) }) => self.site(raw.metrics.as_ref(), "metrics"),
             Some(RawSite { address: None }) | None => Some(([127, 0, 0, 1], 9464).into()),
         };
-        Web { metrics, admin }
+        Web { metrics, admin, policy }
     }
 
     /// An empty address means no listener.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use waxseal_core::domain::Domain;
+use waxseal_core::{domain::Domain, publish::Mta};
 
 use super::values::{
     Endpoint, KeyPin, Network, Roots, RouteDomain, SecretRef, Size, Span, Upstream,
@@ -48,6 +48,7 @@ table!(Raw {
     network: RawNetwork,
     store: RawStore,
     web: RawWeb,
+    publish: RawPublish,
     log: RawLog,
     author: RawAuthor,
     limits: RawLimits,
@@ -59,6 +60,21 @@ table!(RawDomain {
     inside_tls: PeerTls,
     inside_pins: Vec<KeyPin>,
     inside_ca: PathBuf,
+    publish: RawDomainPublish,
+});
+
+table!(RawDomainPublish {
+    mx: Vec<Domain>,
+    tlsrpt: Vec<String>,
+    mta_sts: Mta,
+    mta_sts_max_age: Span,
+    mta_sts_certificate: PathBuf,
+    mta_sts_key: PathBuf,
+    spf: Vec<String>,
+    dkim: Vec<String>,
+    dkim_retired: Vec<Domain>,
+    dmarc: String,
+    dmarc_reports: Vec<String>,
 });
 
 table!(RawListen {
@@ -129,9 +145,27 @@ table!(RawNetwork { map: BTreeMap<SocketAddr, SocketAddr>, });
 
 table!(RawStore { url: String, key: SecretRef });
 
-table!(RawWeb { metrics: RawSite, admin: RawSite, policy: RawSite, portal: RawSite });
+table!(RawWeb { metrics: RawSite, admin: RawSite, policy: RawPolicySite, portal: RawSite });
 
 table!(RawSite { address: String });
+
+table!(RawPolicySite { address: String, certificate: PathBuf, key: PathBuf });
+
+table!(RawPublish { ttl: Span, state: PathBuf, mx: Vec<RawPublishMx>, update: RawUpdate });
+
+table!(RawPublishMx {
+    host: Domain,
+    current: Vec<PathBuf>,
+    next: Vec<PathBuf>,
+    issuers: Vec<PathBuf>,
+});
+
+table!(RawUpdate {
+    server: String,
+    tsig_name: String,
+    tsig_algorithm: TsigAlgorithm,
+    tsig_key: String,
+});
 
 table!(RawLog { format: LogFormat, level: LogLevel });
 
@@ -207,6 +241,16 @@ words! {
         Enforce,
         /// They are evaluated and recorded, and do not bind. DANE and MTA-STS still do.
         Monitor,
+    }
+}
+
+words! {
+    /// How an update is signed (RFC 8945 §6).
+    TsigAlgorithm {
+        /// The one that every server has.
+        HmacSha256,
+        /// The longer one.
+        HmacSha512,
     }
 }
 

@@ -16,6 +16,9 @@ address = "[::]:25"
 const LEAST_ROUTE: &str =
     "[[route]]\ndomain = \"partner.example\"\nhost = \"mx.partner.example\"\n";
 
+/// One MX host with only what it needs.
+const LEAST_MX: &str = "[[publish.mx]]\nhost = \"mx.example.com\"\n";
+
 fn parsed(text: &str) -> Config {
     Config::parse(text, Path::new("/etc/waxseal/waxseal.toml")).unwrap()
 }
@@ -26,7 +29,7 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn the_example_uncommented_is_exactly_the_defaults() {
-    assert_eq!(parsed(&uncommented()), parsed(&format!("{LEAST}{LEAST_ROUTE}")));
+    assert_eq!(parsed(&uncommented()), parsed(&format!("{LEAST}{LEAST_ROUTE}{LEAST_MX}")));
 }
 
 #[test]

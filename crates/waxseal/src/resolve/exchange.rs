@@ -177,7 +177,7 @@ fn connector(settings: &Settings) -> TlsConnector {
 }
 
 /// A message with its length in front, there and back (RFC 1035 §4.2.2): at most 64 KiB.
-async fn framed(
+pub(super) async fn framed(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     query: &[u8],
 ) -> io::Result<Vec<u8>> {
@@ -193,7 +193,7 @@ async fn framed(
 }
 
 /// RD, CD (RFC 4035 §3.2.2), and EDNS with DO (RFC 3225 §3, RFC 6891 §6.1.2).
-fn query(question: &Question, id: u16) -> Vec<u8> {
+pub(super) fn query(question: &Question, id: u16) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     message.extend([0x01, 0x10, 0, 1, 0, 0, 0, 0, 0, 1]);
     message.extend(question.name.as_octets());
@@ -205,7 +205,7 @@ fn query(question: &Question, id: u16) -> Vec<u8> {
     message
 }
 
-fn random_id() -> u16 {
+pub(super) fn random_id() -> u16 {
     let mut id = [0; 2];
     // The generator of aws-lc does not fail once it is seeded; a fixed id would still leave the
     // port to guess.

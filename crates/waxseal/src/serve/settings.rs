@@ -71,7 +71,7 @@ pub fn resolver(config: &Config) -> Result<resolve::Settings, String> {
 }
 
 /// Whose certificates count.
-pub(super) fn roots(config: &Config) -> tls::Roots {
+pub fn roots(config: &Config) -> tls::Roots {
     match &config.tls.roots {
         Roots::System => tls::Roots::System,
         Roots::File(path) => tls::Roots::File(path.clone()),
@@ -79,7 +79,7 @@ pub(super) fn roots(config: &Config) -> tls::Roots {
 }
 
 /// Where connections come from.
-pub(super) fn dialler(config: &Config) -> dial::Settings {
+pub fn dialler(config: &Config) -> dial::Settings {
     let source = |wanted: fn(&IpAddr) -> bool| {
         config.delivery.source_addresses.iter().find(|address| wanted(address)).copied()
     };
@@ -236,7 +236,10 @@ pub(super) fn author(config: &Config, hostname: &Domain) -> Result<Author, Strin
 }
 
 /// The DKIM key, PEM or DER.
-fn signer(dkim: &Dkim, domain: &Domain) -> Result<Signer, String> {
+///
+/// # Errors
+/// It cannot be read, or is of a kind that DKIM does not know.
+pub fn signer(dkim: &Dkim, domain: &Domain) -> Result<Signer, String> {
     let secret = SecretSource::from(&dkim.key).read().map_err(|error| error.to_string())?;
     let pem = PrivatePkcs8KeyDer::from_pem_slice(secret.bytes());
     let key = match &pem {

@@ -1,0 +1,119 @@
+//! Whether a change may go ahead. Doors open one after the other: what DNS says everywhere, and for
+//! long enough that no cache remembers anything else, and only then the change that relies on it.
+
+mod keys;
+mod policy;
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::Serialize;
+
+pub use self::{
+    keys::{HostKeys, Key, keys},
+    policy::{PolicyFacts, policy},
+};
+use crate::{dns::Authenticity, domain::Domain, time::UnixTime};
+
+/// One question, asked of one authoritative server, without any cache in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerView<T> {
+    /// The server's name, from the NS records.
+    pub server: Domain,
+    /// Which of its addresses; `None` where it has none.
+    pub address: Option<IpAddr>,
+    /// What it said.
+    pub seen: Seen<T>,
+}
+
+/// What one server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen<T> {
+    /// Records, with authority.
+    Records {
+        /// What they say.
+        value: T,
+        /// Their TTL.
+        ttl: Duration,
+        /// Whether the signatures hold.
+        authenticity: Authenticity,
+    },
+    /// None, with authority.
+    Absent {
+        /// How long caches may keep that (RFC 2308 §5).
+        ttl: Duration,
+    },
+    /// It answered, and nobody can use the answer: without authority, bogus.
+    Unusable(String),
+    /// It did not answer, or must not be asked.
+    Failed(String),
+}
+
+/// What a door is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    /// Deploy the next key of an MX host.
+    Key,
+    /// Publish the `id` of a policy.
+    Id,
+    /// Change the MX records.
+    Mx,
+    /// Take MTA-STS away.
+    Removal,
+}
+
+/// How a door stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum State {
+    /// The change may go ahead, or has.
+    Open,
+    /// Not yet.
+    Waiting {
+        /// When to look again, where that is known.
+        until: Option<UnixTime>,
+    },
+    /// It could not be found out, so not now.
+    Unknown,
+}
+
+/// One door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// The host or domain.
+    pub subject: Domain,
+    /// What for.
+    pub door: Door,
+    /// Which key, policy or record, in words.
+    pub what: String,
+    /// How it stands.
+    #[serde(flatten)]
+    pub state: State,
+    /// Why, and what is waited for.
+    pub because: String,
+}
+
+impl Item {
+    /// Whether the change may go ahead.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+}
+
+/// `ns1.example.net (192.0.2.53)`
+fn title<T>(view: &ServerView<T>) -> String {
+    match view.address {
+        Some(address) => format!("{} ({address})", view.server),
+        None => view.server.to_string(),
+    }
+}
+
+/// The first few, so that a list stays a sentence.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

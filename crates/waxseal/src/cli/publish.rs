@@ -1,0 +1,374 @@
+//! `waxseal publish`: what to put in DNS, whether it is there, whether a change may go ahead.
+
+mod show;
+
+use waxseal_core::{
+    domain::Domain,
+    publish::{
+        Finding, Standing,
+        gate::{self, Door, Item, State},
+    },
+    time::UnixTime,
+};
+
+use super::{Context, Exit, Output, queue};
+use crate::{
+    config::Config,
+    publish::{
+        DomainLook, DomainWanted, HostLook, HostWanted, Looker, Sender, Sent, StateError, Surplus,
+        Wanted,
+    },
+    queue::system_clock,
+};
+
+/// What to put in DNS, whether it is there, and whether a new key may be deployed
+///
+/// Without a sub-command: the steps of a first roll-out, and where each domain stands.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    act: Option<Act>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Act {
+    /// All records: MTA-STS, TLSRPT, DANE, SPF, DKIM, DMARC, and what DNSSEC lacks
+    ///
+    /// Printed as a zone file. Exit code: 0 everything is live, 1 something is missing or differs, 2 it
+    /// could not be found out.
+    Records(Look),
+    /// TLSA records of our MX hosts: keys in use, next keys, issuers
+    Tlsa(Look),
+    /// The MTA-STS record and the policy file
+    MtaSts(Look),
+    /// The TLSRPT record
+    Tlsrpt(Look),
+    /// Whether a new key may be deployed, and an MTA-STS change go ahead
+    ///
+    /// Asks each address of each authoritative server, and counts from what it saw before ([publish]
+    /// state). Exit code: 0 everything may go ahead, 1 not yet, 2 it could not be found out.
+    Gate(GateArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct Look {
+    /// Only these domains or MX hosts
+    names: Vec<Domain>,
+    /// Only print, do not look
+    #[arg(long, conflicts_with = "update")]
+    offline: bool,
+    /// Send what is missing to the server in [publish.update]. SPF is never sent: it speaks for others too
+    #[arg(long)]
+    update: bool,
+    /// With --update: remove TLSA records of keys that are no longer configured
+    #[arg(long, requires = "update")]
+    prune: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct GateArgs {
+    /// Only these domains or MX hosts
+    names: Vec<Domain>,
+    /// Only this change
+    #[arg(long, value_enum, value_name = "CHANGE")]
+    only: Option<Change>,
+}
+
+/// A change that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Change {
+    /// Deploy the next key of an MX host
+    Key,
+    /// Publish the id of a policy
+    Id,
+    /// Change the MX records
+    Mx,
+    /// Take MTA-STS away
+    Removal,
+}
+
+impl Change {
+    const fn door(self) -> Door {
+        match self {
+            Self::Key => Door::Key,
+            Self::Id => Door::Id,
+            Self::Mx => Door::Mx,
+            Self::Removal => Door::Removal,
+        }
+    }
+}
+
+/// Which records are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    All,
+    Tlsa,
+    MtaSts,
+    Tlsrpt,
+    Plan,
+}
+
+impl Part {
+    const fn has_domains(self) -> bool {
+        !matches!(self, Self::Tlsa)
+    }
+
+    const fn has_hosts(self) -> bool {
+        matches!(self, Self::All | Self::Tlsa)
+    }
+}
+
+/// Runs it.
+pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    let config = queue::load(context)?;
+    let wanted = Wanted::build(&config).map_err(|error| Exit::Config.because(error))?;
+    let none = Look { names: Vec::new(), offline: false, update: false, prune: false };
+    let (part, look) = match args.act {
+        Some(Act::Gate(args)) => return gate(&args, &config, wanted, context).await,
+        Some(Act::Records(look)) => (Part::All, look),
+        Some(Act::Tlsa(look)) => (Part::Tlsa, look),
+        Some(Act::MtaSts(look)) => (Part::MtaSts, look),
+        Some(Act::Tlsrpt(look)) => (Part::Tlsrpt, look),
+        None => (Part::Plan, none),
+    };
+    let chosen = choose(wanted, &look.names)?;
+    if look.offline {
+        context.print(match context.output {
+            Output::Text => show::offline(part, &chosen),
+            Output::Json => show::offline_json(part, &chosen),
+        })?;
+        return Ok(Exit::Ok);
+    }
+    let sender = match (look.update, &config.publish.update) {
+        (false, _) => None,
+        (true, Some(update)) => {
+            Some(Sender::new(update).map_err(|error| Exit::Config.because(error))?)
+        }
+        (true, None) => {
+            let text = "there is no [publish.update]: the records above are for pasting";
+            return Err(Exit::Config.because(text));
+        }
+    };
+    let surplus = if look.prune { Surplus::Remove } else { Surplus::Keep };
+    looked(part, &config, (&chosen, sender.map(|sender| (sender, surplus))), context).await
+}
+
+/// Only those that were named; a name that is none of ours is a mistake.
+fn choose(wanted: Wanted, names: &[Domain]) -> anyhow::Result<Wanted> {
+    if names.is_empty() {
+        return Ok(wanted);
+    }
+    for name in names {
+        let known = wanted.domains.iter().any(|domain| domain.domain == *name)
+            || wanted.hosts.iter().any(|host| host.keys.host == *name);
+        if !known {
+            let text =
+                format!("{name} is no [[domain]] and no [[publish.mx]] of the configuration");
+            return Err(Exit::Usage.because(text));
+        }
+    }
+    let named = |name: &Domain| names.contains(name);
+    Ok(Wanted {
+        domains: wanted.domains.into_iter().filter(|domain| named(&domain.domain)).collect(),
+        hosts: wanted.hosts.into_iter().filter(|host| named(&host.keys.host)).collect(),
+    })
+}
+
+/// What was seen, and what was sent.
+pub(super) struct Seen {
+    pub(super) domains: Vec<DomainLook>,
+    pub(super) hosts: Vec<HostLook>,
+    pub(super) sent: Vec<Sent>,
+    pub(super) refused: Vec<String>,
+}
+
+async fn looked(
+    part: Part,
+    config: &Config,
+    (chosen, sender): (&Wanted, Option<(Sender, Surplus)>),
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let looker = Looker::new(config).map_err(|error| Exit::Config.because(error))?;
+    let mut state = open(config)?;
+    let now = system_clock()();
+    let mut seen =
+        Seen { domains: Vec::new(), hosts: Vec::new(), sent: Vec::new(), refused: Vec::new() };
+    if part.has_domains() {
+        for domain in &chosen.domains {
+            let mut look = looker.domain(domain, &mut state.memory, now).await;
+            narrow(part, &mut look);
+            seen.domains.push(look);
+        }
+    }
+    if part.has_hosts() {
+        for host in &chosen.hosts {
+            seen.hosts.push(looker.host(host).await);
+        }
+    }
+    state.save().map_err(|error| Exit::Unknown.because(error.to_string()))?;
+    if let Some((sender, surplus)) = sender {
+        send(&mut seen, (&sender, surplus), &looker).await;
+    }
+    context.print(match context.output {
+        Output::Text => show::looked(part, &seen, context.paint),
+        Output::Json => show::looked_json(part, &seen),
+    })?;
+    Ok(exit(part, &seen))
+}
+
+/// Only what was asked for.
+fn narrow(part: Part, look: &mut DomainLook) {
+    match part {
+        Part::All | Part::Plan | Part::Tlsa => {}
+        Part::MtaSts => {
+            look.tlsrpt = None;
+            look.dkim.clear();
+            look.dmarc = None;
+        }
+        Part::Tlsrpt => {
+            look.sts.clear();
+            look.policy = None;
+            look.dkim.clear();
+            look.dmarc = None;
+        }
+    }
+}
+
+/// All findings that a part shows.
+pub(super) fn findings(part: Part, seen: &Seen) -> Vec<&Finding> {
+    let mut all: Vec<&Finding> = Vec::new();
+    for look in &seen.domains {
+        all.extend(&look.tlsrpt);
+        all.extend(&look.sts);
+        if part == Part::All {
+            all.push(&look.spf);
+        }
+        all.extend(&look.dkim);
+        all.extend(&look.dmarc);
+    }
+    let has_records = |look: &&HostLook| !look.tlsa.wanted.is_empty();
+    all.extend(seen.hosts.iter().filter(has_records).map(|look| &look.tlsa));
+    all
+}
+
+fn exit(part: Part, seen: &Seen) -> Exit {
+    if part == Part::Plan {
+        return Exit::Ok;
+    }
+    let policies = seen.domains.iter().filter_map(|look| look.policy.as_ref());
+    let standings = findings(part, seen).into_iter().map(|finding| &finding.standing);
+    let standings: Vec<&Standing> =
+        standings.chain(policies.map(|(_, standing)| standing)).collect();
+    let wrong =
+        |standing: &&Standing| matches!(standing, Standing::Missing | Standing::Differs { .. });
+    if !seen.refused.is_empty() || standings.iter().any(wrong) {
+        Exit::Negative
+    } else if standings.iter().any(|standing| matches!(standing, Standing::Unknown { .. })) {
+        Exit::Unknown
+    } else {
+        Exit::Ok
+    }
+}
+
+/// Sends what is missing. The announcement of a policy waits until the policy is served; SPF, and the
+/// alias of the policy host, are left to people: others use those names.
+async fn send(seen: &mut Seen, (sender, surplus): (&Sender, Surplus), looker: &Looker) {
+    let mut findings: Vec<Finding> = Vec::new();
+    for look in &seen.domains {
+        findings.extend(look.tlsrpt.clone());
+        findings.extend(look.dkim.iter().cloned());
+        findings.extend(look.dmarc.clone());
+        let Some(announcement) = look.sts.last() else { continue };
+        match &look.policy {
+            Some((_, Standing::Live)) => findings.push(announcement.clone()),
+            Some(_) | None if announcement.standing == Standing::Live => {}
+            Some(_) | None => seen.refused.push(format!(
+                "_mta-sts.{}: not sent, the policy has to be served first (RFC 8461 section 8.1)",
+                look.domain
+            )),
+        }
+    }
+    findings.extend(seen.hosts.iter().map(|look| look.tlsa.clone()));
+    for finding in findings {
+        match sender.settle(&finding, surplus, looker).await {
+            Ok(Some(sent)) => seen.sent.push(sent),
+            Ok(None) => {}
+            Err(why) => seen.refused.push(why),
+        }
+    }
+}
+
+fn open(config: &Config) -> anyhow::Result<crate::publish::State> {
+    crate::publish::State::open(&config.publish.state).map_err(|error| {
+        let exit = match error {
+            StateError::Busy(_) => Exit::TryAgain,
+            StateError::File { .. } => Exit::Config,
+            StateError::Content { .. } => Exit::Unknown,
+        };
+        exit.because(error.to_string())
+    })
+}
+
+async fn gate(
+    args: &GateArgs,
+    config: &Config,
+    wanted: Wanted,
+    context: &Context,
+) -> anyhow::Result<Exit> {
+    let wanted = choose(wanted, &args.names)?;
+    let looker = Looker::new(config).map_err(|error| Exit::Config.because(error))?;
+    let mut state = open(config)?;
+    let now = system_clock()();
+    let only = args.only.map(Change::door);
+    let mut items = Vec::new();
+    if only.is_none_or(|door| door == Door::Key) {
+        for host in wanted.hosts.iter().filter(|host| matters(host)) {
+            let memory = state.memory.hosts.entry(host.keys.host.clone()).or_default();
+            items.extend(looker.keys(host, memory, now).await);
+        }
+    }
+    if only.is_none_or(|door| door != Door::Key) {
+        for domain in &wanted.domains {
+            items.extend(doors(&looker, domain, (&mut state.memory, now)).await);
+        }
+    }
+    items.retain(|item| only.is_none_or(|door| door == item.door));
+    // What opens a door has to be remembered, or the next look would close it again.
+    state.save().map_err(|error| Exit::Unknown.because(error.to_string()))?;
+    context.print(match context.output {
+        Output::Text => show::gate(&items, context.paint),
+        Output::Json => show::gate_json(&items, now),
+    })?;
+    Ok(verdict(&items))
+}
+
+/// A host without a next key has nothing to wait for, but its keys in use are looked at.
+fn matters(host: &HostWanted) -> bool {
+    !host.keys.next.is_empty() || !host.keys.current.is_empty()
+}
+
+async fn doors(
+    looker: &Looker,
+    domain: &DomainWanted,
+    (memory, now): (&mut waxseal_core::publish::Memory, UnixTime),
+) -> Vec<Item> {
+    let facts = looker.policy(domain, memory).await;
+    let known = memory.domains.entry(domain.domain.clone()).or_default();
+    let mut items = gate::policy(&facts, &mut known.policy, now);
+    if domain.sts.is_none() && known.policy.longest_max_age == 0 {
+        // Never had MTA-STS, and wants none: nothing is waited for.
+        items.retain(|item| !item.is_open());
+    }
+    items
+}
+
+/// Nothing to open is no open door: a script that deploys keys must not go ahead on a typing error.
+fn verdict(items: &[Item]) -> Exit {
+    let waiting = items.iter().any(|item| matches!(item.state, State::Waiting { .. }));
+    let unknown = items.iter().any(|item| item.state == State::Unknown);
+    match (items.is_empty() || waiting, unknown) {
+        (true, _) => Exit::Negative,
+        (false, true) => Exit::Unknown,
+        (false, false) => Exit::Ok,
+    }
+}

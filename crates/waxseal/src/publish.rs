@@ -1,0 +1,15 @@
+//! What we publish: wanted by the configuration, looked at from outside, sent where a server takes
+//! updates. What is judged is judged in `waxseal_core::publish`.
+
+mod keys;
+mod look;
+mod send;
+mod state;
+mod wanted;
+
+pub use self::{
+    look::{DomainLook, HostLook, Looker, Zone},
+    send::{Sender, Sent, Surplus},
+    state::{State, StateError},
+    wanted::{DomainWanted, HostWanted, StsWanted, Wanted},
+};

@@ -1,0 +1,168 @@
+//! The records that the configuration asks for.
+
+use waxseal_core::{
+    domain::Domain,
+    publish::{
+        Record,
+        gate::{HostKeys, Key},
+        texts,
+    },
+    sts::Policy,
+};
+
+use super::keys;
+use crate::{
+    config::{Config, MxKeys, SenderDomain},
+    gather::hostile,
+    serve,
+};
+
+/// Everything that we want to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Our domains.
+    pub domains: Vec<DomainWanted>,
+    /// Our MX hosts.
+    pub hosts: Vec<HostWanted>,
+}
+
+/// What one domain publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainWanted {
+    /// Its name.
+    pub domain: Domain,
+    /// Its MX hosts, by configuration.
+    pub mx: Vec<Domain>,
+    /// TLSRPT.
+    pub tlsrpt: Option<Record>,
+    /// The policy, the record that announces it, and the name of its host.
+    pub sts: Option<StsWanted>,
+    /// SPF, and the mechanisms that have to be in it.
+    pub spf: (Record, Vec<String>),
+    /// DKIM, one record for each selector.
+    pub dkim: Vec<Record>,
+    /// DMARC.
+    pub dmarc: Option<Record>,
+}
+
+/// MTA-STS of one domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StsWanted {
+    /// What is served.
+    pub policy: Policy,
+    /// `_mta-sts`
+    pub announcement: Record,
+    /// `mta-sts`
+    pub host: Record,
+}
+
+/// What one MX host publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostWanted {
+    /// Its keys.
+    pub keys: HostKeys,
+    /// Its TLSA records: keys in use, next keys, issuers.
+    pub records: Vec<Record>,
+}
+
+impl Wanted {
+    /// From a configuration; reads the files with keys.
+    ///
+    /// # Errors
+    /// A file that cannot be used, in one sentence.
+    pub fn build(config: &Config) -> Result<Self, String> {
+        let domains = config.domains.iter().map(|domain| of_domain(config, domain));
+        let hosts = config.publish.mx.iter().map(|mx| of_host(config, mx));
+        Ok(Self {
+            domains: domains.collect::<Result<_, _>>()?,
+            hosts: hosts.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn of_domain(config: &Config, domain: &SenderDomain) -> Result<DomainWanted, String> {
+    let (name, publish, ttl) = (&domain.name, &domain.publish, config.publish.ttl);
+    let long = |error: waxseal_core::domain::DomainError| format!("{name}: {error}");
+    let tlsrpt = match publish.tlsrpt.as_slice() {
+        [] => None,
+        rua => Some(texts::tlsrpt(name, rua, ttl).map_err(long)?),
+    };
+    let host = config.hostname.as_ref().unwrap_or(name);
+    let sts = match texts::policy(publish.mta_sts, &publish.mx, publish.max_age) {
+        None => None,
+        Some(policy) => Some(StsWanted {
+            announcement: texts::mta_sts(name, &policy, ttl).map_err(long)?,
+            host: texts::policy_host(name, host, ttl).map_err(long)?,
+            policy,
+        }),
+    };
+    // Private addresses are translated on the way out, so receivers see others.
+    let sources: Vec<_> = config
+        .delivery
+        .source_addresses
+        .iter()
+        .copied()
+        .filter(|address| hostile(*address).is_none())
+        .collect();
+    let own = texts::own_mechanisms(&sources, host);
+    let all: Vec<String> = own.iter().chain(&publish.spf).cloned().collect();
+    let spf = (texts::spf(name, &all, ttl), all);
+    let dmarc = match &publish.dmarc {
+        None => None,
+        Some(policy) => {
+            Some(texts::dmarc(name, policy, &publish.dmarc_reports, ttl).map_err(long)?)
+        }
+    };
+    let dkim = dkim(config, domain)?;
+    let (domain, mx) = (name.clone(), publish.mx.clone());
+    Ok(DomainWanted { domain, mx, tlsrpt, sts, spf, dkim, dmarc })
+}
+
+fn dkim(config: &Config, domain: &SenderDomain) -> Result<Vec<Record>, String> {
+    let (name, publish, ttl) = (&domain.name, &domain.publish, config.publish.ttl);
+    let mut keys: Vec<(Domain, Option<String>)> = Vec::new();
+    // The key of our own letters, where they come from this domain.
+    let from = config.author.from.as_deref().and_then(|from| from.rsplit_once('@'));
+    let from = match from {
+        Some((_, from)) => Domain::parse(from).ok(),
+        None => config.domains.first().map(|first| first.name.clone()),
+    };
+    if let Some(author) = config.author.dkim.as_ref().filter(|_| from.as_ref() == Some(name)) {
+        let signer = serve::signer(author, name)?;
+        keys.push((author.selector.clone(), Some(signer.record())));
+    }
+    for key in &publish.dkim {
+        if keys.iter().any(|(selector, _)| *selector == key.selector) {
+            continue;
+        }
+        let named = crate::config::Dkim { selector: key.selector.clone(), key: key.key.clone() };
+        let signer = serve::signer(&named, name)
+            .map_err(|error| format!("the DKIM key {} of {name}: {error}", key.selector))?;
+        keys.push((key.selector.clone(), Some(signer.record())));
+    }
+    keys.extend(publish.dkim_retired.iter().map(|selector| (selector.clone(), None)));
+    let record = |(selector, text): (Domain, Option<String>)| {
+        texts::dkim(name, &selector, text, ttl).map_err(|error| format!("{selector}: {error}"))
+    };
+    keys.into_iter().map(record).collect()
+}
+
+fn of_host(config: &Config, mx: &MxKeys) -> Result<HostWanted, String> {
+    let read = |paths: &[std::path::PathBuf]| -> Result<Vec<Key>, String> {
+        paths.iter().map(|path| keys::of_host(path)).collect()
+    };
+    let (current, next) = (read(&mx.current)?, read(&mx.next)?);
+    let mut issuers = Vec::new();
+    for path in &mx.issuers {
+        issuers.extend(keys::of_issuers(path)?);
+    }
+    let tlsa = current
+        .iter()
+        .chain(&next)
+        .map(|key| texts::end_entity(key.spki_sha256))
+        .chain(issuers.iter().map(|key| texts::issuer(key.spki_sha256)));
+    let records = texts::tlsa(&mx.host, tlsa.collect(), config.publish.ttl)
+        .map_err(|error| format!("{}: {error}", mx.host))?;
+    let host = mx.host.clone();
+    Ok(HostWanted { keys: HostKeys { host, current, next, issuers }, records })
+}
