@@ -86,6 +86,8 @@ pub struct Gateway {
     open: Vec<Open>,
     /// Pages, by role.
     pages: Vec<(&'static str, SocketAddr)>,
+    /// MTA-STS policies of our domains, where they are served.
+    policies: Option<web::PolicyHost>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -138,8 +140,11 @@ impl Gateway {
         let doctor = Doctor::new(live.clone(), store.clone(), clock.clone());
         let (stop, _) = watch::channel(false);
         let (open, pages, tasks) = (Vec::new(), Vec::new(), JoinSet::new());
-        let mut gateway = Self { live, store, clock, doctor, desk, open, pages, stop, tasks };
+        let policies = None;
+        let mut gateway =
+            Self { live, store, clock, doctor, desk, open, pages, policies, stop, tasks };
         gateway.open_pages().await?;
+        gateway.open_policies(&parts.config).await?;
         let listeners = gateway.bind(&parts, &[]).await?;
         let stopped = gateway.stop.subscribe();
         gateway.tasks.spawn(async move {
@@ -191,6 +196,22 @@ impl Gateway {
             }));
             self.pages.push((role, address));
         }
+        Ok(())
+    }
+
+    /// The role `policy`, with TLS of its own.
+    async fn open_policies(&mut self, config: &Config) -> Result<(), StartError> {
+        let Some(site) = &config.web.policy else { return Ok(()) };
+        let policies = web::PolicyHost::new(config).map_err(StartError::Config)?;
+        let tls = policies.tls().map_err(|error| StartError::Config(error.to_string()))?;
+        let listener =
+            web::Listener::bind(site.address).await.map_err(|error| taken(site.address, &error))?;
+        self.pages.push(("policy", listener.address));
+        let mut stop = self.stop.subscribe();
+        self.tasks.spawn(web::serve_tls(listener, policies.router(), tls, async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        }));
+        self.policies = Some(policies);
         Ok(())
     }
 
@@ -310,6 +331,9 @@ impl Gateway {
             kept.push((listen.address, settings));
         }
         let fresh = self.bind(&parts, &self.open).await?;
+        if let Some(policies) = &self.policies {
+            policies.replace(&parts.config).map_err(StartError::Config)?;
+        }
         for open in &self.open {
             match kept.iter().find(|(address, _)| *address == open.configured) {
                 Some((_, settings)) => open.control.replace(settings.clone()),

@@ -4,6 +4,7 @@
 mod admin;
 mod csrf;
 mod health;
+mod policy;
 mod session;
 mod site;
 #[cfg(test)]
@@ -15,8 +16,9 @@ use std::{future::Future, pin::Pin, sync::Arc};
 pub use admin::admin;
 pub use csrf::{Csrf, Token};
 pub use health::{Check, Queue, Snapshot, State, Topic, metrics};
+pub use policy::PolicyHost;
 pub use session::{Session, SessionId, Sessions};
-pub use site::{Listener, serve};
+pub use site::{Listener, serve, serve_tls};
 pub use words::{Language, Words};
 
 /// What the pages look at: the running gateway.

@@ -4,7 +4,7 @@
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, Request},
     http::{HeaderName, HeaderValue, header},
     middleware::{self, Next},
@@ -15,11 +15,14 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use rustls::ServerConfig;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// Connections at once for one role.
 const CONNECTIONS: usize = 256;
@@ -49,9 +52,32 @@ impl Listener {
     }
 }
 
+/// The name that a client asked for in the TLS handshake; `None` without TLS, or without a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sni(pub(super) Option<String>);
+
 /// Serves a role until `stop` ends. Connections that are open then are closed by the end of
 /// the process.
 pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output = ()>) {
+    serve_all(listener, router, None, stop).await;
+}
+
+/// The same over TLS.
+pub async fn serve_tls(
+    listener: Listener,
+    router: Router,
+    tls: Arc<ServerConfig>,
+    stop: impl Future<Output = ()>,
+) {
+    serve_all(listener, router, Some(TlsAcceptor::from(tls)), stop).await;
+}
+
+async fn serve_all(
+    listener: Listener,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    stop: impl Future<Output = ()>,
+) {
     let router = router.layer(DefaultBodyLimit::max(BODY)).layer(middleware::from_fn(with_headers));
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut stop = std::pin::pin!(stop);
@@ -63,9 +89,12 @@ pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output 
         };
         match accepted {
             Ok((stream, _)) => {
-                let router = router.clone();
+                let (router, tls) = (router.clone(), tls.clone());
                 tokio::spawn(async move {
-                    connection(stream, router).await;
+                    match tls {
+                        None => connection(stream, router.layer(Extension(Sni(None)))).await,
+                        Some(tls) => secured(stream, router, &tls).await,
+                    }
                     drop(permit);
                 });
             }
@@ -78,7 +107,19 @@ pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output 
     }
 }
 
-async fn connection(stream: TcpStream, router: Router) {
+/// The handshake has as long as a header.
+async fn secured(stream: TcpStream, router: Router, tls: &TlsAcceptor) {
+    match timeout(HEADER, tls.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let name = stream.get_ref().1.server_name().map(str::to_owned);
+            connection(stream, router.layer(Extension(Sni(name)))).await;
+        }
+        Ok(Err(error)) => tracing::debug!("a web connection came to no TLS: {error}"),
+        Err(_) => tracing::debug!("a web connection began no TLS in time"),
+    }
+}
+
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, router: Router) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)

@@ -1,6 +1,7 @@
 //! `waxseal publish` as an administrator uses it, against the lab's DNS and our own policy host.
 
 mod gate;
+mod policy_host;
 mod records;
 
 use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
