@@ -259,7 +259,7 @@ pub fn key_and_algorithm(spki: &[u8]) -> Option<(&[u8], &[u8])> {
 /// are "unknown".
 pub fn key_kind(spki: &[u8]) -> &'static str {
     let Some((algorithm, _)) = key_and_algorithm(spki) else { return "unknown" };
-    // Object identifiers with their tags (RFC 8017 §A.1, RFC 5480 §2.1.1, RFC 8410 §3, RFC 9881 §2).
+    // Object identifiers with their tags (RFC 8017, RFC 5480, RFC 8410, RFC 9881).
     let known: [(&[u8], &str); 8] = [
         (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01", "RSA"),
         (b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", "ECDSA P-256"),

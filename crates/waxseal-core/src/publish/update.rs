@@ -15,7 +15,7 @@ use crate::{
 const FUDGE: u16 = 300;
 /// TCP cannot carry more.
 const MOST_OCTETS: usize = 65_535;
-/// Shorter keys can be guessed (RFC 8945 §10 asks for at least half of the hash).
+/// Shorter keys can be guessed.
 const LEAST_KEY: usize = 16;
 const CLASS_IN: [u8; 2] = [0, 1];
 const CLASS_ANY: [u8; 2] = [0, 255];
@@ -98,7 +98,7 @@ pub enum UpdateError {
     TooLong,
     /// Not DNS, or not an answer to this update.
     NotAnAnswer(&'static str),
-    /// The answer is not signed, or not with our key: it may be anybody's (RFC 8945 §5.3).
+    /// The answer is not signed, or not with our key: it may be anybody's (RFC 8945 §5.4).
     NotAuthentic(&'static str),
     /// The server refused, and why.
     Refused(String),
@@ -268,14 +268,14 @@ pub fn response(
     if tsig.error != 0 {
         return Err(UpdateError::Refused(tsig_refusal(tsig.error, rcode)));
     }
-    // RFC 8945 §5.2.3.
+    // RFC 8945 §5.4.3.
     if now.0.abs_diff(tsig.signed) > u64::from(tsig.fudge) {
         return Err(UpdateError::NotAuthentic("it was signed at another time: check the clocks"));
     }
     if rcode == 0 { Ok(()) } else { Err(UpdateError::Refused(refusal(rcode))) }
 }
 
-/// RFC 8945 §5.3, §4.3.1: the MAC of the request, the message before signing, the variables.
+/// RFC 8945 §4.3.1: the MAC of the request, the message before signing, the variables.
 fn verify(request: &Request, key: &Key, message: &[u8], tsig: &Tsig) -> Result<(), UpdateError> {
     if tsig.name != key.name || tsig.algorithm != key.algorithm.name() {
         return Err(UpdateError::NotAuthentic("another key"));
@@ -294,7 +294,7 @@ fn verify(request: &Request, key: &Key, message: &[u8], tsig: &Tsig) -> Result<(
     let times =
         Times { signed: tsig.signed, fudge: tsig.fudge, error: tsig.error, other: &tsig.other };
     signed.extend(variables(key, &times));
-    // Whole MACs only: truncation (RFC 8945 §5.2.2.1) is for those who asked for it.
+    // Whole MACs only: truncation (RFC 8945 §5.2.2.1) is for those who ask for it.
     hmac::verify(&key.secret, &signed, &tsig.mac)
         .map_err(|_| UpdateError::NotAuthentic("the signature does not hold"))
 }
@@ -402,7 +402,7 @@ fn refusal(rcode: u8) -> String {
     }
 }
 
-/// TSIG errors in words (RFC 8945 §3, §5.2).
+/// TSIG errors in words (RFC 8945 §3).
 fn tsig_refusal(error: u16, rcode: u8) -> String {
     match error {
         16 => {

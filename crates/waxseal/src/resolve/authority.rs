@@ -1,7 +1,7 @@
 //! Each authoritative server of a name, asked directly: no cache in between, and no server left out in
 //! silence. Servers are strangers: bounded in number, time and size, and never at a private address.
 //!
-//! They are asked over TCP, which each has to offer (RFC 7766 §5, RFC 9210 §3): no answer is forged by who
+//! They are asked over TCP, which each has to offer (RFC 7766 §5, RFC 9210): no answer is forged by who
 //! cannot see the question, none is cut short, and the one dialler makes the connection.
 
 use std::{
