@@ -134,8 +134,10 @@ impl Store {
     ) -> Result<(Vec<Entry>, Option<u64>), StoreError> {
         let keys = self.keys();
         self.read(move |connection| {
+            // `+`: by row from where the last page ended. By the index of names, each page would be
+            // sorted out of the whole space.
             let sql = "SELECT rowid, tag, expires, value FROM state \
-                       WHERE rowid > ?1 AND space = ?2 AND (expires IS NULL OR expires > ?3) \
+                       WHERE rowid > ?1 AND +space = ?2 AND (expires IS NULL OR expires > ?3) \
                        ORDER BY rowid LIMIT ?4";
             let mut statement = connection.prepare_cached(sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
