@@ -212,3 +212,6 @@ pub(super) fn random_id() -> u16 {
     let _filled = aws_lc_rs::rand::fill(&mut id);
     u16::from_be_bytes(id)
 }
+
+#[cfg(test)]
+mod tests;
