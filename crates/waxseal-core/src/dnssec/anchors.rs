@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::Name;
+use super::{
+    Name,
+    rrset::{Ds, Key},
+    verify::ds_digest,
+};
 
 /// The keys of the root: KSK-2017 (20326) and its successor KSK-2024 (38696), as IANA publishes
 /// them (<https://data.iana.org/root-anchors/root-anchors.xml>).
@@ -23,6 +27,21 @@ pub(super) enum Anchor {
     Ds(Vec<u8>),
     /// A key itself (RFC 4034 §2.1).
     Key(Vec<u8>),
+}
+
+impl Anchor {
+    /// Whether it stands for this key of `zone`.
+    pub(super) fn names(&self, zone: &Name, key: &Key) -> bool {
+        match self {
+            Self::Key(rdata) => *rdata == key.rdata,
+            Self::Ds(rdata) => Ds::parse(rdata).is_some_and(|ds| {
+                let octets = [zone.as_octets(), key.rdata.as_slice()].concat();
+                ds.tag == key.tag
+                    && ds.algorithm == key.algorithm
+                    && ds_digest(ds.digest_type, &octets).is_some_and(|digest| digest == ds.digest)
+            }),
+        }
+    }
 }
 
 /// The set of trust anchors, by the zone that they are for.
@@ -103,6 +122,17 @@ impl Anchors {
             }
             at = at.parent()?;
         }
+    }
+
+    /// Tags of the keys in a validated DNSKEY set that a chain of trust could begin at (SEP flag,
+    /// RFC 4034 §2.1.1) and that no anchor of the zone stands for. Once such a key signs alone,
+    /// nothing below the zone validates any more.
+    pub fn strangers(&self, zone: &Name, keys: &[Vec<u8>]) -> Vec<u16> {
+        let Some(anchors) = self.0.get(zone) else { return Vec::new() };
+        let entry = |key: &Key| key.signs_zones() && key.flags & 0x0001 != 0;
+        let known = |key: &Key| anchors.iter().any(|anchor| anchor.names(zone, key));
+        let keys = keys.iter().filter_map(|rdata| Key::parse(rdata));
+        keys.filter(|key| entry(key) && !known(key)).map(|key| key.tag).collect()
     }
 
     /// The zones that have anchors.

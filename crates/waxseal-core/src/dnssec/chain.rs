@@ -232,18 +232,8 @@ impl Run<'_> {
             let reason = format!("{name} has a trust anchor and no DNSKEY");
             return Ok(Zone::Bogus(Flaw::Missing, reason));
         };
-        let trusted = |key: &&Key| {
-            key.signs_zones()
-                && anchors.iter().any(|anchor| match anchor {
-                    Anchor::Key(rdata) => *rdata == key.rdata,
-                    Anchor::Ds(rdata) => Ds::parse(rdata).is_some_and(|ds| {
-                        let octets = [name.as_octets(), key.rdata.as_slice()].concat();
-                        ds.tag == key.tag
-                            && ds.algorithm == key.algorithm
-                            && ds_digest(ds.digest_type, &octets).is_some_and(|d| d == ds.digest)
-                    }),
-                })
-        };
+        let trusted =
+            |key: &&Key| key.signs_zones() && anchors.iter().any(|anchor| anchor.names(name, key));
         let entries: Vec<Key> = keys.iter().filter(trusted).cloned().collect();
         self.enter_with(name, (keys, place), entries)
     }

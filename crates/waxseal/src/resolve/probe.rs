@@ -1,11 +1,11 @@
 //! Whether validation can work at all: one line for the operator instead of a bogus world.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
     dns::{FailureKind, Proof},
-    dnssec::{Bundle, Flaw, Memo, Name, Question, RecordType, Step, Validated, validate},
+    dnssec::{Bundle, Finding, Flaw, Memo, Name, Question, RecordType, Step, Validated, validate},
 };
 
 use super::{Settings, exchange::Failure, fetch::Fetcher};
@@ -48,6 +48,7 @@ pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
     }
     let mut faults = Vec::new();
     let mut working = 0_usize;
+    let mut strangers = BTreeSet::new();
     while let Some(done) = asking.join_next().await {
         let Ok((place, asked)) = done else { continue };
         let Some(station) = fetcher.stations.get(place) else { continue };
@@ -59,7 +60,12 @@ pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
                 let memo = Memo::new();
                 match validate(&question, &bundle, &settings.anchors, settings.clock.now(), &memo) {
                     Step::Need(_) => Some((FailureKind::Indeterminate, "incomplete".to_owned())),
-                    Step::Done(validated) if validated.proof == Proof::Secure => None,
+                    Step::Done(validated) if validated.proof == Proof::Secure => {
+                        if let Finding::Records(keys) = &validated.finding {
+                            strangers.extend(settings.anchors.strangers(&question.name, keys));
+                        }
+                        None
+                    }
                     Step::Done(validated) => {
                         Some(diagnose(&validated, &question, &station.line.address.to_string()))
                     }
@@ -75,7 +81,9 @@ pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
         }
     }
     if working > 0 {
-        return Health::Validating { warnings: faults.into_iter().map(|(_, line)| line).collect() };
+        let mut warnings: Vec<_> = faults.into_iter().map(|(_, line)| line).collect();
+        warnings.extend(strangers.iter().map(|tag| unknown_key(*tag, &question.name)));
+        return Health::Validating { warnings };
     }
     // The fault that says most: a wrong clock, then stripping, then the rest.
     faults.sort_by_key(|(kind, _)| match kind {
@@ -92,6 +100,15 @@ pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
             line: "no upstream is configured: set [dns] upstream".to_owned(),
         },
     }
+}
+
+/// A key that is published and not trusted is the next one: it signs before long, and alone in the
+/// end.
+fn unknown_key(tag: u16, zone: &Name) -> String {
+    format!(
+        "zone {zone} announces key {tag}, which no trust anchor names: before it signs alone, update \
+         Waxseal, or add it to the file of [dns] trust_anchors"
+    )
 }
 
 fn diagnose(found: &Validated, question: &Question, upstream: &str) -> (FailureKind, String) {
@@ -114,7 +131,7 @@ fn diagnose(found: &Validated, question: &Question, upstream: &str) -> (FailureK
             FailureKind::Bogus,
             format!(
                 "upstream {upstream}: {because}; somebody alters {question}, or the trust anchor \
-                 is out of date: [dns] trust_anchors"
+                 is out of date: update Waxseal, or name the new key in [dns] trust_anchors"
             ),
         ),
         None => {

@@ -20,7 +20,9 @@ use waxseal_core::{
     evidence::BlobId,
     time::UnixTime,
 };
-use waxseal_lab::dns::{Act, Data, Delegation, DnsServer, Signing, Tampering, Tree, Zone, rtype};
+use waxseal_lab::dns::{
+    Act, Algorithm, Data, Delegation, DnsServer, Signing, Tampering, Tree, Zone, rtype,
+};
 
 fn domain(name: &str) -> Domain {
     Domain::parse(name).unwrap()
@@ -291,6 +293,36 @@ async fn an_upstream_that_strips_signatures_is_named_in_one_line() {
     server.restore();
     assert_eq!(resolver.probe().await, Health::Validating { warnings: vec![] });
     assert!(resolver.mx(&domain("plain.test")).await.answer.value().is_some());
+}
+
+/// The root has a key that our anchors do not know: it still validates by the old one, and the
+/// operator hears of it before the old one is gone. Then nothing validates, and the line says why.
+#[tokio::test]
+async fn a_root_key_that_no_anchor_names_is_announced_before_it_signs_alone() {
+    let algorithms = vec![Algorithm::P256, Algorithm::Ed25519];
+    let root = Zone::new(".").signed_with(Signing { algorithms, ..Signing::default() });
+    let server = DnsServer::start(Tree::build(vec![root]).unwrap()).await.unwrap();
+    let all = server.root_ds();
+    let lines: Vec<_> = all.lines().collect();
+    let [old, new] = lines[..] else { panic!("{all}") };
+    let mut settings = settings(&server);
+    assert_eq!(
+        Resolver::new(settings.clone()).probe().await,
+        Health::Validating { warnings: vec![] }
+    );
+    settings.anchors = Anchors::parse(old).unwrap();
+    let Health::Validating { warnings } = Resolver::new(settings.clone()).probe().await else {
+        panic!("one key is enough")
+    };
+    let tag = new.split(" DS ").nth(1).unwrap().split(' ').next().unwrap();
+    let said = format!("zone . announces key {tag}, which no trust anchor names");
+    assert!(warnings.len() == 1 && warnings[0].starts_with(&said), "{warnings:?}");
+    settings.anchors = Anchors::iana();
+    let Health::Broken { kind, line } = Resolver::new(settings).probe().await else {
+        panic!("these are not the keys of this root")
+    };
+    assert_eq!(kind, FailureKind::Bogus);
+    assert!(line.contains("update Waxseal") && line.contains("trust_anchors"), "{line}");
 }
 
 #[tokio::test]
