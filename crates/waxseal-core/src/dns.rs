@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::Domain, evidence::BlobId, time::UnixTime};
+use crate::{dnssec::Name, evidence::BlobId, time::UnixTime};
 
 /// The four states of RFC 4035 §4.3.
 #[must_use]
@@ -84,7 +84,7 @@ pub enum FailureKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LookupFailure {
     /// The name that was asked for.
-    pub name: Domain,
+    pub name: Name,
     /// What kind of failure.
     pub kind: FailureKind,
     /// One sentence: `RRSIG of example.net/MX expired 3 days ago`.

@@ -136,7 +136,12 @@ impl Resolver {
     /// Looks up records of one type, follows aliases, validates each step. Never an error: what
     /// could not be found out is `Answer::Failed`.
     pub async fn lookup(&self, name: &Domain, record_type: RecordType) -> Lookup<Vec<Record>> {
-        let question = Question::new(Name::from(name), record_type);
+        self.lookup_at(&Name::from(name), record_type).await
+    }
+
+    /// Like [`Self::lookup`], at a name that may be the root, a wildcard or no host's at all.
+    pub async fn lookup_at(&self, name: &Name, record_type: RecordType) -> Lookup<Vec<Record>> {
+        let question = Question::new(name.clone(), record_type);
         if let Some(known) = self.known(&question) {
             return known.lookup.clone();
         }
@@ -249,7 +254,7 @@ impl Resolver {
 
     fn judged(
         &self,
-        name: &Domain,
+        name: &Name,
         record_type: RecordType,
         (found, response): (Validated, Option<Arc<Response>>),
     ) -> Lookup<Vec<Record>> {
@@ -336,7 +341,7 @@ impl Resolver {
 }
 
 fn failed(
-    name: &Domain,
+    name: &Name,
     record_type: RecordType,
     kind: FailureKind,
     line: String,

@@ -65,8 +65,7 @@ pub fn read(base: &Domain, answer: Answer<Vec<Tlsa>>) -> Read {
             if records.len() > MAX_RECORDS {
                 let n = records.len();
                 let detail = format!("{n} TLSA records, of which {MAX_RECORDS} are allowed");
-                let failure =
-                    LookupFailure { name: base.clone(), kind: FailureKind::Limit, detail };
+                let failure = LookupFailure { name: base.into(), kind: FailureKind::Limit, detail };
                 return Read::Is(Dane::LookupFailed(failure));
             }
             let base = base.clone();

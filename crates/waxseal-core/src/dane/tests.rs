@@ -338,7 +338,7 @@ fn four_outcomes_stay_apart() {
     assert_eq!(read(&base, absent(Absence::Secure)), Read::Next(NoTlsa::Denied));
     assert_eq!(read(&base, absent(Absence::Unconfirmed)), Read::Next(NoTlsa::InsecureAnswer));
     for kind in [FailureKind::Bogus, FailureKind::Indeterminate, FailureKind::ServFail] {
-        let failure = LookupFailure { name: base.clone(), kind, detail: "so".into() };
+        let failure = LookupFailure { name: (&base).into(), kind, detail: "so".into() };
         let answer = Answer::Failed(failure.clone());
         assert_eq!(read(&base, answer), Read::Is(Dane::LookupFailed(failure)));
     }

@@ -41,7 +41,7 @@ pub use self::{
     anchors::{AnchorError, Anchors},
     bundle::{Bundle, BundleError, merge_proofs},
     fuzz::fuzz,
-    name::{Labels, Name},
+    name::{Labels, Name, NotAName},
     response::{NotAnAnswer, Question, Response, Truncation},
     rrset::{RrSet, Signature},
     signing::{ZoneSigning, signed_ttl, signing},

@@ -1,15 +1,20 @@
 //! Names in wire form and lower case, so that equal names have equal octets (RFC 4034 §6.2).
 
+mod text;
+
 use std::{cmp::Ordering, fmt};
 
 use domain::base::name::{Name as WireName, ToName};
+use serde::{Deserialize, Serialize};
 
+pub use self::text::NotAName;
 use crate::domain::Domain;
 
 /// A DNS name: uncompressed wire form, lower case, at most 255 octets (RFC 1035 §3.1).
 ///
 /// Unlike [`Domain`] it can be the root, a wildcard, or hold any octet.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(Box<[u8]>);
 
 impl Name {

@@ -126,7 +126,7 @@ fn a_valid_policy_that_enforces_nothing_takes_mta_sts_back() {
 #[test]
 fn what_an_attacker_on_the_path_can_do_takes_nothing_back() {
     let failure = LookupFailure {
-        name: Domain::parse("mx.example.com").unwrap(),
+        name: "mx.example.com".parse().unwrap(),
         kind: FailureKind::Bogus,
         detail: "no valid signature".into(),
     };

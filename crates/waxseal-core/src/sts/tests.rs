@@ -178,7 +178,7 @@ fn announce(id: &str) -> Discovery {
 }
 
 fn lookup_failure() -> LookupFailure {
-    let name = domain("_mta-sts.example.com");
+    let name = (&domain("_mta-sts.example.com")).into();
     LookupFailure { name, kind: FailureKind::ServFail, detail: "SERVFAIL".into() }
 }
 

@@ -5,8 +5,7 @@ use std::{fmt::Write as _, path::PathBuf};
 use serde_json::json;
 use waxseal_core::{
     dns::{Answer, Authenticity, Denial, FailureKind, Proof},
-    dnssec::RecordType,
-    domain::Domain,
+    dnssec::{Name, RecordType},
 };
 
 use super::{Context, DEFAULT_CONFIG, Exit, Output, Paint};
@@ -20,7 +19,7 @@ use crate::{
 /// Exit code: 0 there are records, 1 there are none, 2 it could not be found out (bogus included).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The name; U-labels are converted
+    /// The name: "." is the root, "*.example.com" a wildcard; U-labels are converted
     name: String,
     /// The record type: A, AAAA, MX, TLSA, TXT, TYPE52, ...
     #[arg(value_name = "TYPE", default_value = "A")]
@@ -36,10 +35,11 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let wrong = |text: String| Exit::Usage.because(text);
-    let name = Domain::parse(&args.name).map_err(|why| wrong(format!("{}: {why}", args.name)))?;
+    let name: Name =
+        args.name.parse().map_err(|why| wrong(format!("{:?} is not a name: {why}", args.name)))?;
     let record_type = parse_type(&args.record_type).map_err(wrong)?;
     let resolver = Resolver::new(settings(args, context)?);
-    let lookup = resolver.lookup(&name, record_type).await;
+    let lookup = resolver.lookup_at(&name, record_type).await;
     match context.output {
         Output::Json => context.print(format!("{}\n", as_json(&lookup)))?,
         Output::Text => context.print(as_text(&lookup, context.paint))?,

@@ -48,7 +48,7 @@ impl Shared {
             Some(hosts) => (fact, before_us(hosts)),
             None => {
                 let detail = "asking about a host ended early: a bug in Waxseal".to_owned();
-                let (name, kind) = (destination.clone(), FailureKind::Indeterminate);
+                let (name, kind) = (destination.into(), FailureKind::Indeterminate);
                 (MxFact::Failed(LookupFailure { name, kind, detail }), Vec::new())
             }
         };

@@ -33,7 +33,7 @@ pub struct Alias {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup<T> {
     /// What was asked for.
-    pub name: Domain,
+    pub name: Name,
     /// Which type.
     pub record_type: RecordType,
     /// The fact: records, their absence, or the failure to find out.

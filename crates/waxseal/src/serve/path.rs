@@ -266,7 +266,7 @@ impl Stages {
 /// channel than that (promise P1).
 fn unreadable(facts: &Facts) -> Facts {
     let failure = LookupFailure {
-        name: facts.destination.clone(),
+        name: (&facts.destination).into(),
         kind: FailureKind::Unreachable,
         detail: "our own downgrade memory cannot be read".to_owned(),
     };

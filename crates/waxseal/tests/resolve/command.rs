@@ -52,6 +52,27 @@ async fn json_has_the_fields_of_the_contract_and_the_exit_code_follows() {
     }
 }
 
+/// The root, wildcards and service names are names, too; what is none is a usage error that says
+/// why (DESIGN §9).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_dns_name_can_be_asked_for_and_what_is_none_is_refused() {
+    let server = world().await;
+    for (name, record_type, code, status) in [
+        (".", "DNSKEY", 0, "secure"),
+        (".", "MX", 1, "secure"),
+        ("*.good.test", "A", 1, "secure"),
+        ("_25._tcp.nothing.good.test", "TLSA", 1, "secure"),
+    ] {
+        let said = dns(&server, &[name, record_type, "--json"]).await;
+        let json: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!((said.code, &json["status"]), (code, &status.into()), "{json}");
+        assert_eq!(json["name"], name);
+    }
+    for name in ["", "a..b", "192.0.2.1", "bob@good.test", "https://good.test/", "two words"] {
+        assert_eq!(dns(&server, &[name, "A"]).await.code, 64, "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_shows_aliases_records_and_the_reason() {
     let server = world().await;

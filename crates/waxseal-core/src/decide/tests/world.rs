@@ -28,7 +28,7 @@ pub(super) fn peer(name: &str) -> Peer {
 }
 
 pub(super) fn failure(kind: FailureKind) -> LookupFailure {
-    LookupFailure { name: domain("mx.example.net"), kind, detail: "no valid signature".into() }
+    LookupFailure { name: (&domain("mx.example.net")).into(), kind, detail: "no valid signature".into() }
 }
 
 pub(super) fn found<T>(value: T, authenticity: Authenticity) -> Answer<T> {
