@@ -108,5 +108,6 @@ fn facts(authenticity: Authenticity, dane: &Dane, sts: StsFact) -> anyhow::Resul
         mx: MxFact::Found { authenticity, expanded: None, chain: None },
         hosts: vec![host("mx1.example.net", 10)?, host("mx2.example.net", 20)?],
         sts,
+        witnesses: Vec::new(),
     })
 }

@@ -13,6 +13,7 @@ use crate::{
     evidence::BlobId,
     sts::Policy,
     time::UnixTime,
+    witness::Witnessed,
 };
 
 /// All that is known of one destination at one moment.
@@ -28,6 +29,10 @@ pub struct Facts {
     pub hosts: Vec<HostFacts>,
     /// Its MTA-STS policy.
     pub sts: StsFact,
+    /// What resolvers of other operators said where our own saw nothing and nobody signs that.
+    /// Empty where none was asked (`[dns] confirm`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<Witnessed>,
 }
 
 /// Which hosts take mail for a destination (RFC 5321 §5.1, RFC 7505).

@@ -42,3 +42,4 @@ pub mod smtp;
 pub mod sts;
 pub mod time;
 pub mod tlsrpt;
+pub mod witness;

@@ -136,6 +136,9 @@ pub struct Identity {
 pub struct Dns {
     /// Who fetches for us; empty: those of `/etc/resolv.conf`.
     pub upstream: Vec<Upstream>,
+    /// Resolvers of other operators that are asked about an absence that nobody signs; empty:
+    /// none is.
+    pub confirm: Vec<Upstream>,
     /// Own anchors; `None`: the IANA's.
     pub trust_anchors: Option<PathBuf>,
     /// For one question to one upstream.

@@ -10,6 +10,7 @@ mod persist;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,6 +34,7 @@ use waxseal_core::{
 pub use self::{
     address::{Own, hostile},
     persist::Forgetful,
+    witness::Witness,
 };
 use crate::resolve::{Lookup, Mx, Resolver};
 
@@ -119,6 +121,8 @@ pub struct Settings {
     pub preloaded: BTreeMap<Domain, Policy>,
     /// When that file was read.
     pub loaded_at: UnixTime,
+    /// Resolvers of other operators: asked about an absence that nobody signs, and only then.
+    pub witnesses: Vec<Witness>,
     /// Destinations whose facts are kept in memory.
     pub cache_entries: usize,
 }
@@ -130,6 +134,7 @@ impl Default for Settings {
             own: Own::default(),
             preloaded: BTreeMap::new(),
             loaded_at: UnixTime(0),
+            witnesses: Vec::new(),
             cache_entries: 20_000,
         }
     }
@@ -255,14 +260,16 @@ impl Gatherer {
                 let host = self.0.named(target, now).await;
                 let hosts = vec![notes.take(host)];
                 let (mx, sts) = (MxFact::Configured, StsFact::NotAsked);
-                Facts { destination: destination.clone(), at: now, mx, hosts, sts }
+                let (destination, witnesses) = (destination.clone(), Vec::new());
+                Facts { destination, at: now, mx, hosts, sts, witnesses }
             }
             None => {
                 let (found, sts) =
                     tokio::join!(self.0.exchangers(destination, now), self.0.sts(destination, now));
-                let (mx, hosts) = notes.take(found);
-                let sts = notes.take(sts);
-                Facts { destination: destination.clone(), at: now, mx, hosts, sts }
+                let (mx, hosts, mut witnesses) = notes.take(found);
+                let (sts, heard) = notes.take(sts);
+                witnesses.extend(heard);
+                Facts { destination: destination.clone(), at: now, mx, hosts, sts, witnesses }
             }
         };
         let Notes { until, blobs } = notes;

@@ -24,6 +24,7 @@ use crate::{
     reply::EnhancedCode,
     sts::Mode,
     time::UnixTime,
+    witness::{Testimony, Witnessed},
 };
 
 /// What the message itself asks for.
@@ -149,6 +150,7 @@ pub fn plan(case: &Case<'_>, seed: u64, now: UnixTime) -> Plan {
         return Plan { routes: vec![last], because, why_not_higher: why::no_route(case), reach };
     }
     sts(&case.facts.sts, &mut because);
+    witnesses(&case.facts.witnesses, &mut because);
     let standing = case.memory.standing(case.facts, now);
     asked(case, &standing, &mut because);
     let mut routes = Vec::with_capacity(case.facts.hosts.len().saturating_add(1));
@@ -261,6 +263,24 @@ fn sts(fact: &StsFact, because: &mut Vec<Because>) {
             "RFC 8461 §3.3",
         ),
     });
+}
+
+/// What others say about an absence that nobody signs; that they agree is said with the absence.
+fn witnesses(all: &[Witnessed], because: &mut Vec<Because>) {
+    for Witnessed { missing, witness, said } in all {
+        let (fact, rule) = match said {
+            Testimony::Agrees => continue,
+            Testimony::Contradicts => (
+                format!("{witness} sees {missing}, and our own resolver does not"),
+                "alarm: somebody hides it from us; it counts as published",
+            ),
+            Testimony::Failed(why) => (
+                format!("{witness} could not say whether it sees {missing}: {why}"),
+                "the absence stays unconfirmed",
+            ),
+        };
+        because.push(Because::new(fact, rule, "RFC 8461 §10.2"));
+    }
 }
 
 /// Whether the last refresh of a policy worked.

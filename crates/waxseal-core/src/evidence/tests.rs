@@ -45,6 +45,7 @@ fn facts() -> Facts {
             dane: Dane::Absent(NoTlsa::InsecureAddress),
         }],
         sts: StsFact::Absent { absence: Absence::Unconfirmed },
+        witnesses: Vec::new(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     facts::{Dane, Facts, HostFacts, Known, MxFact, NoTlsa, Peer, StsFact},
     sts::Mode,
     time::UnixTime,
+    witness::{Missing, Testimony, Witnessed},
 };
 
 /// How long an achievement stands after it was confirmed last.
@@ -86,6 +87,13 @@ pub enum Alarm {
         /// Since when.
         since: UnixTime,
     },
+    /// A resolver of another operator sees what ours does not.
+    Hidden {
+        /// What.
+        missing: Missing,
+        /// Who sees it.
+        witness: String,
+    },
     /// A channel was weaker than one before.
     Weaker {
         /// What is remembered.
@@ -106,6 +114,9 @@ impl fmt::Display for Alarm {
             }
             Self::PolicyUnknown { since } => {
                 write!(f, "MTA-STS discovery fails since {since}: a policy may be hidden")
+            }
+            Self::Hidden { missing, witness } => {
+                write!(f, "{witness} sees {missing}, our own resolver does not: somebody hides it")
             }
             Self::Weaker { remembered, seen } => {
                 write!(f, "the channel was {seen}, and {remembered} before")
@@ -153,7 +164,10 @@ impl Memory {
 
     /// What somebody should look at before mail is sent.
     pub fn alarms(&self, facts: &Facts, now: UnixTime) -> Vec<Alarm> {
-        let mut alarms = Vec::new();
+        let contradicting = |one: &&Witnessed| matches!(one.said, Testimony::Contradicts);
+        let hidden =
+            |one: &Witnessed| Alarm::Hidden { missing: one.missing, witness: one.witness.clone() };
+        let mut alarms: Vec<_> = facts.witnesses.iter().filter(contradicting).map(hidden).collect();
         if let StsFact::Unknown { since, .. } = &facts.sts {
             alarms.push(Alarm::PolicyUnknown { since: *since });
         }

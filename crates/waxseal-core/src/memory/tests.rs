@@ -36,6 +36,7 @@ fn facts(authenticity: Authenticity, host: &str, dane: Dane, sts: StsFact) -> Fa
             dane,
         }],
         sts,
+        witnesses: Vec::new(),
     }
 }
 

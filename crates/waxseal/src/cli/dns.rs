@@ -58,6 +58,7 @@ fn settings(args: &Args, context: &Context) -> anyhow::Result<Settings> {
     let (mut dns, tls) = if no_file {
         let dns = config::Dns {
             upstream: Vec::new(),
+            confirm: Vec::new(),
             trust_anchors: None,
             timeout: std::time::Duration::from_secs(5),
             cache_entries: 1_000,

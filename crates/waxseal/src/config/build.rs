@@ -244,8 +244,26 @@ impl Build<'_> {
     }
 
     fn dns(&mut self, raw: RawDns) -> Dns {
+        let upstream = raw.upstream.unwrap_or_default();
+        let confirm = raw.confirm.unwrap_or_default();
+        for other in &confirm {
+            if other.tls.is_none() && !other.address.ip().is_loopback() {
+                let what = format!(
+                    "{other}: who forges our DNS forges plain DNS of others too; write \
+                     \"tls://ADDRESS#NAME\", or a forwarder on this machine that goes another way"
+                );
+                self.fault("dns.confirm", what);
+            }
+            if upstream.iter().any(|own| own.address == other.address) {
+                self.fault(
+                    "dns.confirm",
+                    format!("{other} is an upstream: it would confirm itself"),
+                );
+            }
+        }
         Dns {
-            upstream: raw.upstream.unwrap_or_default(),
+            upstream,
+            confirm,
             trust_anchors: self.path(raw.trust_anchors),
             timeout: self.span(raw.timeout, 5, "dns.timeout"),
             cache_entries: self.count(raw.cache_entries, 100_000, "dns.cache_entries"),

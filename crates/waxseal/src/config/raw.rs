@@ -90,6 +90,7 @@ table!(RawListen {
 
 table!(RawDns {
     upstream: Vec<Upstream>,
+    confirm: Vec<Upstream>,
     trust_anchors: PathBuf,
     timeout: Span,
     cache_entries: usize,

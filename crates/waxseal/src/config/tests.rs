@@ -27,6 +27,20 @@ fn refused(text: &str) -> String {
     Config::parse(text, Path::new("w.toml")).unwrap_err().to_string()
 }
 
+/// On the path: who forges our DNS forges plain questions to others, too.
+#[test]
+fn others_are_asked_over_tls_or_on_this_machine() {
+    let dns = |keys: &str| format!("{LEAST}[dns]\n{keys}\n");
+    for fine in ["tls://192.0.2.53#dns.example", "127.0.0.1:5353", "[::1]:5353"] {
+        assert_eq!(parsed(&dns(&format!("confirm = [{fine:?}]"))).dns.confirm.len(), 1);
+    }
+    let plain = refused(&dns("confirm = [\"192.0.2.53\"]"));
+    assert!(plain.contains("dns.confirm") && plain.contains("tls://ADDRESS#NAME"), "{plain}");
+    let own = "\"tls://192.0.2.53#dns.example\"";
+    let same = refused(&dns(&format!("upstream = [{own}]\nconfirm = [{own}]")));
+    assert!(same.contains("would confirm itself"), "{same}");
+}
+
 #[test]
 fn the_example_uncommented_is_exactly_the_defaults() {
     assert_eq!(parsed(&uncommented()), parsed(&format!("{LEAST}{LEAST_ROUTE}{LEAST_MX}")));

@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::task::JoinSet;
 use waxseal_core::{
-    dns::{Answer, Denial, FailureKind, LookupFailure},
+    dns::{Absence, Answer, Denial, FailureKind, LookupFailure},
     domain::Domain,
     facts::{HostFacts, MxFact, Refused},
     time::UnixTime,
+    witness::{Missing, Weighed, Witnessed, weigh},
 };
 
-use super::{LONGEST, Noted, Notes, Shared};
+use super::{AFTER_FAILURE, LONGEST, Noted, Notes, Shared};
 use crate::resolve::{Exchange, Mx};
 
 /// The most MX hosts of one destination that are looked at: the best ones.
@@ -22,12 +23,12 @@ impl Shared {
         self: &Arc<Self>,
         destination: &Domain,
         now: UnixTime,
-    ) -> Noted<(MxFact, Vec<HostFacts>)> {
+    ) -> Noted<(MxFact, Vec<HostFacts>, Vec<Witnessed>)> {
         let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
         let lookup = self.dns.mx(destination).await;
         notes.lookup(&lookup, now);
         let expanded = lookup.secure_expansion();
-        let (fact, hosts) = match lookup.answer {
+        let (fact, mut hosts) = match lookup.answer {
             Answer::Found { value, authenticity, chain, .. } if is_null(&value) => {
                 (MxFact::Null { authenticity, chain }, Vec::new())
             }
@@ -42,17 +43,55 @@ impl Shared {
             }
             Answer::Failed(failure) => (MxFact::Failed(failure), Vec::new()),
         };
+        let (fact, witnesses) = self.confirmed(fact, destination).await;
+        if matches!(fact, MxFact::Failed(_)) {
+            hosts.clear();
+        }
+        if !witnesses.is_empty() && weigh(&witnesses) != Weighed::Agreed {
+            notes.until = notes.until.min(now + AFTER_FAILURE);
+        }
         let found = self.ask_hosts(hosts, now, &mut notes).await;
         let Notes { until, blobs } = notes;
         let fact = match found {
-            Some(hosts) => (fact, before_us(hosts)),
+            Some(hosts) => (fact, before_us(hosts), witnesses),
             None => {
                 let detail = "asking about a host ended early: a bug in Waxseal".to_owned();
                 let (name, kind) = (destination.into(), FailureKind::Indeterminate);
-                (MxFact::Failed(LookupFailure { name, kind, detail }), Vec::new())
+                let failure = LookupFailure { name, kind, detail };
+                (MxFact::Failed(failure), Vec::new(), witnesses)
             }
         };
         Noted { fact, until, blobs }
+    }
+
+    /// The fact after others were asked about an absence that nobody signs. Where one of them sees
+    /// something, nothing is sent before ours does: the address of the domain may be a trap.
+    async fn confirmed(&self, fact: MxFact, destination: &Domain) -> (MxFact, Vec<Witnessed>) {
+        let (missing, chain) = match &fact {
+            MxFact::Implicit { absence: Absence::Unconfirmed, chain } => (Missing::Mx, *chain),
+            MxFact::NoDomain { absence: Absence::Unconfirmed, chain } => (Missing::Domain, *chain),
+            MxFact::Implicit { .. }
+            | MxFact::NoDomain { .. }
+            | MxFact::Found { .. }
+            | MxFact::Null { .. }
+            | MxFact::Configured
+            | MxFact::Failed(_) => return (fact, Vec::new()),
+        };
+        let heard = self.hear(destination, missing).await;
+        let absence = Absence::Agreed;
+        let fact = match (weigh(&heard.said), missing) {
+            (Weighed::Unconfirmed, _) => fact,
+            (Weighed::Agreed, Missing::Domain) => MxFact::NoDomain { absence, chain },
+            (Weighed::Agreed, Missing::Mx | Missing::StsRecord) => {
+                MxFact::Implicit { absence, chain }
+            }
+            (Weighed::Contradicted, _) => MxFact::Failed(LookupFailure {
+                name: destination.into(),
+                kind: FailureKind::Indeterminate,
+                detail: format!("others see {missing}, our own resolver does not"),
+            }),
+        };
+        (fact, heard.said)
     }
 
     /// `None` where a task died: a host that is silently missing could be the one that matters.

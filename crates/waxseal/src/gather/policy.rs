@@ -13,13 +13,18 @@ use waxseal_core::{
         cache::{Discovery, FETCH_PAUSE, Next, Remembered, with_preloaded},
     },
     time::UnixTime,
+    witness::{Missing, Weighed, Witnessed, weigh},
 };
 
-use super::{Gatherer, LONGEST, Noted, Notes, Shared, lock};
+use super::{Gatherer, LONGEST, Noted, Notes, Shared, lock, witness::Heard};
 
 impl Shared {
     /// The policy of a destination as far as it is known, fetched now where it has to be.
-    pub(super) async fn sts(&self, destination: &Domain, now: UnixTime) -> Noted<StsFact> {
+    pub(super) async fn sts(
+        &self,
+        destination: &Domain,
+        now: UnixTime,
+    ) -> Noted<(StsFact, Vec<Witnessed>)> {
         let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
         let (loaded, discovery) = tokio::join!(
             self.store.load(destination, now),
@@ -31,10 +36,16 @@ impl Shared {
                 tracing::error!(error, "the MTA-STS cache cannot be read");
                 let failure = StsFailure::Fetch("our own policy cache cannot be read".into());
                 let fact = StsFact::Unknown { failure, since: now };
-                return Noted { fact, until: now + Duration::from_secs(1), blobs: notes.blobs };
+                let until = now + Duration::from_secs(1);
+                return Noted { fact: (fact, Vec::new()), until, blobs: notes.blobs };
             }
         };
         let had = before.held(now).is_some();
+        let preloaded = self.settings.preloaded.get(destination);
+        let (discovery, witnesses) = match had || preloaded.is_some() {
+            true => (discovery, Vec::new()),
+            false => self.first_contact(destination, discovery).await,
+        };
         let mut after = before.clone().discovered(&discovery, now);
         let mut known = Known::Cached;
         if after.next(&discovery, now) == Next::Fetch {
@@ -46,15 +57,38 @@ impl Shared {
         }
         self.keep_policy(destination, &before, &after, now).await;
         let mut fact = after.fact(&discovery, known, now);
-        if let Some(preloaded) = self.settings.preloaded.get(destination) {
+        if let Some(preloaded) = preloaded {
             fact = with_preloaded(fact, preloaded, self.settings.loaded_at.max(now));
         }
         let until = match &fact {
             StsFact::Policy { expires, refresh_failed: None, .. } => *expires,
             StsFact::Policy { .. } | StsFact::Unknown { .. } => now + FETCH_PAUSE,
+            StsFact::Absent { absence: Absence::Unconfirmed } if !witnesses.is_empty() => {
+                now + FETCH_PAUSE
+            }
             StsFact::Absent { .. } | StsFact::NotAsked => now + LONGEST,
         };
-        Noted { fact, until: until.min(notes.until), blobs: notes.blobs }
+        let until = until.min(notes.until);
+        Noted { fact: (fact, witnesses), until, blobs: notes.blobs }
+    }
+
+    /// Nothing is known of a destination and nobody signs that it has no policy: others are asked.
+    /// What one of them sees counts (RFC 8461 §10.2: who is on our path can hide the record).
+    async fn first_contact(
+        &self,
+        destination: &Domain,
+        discovery: Discovery,
+    ) -> (Discovery, Vec<Witnessed>) {
+        if discovery != Discovery::NotAnnounced(Absence::Unconfirmed) {
+            return (discovery, Vec::new());
+        }
+        let Heard { said, announced } = self.hear(destination, Missing::StsRecord).await;
+        let discovery = match (announced, weigh(&said)) {
+            (Some(id), _) => Discovery::Announced(id),
+            (None, Weighed::Agreed) => Discovery::NotAnnounced(Absence::Agreed),
+            (None, Weighed::Contradicted | Weighed::Unconfirmed) => discovery,
+        };
+        (discovery, said)
     }
 
     async fn discover(&self, destination: &Domain, notes: &mut Notes, now: UnixTime) -> Discovery {

@@ -118,6 +118,7 @@ impl Parts {
             own,
             preloaded,
             loaded_at: around.now,
+            witnesses: settings::witnesses(&config)?,
             ..gather::Settings::default()
         };
         let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher), around.policies);

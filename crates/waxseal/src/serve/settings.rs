@@ -14,11 +14,13 @@ use waxseal_core::{
 
 use crate::{
     author::Author,
-    config::{Config, Dkim, Family, FirstPolicy, Listen, ListenTls, RelayProof, Roots, RulesMode},
+    config::{
+        self, Config, Dkim, Family, FirstPolicy, Listen, ListenTls, RelayProof, Roots, RulesMode,
+    },
     deliver, dial,
-    gather::Own,
+    gather::{Own, Witness},
     listen, queue,
-    resolve::{self, Transport},
+    resolve::{self, Resolver, Transport},
     secrets::SecretSource,
     tls,
 };
@@ -34,16 +36,7 @@ pub fn resolver(config: &Config) -> Result<resolve::Settings, String> {
             let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
             resolve::upstreams_of(&text)
         }
-        some => some
-            .iter()
-            .map(|upstream| resolve::Upstream {
-                address: upstream.address,
-                transport: match &upstream.tls {
-                    Some(name) => Transport::Tls { name: name.clone() },
-                    None => Transport::Udp,
-                },
-            })
-            .collect(),
+        some => some.iter().map(resolve::Upstream::from).collect(),
     };
     if upstreams.is_empty() {
         return Err("no resolver to ask: name one in [dns] upstream".into());
@@ -68,6 +61,20 @@ pub fn resolver(config: &Config) -> Result<resolve::Settings, String> {
         cache_entries: config.dns.cache_entries,
         ..resolve::Settings::new(upstreams)
     })
+}
+
+/// Resolvers of other operators, each on its own: none answers for another.
+///
+/// # Errors
+/// The anchors or the roots for DNS over TLS cannot be used.
+pub(super) fn witnesses(config: &Config) -> Result<Vec<Witness>, String> {
+    let one = |other: &config::Upstream| {
+        let mut alone = config.clone();
+        alone.dns.upstream = vec![other.clone()];
+        let settings = resolve::Settings { cache_entries: 1_000, ..resolver(&alone)? };
+        Ok(Witness { name: other.to_string(), dns: Arc::new(Resolver::new(settings)) })
+    };
+    config.dns.confirm.iter().map(one).collect()
 }
 
 /// Whose certificates count.

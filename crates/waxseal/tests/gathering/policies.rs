@@ -1,9 +1,12 @@
 //! MTA-STS over real HTTPS.
 
+use waxseal::gather::Witness;
 use waxseal_core::{
     dns::Absence,
-    facts::{Known, StsFact},
+    facts::{Known, MxFact, StsFact},
+    memory::{Alarm, Memory},
     sts::Mode,
+    witness::{Missing, Testimony},
 };
 use waxseal_lab::{
     dns::{Act, rcode, rtype},
@@ -209,6 +212,113 @@ async fn failed_discovery_is_not_absence() {
     world.tamper(Tampering::only("_mta-sts.d.test", rtype::TXT, Act::NxDomain));
     let gathered = world.gatherer().gather(&domain("d.test"), None, later).await;
     assert_eq!(gathered.facts.sts, StsFact::Absent { absence: Absence::Unconfirmed });
+}
+
+/// A resolver of another operator: the same zones, and nobody on the path to it.
+async fn witness() -> (World, Witness) {
+    let other = world().await;
+    let dns = Arc::new(other.resolver());
+    (other, Witness { name: "tls://192.0.2.53#dns.other.example".to_owned(), dns })
+}
+
+fn hidden() -> Tampering {
+    Tampering::only("_mta-sts.d.test", rtype::TXT, Act::NxDomain)
+}
+
+fn said(gathered: &Gathered) -> Vec<Testimony> {
+    gathered.facts.witnesses.iter().map(|one| one.said.clone()).collect()
+}
+
+/// RFC 8461 §10.2, attacker on the path: he hides the record at first contact from our resolver,
+/// not from another operator's. The policy binds, and there is an alarm.
+#[tokio::test]
+async fn a_policy_hidden_at_first_contact_is_seen_by_a_witness() {
+    let world = world().await;
+    world.tamper(hidden());
+    let (other, witness) = witness().await;
+    let settings = Settings { witnesses: vec![witness], ..Settings::default() };
+    let gatherer = world.gatherer_with(settings);
+    let gathered = gatherer.gather(&domain("d.test"), None, now()).await;
+    assert_eq!(known(&gathered.facts.sts), Some((Mode::Enforce, Known::FirstFetch)));
+    assert_eq!(said(&gathered), [Testimony::Contradicts]);
+    let alarms = Memory::default().alarms(&gathered.facts, now());
+    assert!(matches!(&alarms[..], [Alarm::Hidden { missing: Missing::StsRecord, .. }]));
+    // It is known from then on, and nobody is asked again.
+    let asked = other.dns.questions().len();
+    let later = world.gatherer().gather(&domain("d.test"), None, now()).await;
+    assert_eq!(known(&later.facts.sts), Some((Mode::Enforce, Known::Cached)));
+    assert_eq!(other.dns.questions().len(), asked);
+}
+
+/// Attacker on the path: he hides the record from us, and blocks the policy host. What a witness
+/// sees makes discovery fail instead of absent, so mail waits (promise P1).
+#[tokio::test]
+async fn a_hidden_policy_that_cannot_be_fetched_is_unknown() {
+    let world = world().await;
+    world.tamper(hidden());
+    world.serve(Served::Blocked);
+    let (_other, witness) = witness().await;
+    let settings = Settings { witnesses: vec![witness], ..Settings::default() };
+    let gathered = world.gatherer_with(settings).gather(&domain("d.test"), None, now()).await;
+    assert!(matches!(failure(&gathered.facts.sts), StsFailure::Fetch(_)));
+}
+
+/// Attacker on both paths, or a witness that is down: it is as if nobody had been asked, and the
+/// reason stands in the facts. Where all agree, the absence is agreed.
+#[tokio::test]
+async fn silent_witnesses_leave_an_absence_unconfirmed_and_agreeing_ones_do_not() {
+    let world = world().await;
+    world.tamper(hidden());
+    let (other, witness) = witness().await;
+    let ask = || async {
+        let witnesses = vec![witness.clone(), witness.clone()];
+        let settings = Settings { witnesses, ..Settings::default() };
+        world.gatherer_with(settings).gather(&domain("d.test"), None, now()).await
+    };
+    other.tamper(Tampering::only("_mta-sts.d.test", rtype::TXT, Act::Fail(rcode::REFUSED)));
+    let gathered = ask().await;
+    assert_eq!(gathered.facts.sts, StsFact::Absent { absence: Absence::Unconfirmed });
+    assert!(matches!(&said(&gathered)[..], [Testimony::Failed(_), Testimony::Failed(_)]));
+    let agreed = {
+        let (second, third) = self::witness().await;
+        second.tamper(hidden());
+        let settings = Settings { witnesses: vec![third], ..Settings::default() };
+        world.gatherer_with(settings).gather(&domain("d.test"), None, now()).await
+    };
+    assert_eq!(agreed.facts.sts, StsFact::Absent { absence: Absence::Agreed });
+}
+
+/// Privacy: nobody else learns a name where our own answer is signed, or says enough.
+#[tokio::test]
+async fn witnesses_are_asked_only_about_an_absence_that_nobody_signs() {
+    let signed = World::new(vec![
+        Zone::new("test").signed(),
+        Zone::new("s.test").signed().record("@", &Data::mx(10, "mx.s.test")).record("mx", &a(1)),
+    ]);
+    let (signed, open) = (signed.await, world().await);
+    let (other, witness) = witness().await;
+    let settings = Settings { witnesses: vec![witness], ..Settings::default() };
+    let secure =
+        signed.gatherer_with(settings.clone()).gather(&domain("s.test"), None, now()).await;
+    assert_eq!(secure.facts.sts, StsFact::Absent { absence: Absence::Secure });
+    open.gatherer_with(settings).gather(&domain("d.test"), None, now()).await;
+    assert!(other.dns.questions().is_empty());
+}
+
+/// Attacker on the path: he hides the MX records of an unsigned domain, or the domain, so that mail
+/// goes to its address or back to its sender. A witness sees them, so mail waits.
+#[tokio::test]
+async fn hidden_mx_records_and_hidden_domains_let_mail_wait() {
+    for act in [Act::NoData, Act::NxDomain] {
+        let world = world().await;
+        world.tamper(Tampering::only("d.test", rtype::MX, act));
+        let (_other, witness) = witness().await;
+        let settings = Settings { witnesses: vec![witness], ..Settings::default() };
+        let gathered = world.gatherer_with(settings).gather(&domain("d.test"), None, now()).await;
+        let MxFact::Failed(failure) = &gathered.facts.mx else { panic!("{:?}", gathered.facts.mx) };
+        assert!(failure.detail.contains("our own resolver does not"), "{failure}");
+        assert!(gathered.facts.hosts.is_empty());
+    }
 }
 
 /// Item 33 (RFC 8461 §3.3): known policies are refreshed daily without any message, so that no

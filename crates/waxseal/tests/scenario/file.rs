@@ -20,6 +20,9 @@ pub(super) struct File {
     /// What happens to answers: name, type, what.
     #[serde(default)]
     pub(super) damage: Vec<[String; 3]>,
+    /// Resolvers of other operators (`[dns] confirm`), whose answers nobody damages.
+    #[serde(default)]
+    pub(super) witnesses: u8,
     pub(super) message: Message,
     pub(super) expect: Expect,
 }

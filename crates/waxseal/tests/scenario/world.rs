@@ -12,7 +12,7 @@ use waxseal::{
     deliver::Deliverer,
     dial::{self, Dialler},
     fetch::{self, PolicyFetcher},
-    gather::{self, Dns, Forgetful, Gatherer},
+    gather::{self, Dns, Forgetful, Gatherer, Witness},
     resolve::{self, Resolver, Transport, Upstream},
 };
 use waxseal_core::dnssec::Anchors;
@@ -37,6 +37,7 @@ pub(super) struct World {
     pub(super) deliverer: Deliverer,
     damage: Vec<Tampering>,
     attackers: Vec<(Attacker, Method)>,
+    _others: Vec<DnsServer>,
     _servers: Vec<MxServer>,
     _policy: Option<PolicyHost>,
 }
@@ -74,9 +75,17 @@ impl World {
             map.insert(SocketAddr::new(address.into(), 443), host.addr());
             policy = Some(host);
         }
-        let zones = zones.into_values().collect();
-        let dns = DnsServer::start(Tree::build(zones).unwrap()).await.unwrap();
-        let (gatherer, deliverer) = gateway(&dns, map, &ca);
+        let zones: Vec<Zone> = zones.into_values().collect();
+        let start = || async { DnsServer::start(Tree::build(zones.clone()).unwrap()).await };
+        let dns = start().await.unwrap();
+        let (mut others, mut witnesses) = (Vec::new(), Vec::new());
+        for number in 1..=file.witnesses {
+            let other = start().await.unwrap();
+            let name = format!("tls://192.0.2.{number}#dns.other.example");
+            witnesses.push(Witness { name, dns: resolver(&other) });
+            others.push(other);
+        }
+        let (gatherer, deliverer) = gateway(&dns, witnesses, map, &ca);
         let damage = file.damage.iter().map(damage).collect();
         Self {
             dns,
@@ -85,6 +94,7 @@ impl World {
             deliverer,
             damage,
             attackers,
+            _others: others,
             _servers: servers,
             _policy: policy,
         }
@@ -106,15 +116,20 @@ impl World {
     }
 }
 
-fn gateway(
-    dns: &DnsServer,
-    map: HashMap<SocketAddr, SocketAddr>,
-    ca: &Ca,
-) -> (Gatherer, Deliverer) {
+fn resolver(dns: &DnsServer) -> Arc<dyn Dns> {
     let upstream = Upstream { address: dns.addr(), transport: Transport::Udp };
     let anchors = Anchors::parse(&dns.root_ds()).unwrap();
     let settings = resolve::Settings { anchors, ..resolve::Settings::new(vec![upstream]) };
-    let resolver: Arc<dyn Dns> = Arc::new(Resolver::new(settings));
+    Arc::new(Resolver::new(settings))
+}
+
+fn gateway(
+    dns: &DnsServer,
+    witnesses: Vec<Witness>,
+    map: HashMap<SocketAddr, SocketAddr>,
+    ca: &Ca,
+) -> (Gatherer, Deliverer) {
+    let resolver = resolver(dns);
     let dialler = Dialler::new(dial::Settings { map, ..dial::Settings::default() });
     let roots: Vec<TrustAnchor<'static>> =
         vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()];
@@ -125,7 +140,7 @@ fn gateway(
         &roots,
     );
     let gatherer = Gatherer::new(
-        gather::Settings::default(),
+        gather::Settings { witnesses, ..gather::Settings::default() },
         resolver,
         Arc::new(fetcher.unwrap()),
         Arc::new(Forgetful::default()),

@@ -177,6 +177,42 @@ async fn mail_below_its_floor_is_not_sent() {
     assert_eq!(store.count().await.unwrap().into_iter().sum::<u64>(), 1);
 }
 
+/// RFC 8461 §10.2, attacker on the path: at first contact he hides the record of a policy from our
+/// resolver and plays the host. `[dns] confirm` names a resolver that he does not control, so he
+/// gets nothing, and the evidence says who saw the record.
+#[tokio::test]
+async fn a_policy_hidden_from_us_is_found_by_asking_others() {
+    let cell = (Protection::StsCold, Attack::SuppressSts);
+    let (world, elsewhere) = (World::new(&[cell]).await, World::new(&[cell]).await);
+    let mut config = world.config("");
+    let anchors = world.folder.path().join("both.ds");
+    let both = format!("{}\n{}", world.lab.root_anchor(), elsewhere.lab.root_anchor());
+    std::fs::write(&anchors, both).unwrap();
+    config.dns.trust_anchors = Some(anchors);
+    config.dns.confirm = vec![elsewhere.lab.dns_addr().to_string().parse().unwrap()];
+    world.lab.begin(|_| true);
+    let gateway = Gateway::start(config).await.unwrap();
+    let bob = world.recipient(cell.0, cell.1);
+    assert!(Session::open(door(&gateway)).await.send(&bob, "hidden").await.starts_with("250 "));
+    let store = gateway.store().clone();
+    let query = EventQuery { kind: Some(EventKind::Delivery), limit: 10, ..EventQuery::default() };
+    let attempted = async {
+        loop {
+            if let Some(event) = store.events(query).await.unwrap().pop() {
+                break String::from_utf8(event.event.body).unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let evidence = tokio::time::timeout(PATIENCE, attempted).await.unwrap();
+    let witness = elsewhere.lab.dns_addr().to_string();
+    assert!(evidence.contains("\"hidden\"") && evidence.contains(&witness), "{evidence}");
+    gateway.stop().await;
+    let site = world.lab.site(cell.0, cell.1).unwrap();
+    assert!(!world.lab.saw(site, "The text.") && !world.lab.has(&bob));
+    assert_eq!(store.count().await.unwrap().into_iter().sum::<u64>(), 1);
+}
+
 #[tokio::test]
 async fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
     let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;

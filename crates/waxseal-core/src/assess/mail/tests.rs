@@ -166,7 +166,7 @@ fn dmarc_that_does_not_count_is_not_taken_for_absent() {
     let mut failing = dmarc::Walk::new(&name("sub.example.com"));
     failing.tell(absent());
     failing.tell(Answer::Failed(LookupFailure {
-        name: name("_dmarc.example.com"),
+        name: (&name("_dmarc.example.com")).into(),
         kind: FailureKind::ServFail,
         detail: "SERVFAIL".into(),
     }));

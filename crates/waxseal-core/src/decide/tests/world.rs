@@ -28,7 +28,11 @@ pub(super) fn peer(name: &str) -> Peer {
 }
 
 pub(super) fn failure(kind: FailureKind) -> LookupFailure {
-    LookupFailure { name: (&domain("mx.example.net")).into(), kind, detail: "no valid signature".into() }
+    LookupFailure {
+        name: (&domain("mx.example.net")).into(),
+        kind,
+        detail: "no valid signature".into(),
+    }
 }
 
 pub(super) fn found<T>(value: T, authenticity: Authenticity) -> Answer<T> {
@@ -208,6 +212,7 @@ pub(super) fn facts(mx: MxIs, dane: DaneIs, sts: StsIs) -> Facts {
         mx: mx.fact(),
         hosts: vec![host("mx.example.net", 10, dane)],
         sts: sts.fact(),
+        witnesses: Vec::new(),
     }
 }
 
