@@ -105,7 +105,7 @@ fn trim_zeros(number: &[u8]) -> &[u8] {
 }
 
 /// The digest of a DS record's type over `octets`; `None` for types that we do not take:
-/// 1 is SHA-1 (RFC 9905 §2), 3 is GOST (RFC 8624 §3.3).
+/// 1 is SHA-1 (our own choice: RFC 9905 §5 lets validators take it), 3 is GOST (RFC 8624 §3.3).
 pub(super) fn ds_digest(digest_type: u8, octets: &[u8]) -> Option<Vec<u8>> {
     let algorithm = match digest_type {
         2 => &SHA256,
