@@ -73,7 +73,7 @@ pub struct Offers {
     pub dnssec: Offer,
     /// REQUIRETLS (RFC 8689 §2).
     pub require_tls: Offer,
-    /// Nothing old: no TLS below 1.2 (RFC 8996 §2), no weak suites or groups.
+    /// Nothing old: no TLS below 1.2 (RFC 8996 §4, §5), no weak suites or groups.
     pub hygiene: Offer,
 }
 
