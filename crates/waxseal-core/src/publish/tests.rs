@@ -37,7 +37,7 @@ fn absent<T>() -> Answer<T> {
 
 fn failed<T>(kind: FailureKind) -> Answer<T> {
     let detail = "no upstream answered in time".to_owned();
-    Answer::Failed(LookupFailure { name: name("example.com"), kind, detail })
+    Answer::Failed(LookupFailure { name: (&name("example.com")).into(), kind, detail })
 }
 
 fn texts_of(texts: &[&str]) -> Answer<Vec<Vec<u8>>> {

@@ -294,7 +294,7 @@ impl Looker {
         let answer = match host.below("_25._tcp") {
             Ok(owner) => self.resolver.tlsa(&owner).await.answer,
             Err(error) => Answer::Failed(LookupFailure {
-                name: host.clone(),
+                name: (&host).into(),
                 kind: waxseal_core::dns::FailureKind::Malformed,
                 detail: error.to_string(),
             }),
