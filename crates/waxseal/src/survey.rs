@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `zone` | how a zone is signed, from the proofs of ordinary lookups |
 //! | `host` | one mail host: aliases, TLSA, denials |
+//! | `mail` | SPF, DMARC, DKIM, CAA, BIMI |
 //! | `text` | TXT records as they are published |
 //! | `policy` | what the MTA-STS policy host serves now |
 //! | `probe` | addresses of mail hosts: one probe each, shared and paced |
@@ -14,6 +15,7 @@
 //! Never a mail command: a probe says EHLO, STARTTLS and QUIT.
 
 mod host;
+mod mail;
 mod policy;
 pub mod probe;
 mod smtp;
@@ -109,24 +111,16 @@ impl Surveyor {
     pub async fn survey(&self, domain: &Domain, scope: &Scope, now: UnixTime) -> Survey {
         let gathered = self.0.tools.gatherer.gather(domain, None, now).await;
         let facts = Facts::clone(&gathered.facts);
-        let (mx, zone, hosts, policy, tlsrpt) = tokio::join!(
+        let (mx, zone, hosts, policy, tlsrpt, mail) = tokio::join!(
             self.exchangers(domain),
             self.zone(domain, now),
             self.hosts(&facts, scope, now),
             self.policy(domain, scope.depth),
             self.tls_reports(domain),
+            self.mail(domain, scope),
         );
         let report_targets = self.report_targets(&tlsrpt).await;
-        Survey {
-            facts,
-            mx,
-            zone,
-            hosts,
-            policy,
-            tlsrpt,
-            report_targets,
-            mail: waxseal_core::assess::MailRecords::default(),
-        }
+        Survey { facts, mx, zone, hosts, policy, tlsrpt, report_targets, mail }
     }
 
     fn resolver(&self) -> &Resolver {

@@ -2,6 +2,7 @@
 //! diagnostics to standard error.
 
 mod backup;
+mod check;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
@@ -67,6 +68,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Backup(backup::BackupArgs),
+    Check(check::Args),
     Config(config::Args),
     #[cfg(feature = "demo")]
     Demo(demo::Args),
@@ -86,6 +88,7 @@ enum Command {
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Backup(args) => backup::backup(args, context).await,
+        Command::Check(args) => check::run(&args, context).await,
         Command::Config(args) => config::run(&args, context).await,
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, context).await,

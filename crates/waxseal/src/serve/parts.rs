@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use rustls_pki_types::TrustAnchor;
 use waxseal_core::{
     domain::Domain,
     evidence::BlobId,
@@ -53,6 +54,8 @@ pub struct Parts {
     pub deliverer: Deliverer,
     /// Asks what an assessment needs.
     pub surveyor: Surveyor,
+    /// Certificates that count as public CAs.
+    pub roots: Arc<Vec<TrustAnchor<'static>>>,
     /// Writes reports and notices.
     pub author: Author,
 }
@@ -127,8 +130,8 @@ impl Parts {
         let tools = Tools { resolver: resolver.clone(), gatherer: gatherer.clone(), prober };
         let surveyor = Surveyor::new(tools);
         let delivering = settings::deliverer(&config, &hostname)?;
-        let deliverer =
-            Deliverer::new(delivering, dialler, roots).map_err(|error| error.to_string())?;
+        let deliverer = Deliverer::new(delivering, dialler, Arc::clone(&roots))
+            .map_err(|error| error.to_string())?;
         let author = settings::author(&config, &hostname)?;
         let org = Arc::new(org);
         let mark = around.mark;
@@ -143,6 +146,7 @@ impl Parts {
             gatherer,
             deliverer,
             surveyor,
+            roots,
             author,
         })
     }

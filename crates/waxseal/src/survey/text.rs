@@ -94,7 +94,8 @@ impl Surveyor {
         .await
     }
 
-    async fn published<T>(
+    /// The TXT records at a name below a domain, read.
+    pub(super) async fn published<T>(
         &self,
         domain: &Domain,
         below: &str,
@@ -109,7 +110,7 @@ impl Surveyor {
 }
 
 /// What the TXT records at a name are.
-enum Read<T> {
+pub(super) enum Read<T> {
     /// None of them is meant.
     Nothing,
     /// What it says, and its text.

@@ -1,0 +1,273 @@
+//! `waxseal check DOMAIN...`: what a domain's mail security is worth, and what to repair.
+
+mod compare;
+mod csv;
+mod html;
+mod json;
+mod progress;
+mod report;
+#[cfg(test)]
+mod tests;
+mod text;
+mod work;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use rustls_pki_types::TrustAnchor;
+use tokio::task::JoinSet;
+use waxseal_core::{
+    assess::{Against, assess},
+    domain::Domain,
+    org::Terms,
+};
+
+use self::{
+    progress::Progress,
+    report::{Assessed, Outcome, Report},
+    work::Journal,
+};
+use super::{Context, DEFAULT_CONFIG, Exit, Output};
+use crate::{
+    config::Config,
+    gather::Forgetful,
+    queue::system_clock,
+    serve::{Around, Parts},
+    survey::{Depth, Scope, Surveyor},
+};
+
+/// How well domains protect the mail that is sent to them, and what to repair
+///
+/// Exit code: 0 fine, 1 something is wrong (a finding of severity `error`), 2 something could not
+/// be found out. Works without a configuration file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Domains to check
+    domains: Vec<String>,
+    /// A file with more of them, one a line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// So many domains at the same time
+    #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=512))]
+    jobs: u16,
+    /// Ask only DNS: no connection to any mail host
+    #[arg(long)]
+    dns_only: bool,
+    /// Look at the DKIM key of this selector, too; may be repeated
+    #[arg(long, value_name = "NAME")]
+    selector: Vec<String>,
+    /// Group the domains by who runs their mail hosts, and compare
+    #[arg(long)]
+    compare: bool,
+    /// Write a page that can be forwarded
+    #[arg(long, value_name = "OUT")]
+    html: Option<PathBuf>,
+    /// Write a table for a spreadsheet
+    #[arg(long, value_name = "OUT")]
+    csv: Option<PathBuf>,
+    /// Write results in the shape of Internet.nl's
+    #[arg(long, value_name = "OUT")]
+    internet_nl: Option<PathBuf>,
+    /// Keep what is done in this file, and skip what it holds
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// EHLO name for probes; that of the configuration, or of this machine
+    #[arg(long, value_name = "NAME")]
+    hello: Option<String>,
+}
+
+/// More domains than this are told in one line each.
+const FEW: usize = 3;
+
+/// Runs it.
+pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let mut work = work::list(&args.domains, args.from.as_deref())?;
+    if work.is_empty() {
+        return Err(Exit::Usage.because("no domain was given; name one, or use --from FILE"));
+    }
+    let total = work.len();
+    let (mut journal, mut reports) = match &args.resume {
+        Some(path) => Journal::open(path).map(|(journal, done)| (Some(journal), done))?,
+        None => (None, Vec::new()),
+    };
+    let wanted: std::collections::HashSet<_> = work.iter().cloned().collect();
+    reports.retain(|report| wanted.contains(&report.input));
+    let done: std::collections::HashSet<_> = reports.iter().map(|r| r.input.clone()).collect();
+    work.retain(|input| !done.contains(input));
+    let checker = Checker::build(args, context)?;
+    let mut progress = Progress::new(context, total, reports.len());
+    let mut running = JoinSet::new();
+    let mut waiting = work.into_iter();
+    let mut ended = Ended::AsPlanned;
+    loop {
+        while running.len() < usize::from(args.jobs) {
+            let Some(input) = waiting.next() else { break };
+            let checker = checker.clone();
+            running.spawn(async move { checker.check(input).await });
+        }
+        let next = tokio::select! {
+            next = running.join_next() => next,
+            _ = tokio::signal::ctrl_c() => {
+                ended = Ended::Interrupted;
+                None
+            }
+        };
+        let Some(joined) = next else { break };
+        let report = joined.context("a check broke off; this is a bug")?;
+        if let Some(journal) = &mut journal {
+            journal.add(&report)?;
+        }
+        progress.one_more();
+        if !args.compare {
+            stream(&report, total, &progress, context)?;
+        }
+        reports.push(report);
+    }
+    progress.clear();
+    running.shutdown().await;
+    finish(args, context, &reports, total)?;
+    if ended == Ended::Interrupted {
+        context.say(match &args.resume {
+            Some(file) => format!(
+                "interrupted: {} of {total} are done and kept; the same command with --resume {} goes on",
+                reports.len(),
+                file.display()
+            ),
+            None => format!("interrupted: {} of {total} are done", reports.len()),
+        });
+        return Ok(Exit::Unknown);
+    }
+    Ok(verdict(&reports))
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    AsPlanned,
+    Interrupted,
+}
+
+/// The worst of all: something wrong beats something unknown.
+fn verdict(reports: &[Report]) -> Exit {
+    let any = |exit| reports.iter().any(|report| report.exit() == exit);
+    if any(Exit::Negative) && !reports.iter().any(|r| matches!(r.outcome, Outcome::NoDomain(_))) {
+        Exit::Negative
+    } else if any(Exit::Unknown) {
+        Exit::Unknown
+    } else if any(Exit::Negative) {
+        Exit::Negative
+    } else {
+        Exit::Ok
+    }
+}
+
+/// Prints a report as soon as it is there.
+fn stream(
+    report: &Report,
+    total: usize,
+    progress: &Progress,
+    context: &Context,
+) -> anyhow::Result<()> {
+    progress.clear();
+    context.print(match context.output {
+        Output::Json => format!("{}\n", json::contract(report)),
+        Output::Text if total <= FEW => text::page(report, context.paint),
+        Output::Text => text::line(report, context.paint),
+    })?;
+    progress.draw();
+    Ok(())
+}
+
+/// Writes what is made from all reports together.
+fn finish(args: &Args, context: &Context, reports: &[Report], total: usize) -> anyhow::Result<()> {
+    let providers = compare::providers(reports);
+    if args.compare {
+        context.print(match context.output {
+            Output::Json => format!("{}\n", serde_json::to_string(&providers)?),
+            Output::Text => compare::table(&providers, context.paint),
+        })?;
+    } else if context.output == Output::Text && total > FEW {
+        let line = format!("{} domains; --html or --csv tells all of it\n", reports.len());
+        context.print(line)?;
+    }
+    if let Some(path) = &args.html {
+        write(path, &html::page(reports, args.compare.then_some(&*providers))?)?;
+    }
+    if let Some(path) = &args.csv {
+        let table = if args.compare { compare::csv(&providers) } else { csv::table(reports) };
+        write(path, &table)?;
+    }
+    if let Some(path) = &args.internet_nl {
+        write(path, &serde_json::to_string_pretty(&json::internet_nl(reports))?)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text)
+        .with_context(|| format!("{}: the report cannot be written", path.display()))
+}
+
+/// Checks one domain after the other; clones share what they know.
+#[derive(Clone)]
+struct Checker {
+    surveyor: Surveyor,
+    roots: Arc<Vec<TrustAnchor<'static>>>,
+    scope: Scope,
+}
+
+impl Checker {
+    fn build(args: &Args, context: &Context) -> anyhow::Result<Self> {
+        let refuse = |text: String| Exit::Config.because(text);
+        let config = config(args, context)?;
+        let now = system_clock()();
+        let policies = Arc::new(Forgetful::default());
+        let around = Around { policies, exceptions: Vec::new(), mark: None, now };
+        let parts = Parts::build(config, around, None).map_err(refuse)?;
+        let depth = if args.dns_only { Depth::DnsOnly } else { Depth::Full };
+        let scope = Scope { selectors: args.selector.clone(), ..Scope::new(depth) };
+        Ok(Self { surveyor: parts.surveyor, roots: parts.roots, scope })
+    }
+
+    async fn check(&self, input: String) -> Report {
+        let domain = match Domain::parse(&input) {
+            Ok(domain) => domain,
+            Err(why) => return Report { input, outcome: Outcome::NoDomain(why.to_string()) },
+        };
+        let now = system_clock()();
+        let survey = self.surveyor.survey(&domain, &self.scope, now).await;
+        let terms = Terms::default();
+        let against =
+            Against { roots: &self.roots, terms: &terms, before: None, testing_since: None, now };
+        let assessment = assess(&survey, &against);
+        let outcome = Outcome::Assessed(Box::new(Assessed::of(&survey, assessment)));
+        Report { input, outcome }
+    }
+}
+
+/// The configuration, or the defaults where there is none at its usual place: whoever has not
+/// installed anything can check a domain.
+fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
+    let no_file = context.config.as_os_str() == DEFAULT_CONFIG && !context.config.exists();
+    let mut config = if no_file {
+        Config::parse("", DEFAULT_CONFIG.as_ref())
+    } else {
+        Config::load(&context.config)
+    }
+    .map_err(|error| Exit::Config.because(error.to_string()))?;
+    if let Some(name) = &args.hello {
+        let name = Domain::parse(name)
+            .map_err(|why| Exit::Usage.because(format!("--hello {name}: {why}")))?;
+        config.hostname = Some(name);
+    }
+    if config.hostname.is_none() {
+        let system = rustix::system::uname();
+        let name = system.nodename().to_string_lossy().into_owned();
+        let name = if name.contains('.') { name } else { format!("{name}.invalid") };
+        config.hostname = Domain::parse(&name).ok();
+    }
+    Ok(config)
+}

@@ -1,0 +1,88 @@
+//! One line a domain, for a spreadsheet.
+
+use waxseal_core::assess::Severity;
+
+use super::report::{Outcome, Report};
+
+const HEADER: [&str; 20] = [
+    "domain",
+    "checked_at",
+    "level",
+    "headline",
+    "operator",
+    "dane",
+    "mta_sts",
+    "tlsrpt",
+    "tls_1_3",
+    "pq",
+    "ipv6",
+    "dnssec",
+    "requiretls",
+    "hygiene",
+    "sts_state",
+    "errors",
+    "unknown",
+    "warnings",
+    "findings",
+    "problem",
+];
+
+/// All reports, with a header.
+pub(super) fn table(reports: &[Report]) -> String {
+    let mut text = line(HEADER.iter().map(|name| (*name).to_owned()));
+    for report in reports {
+        text.push_str(&row(report));
+    }
+    text
+}
+
+fn row(report: &Report) -> String {
+    let one = match &report.outcome {
+        Outcome::Assessed(one) => one,
+        Outcome::NoDomain(why) => {
+            let blank = std::iter::repeat_n(String::new(), HEADER.len().saturating_sub(2));
+            let first = std::iter::once(report.input.clone());
+            return line(first.chain(blank).chain(std::iter::once(why.clone())));
+        }
+    };
+    let assessment = &one.assessment;
+    let count = |severity: Severity| {
+        assessment.findings.iter().filter(|f| f.severity == severity).count().to_string()
+    };
+    let mut ids: Vec<_> = assessment.findings.iter().map(|f| f.id.as_str()).collect();
+    ids.dedup();
+    let mut cells = vec![
+        assessment.domain.to_string(),
+        assessment.checked_at.to_string(),
+        assessment.level.map_or_else(|| "none".to_owned(), |level| level.to_string()),
+        assessment.headline.clone(),
+        one.offers.operator.clone(),
+    ];
+    cells.extend(one.offers.columns().map(|(_, offer)| offer.as_str().to_owned()));
+    cells.extend([
+        one.sts.state.clone(),
+        count(Severity::Error),
+        count(Severity::Unknown),
+        count(Severity::Warning),
+        ids.join(" "),
+        String::new(),
+    ]);
+    line(cells.into_iter())
+}
+
+fn line(cells: impl Iterator<Item = String>) -> String {
+    let mut text = cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
+    text.push_str("\r\n");
+    text
+}
+
+/// A cell that no spreadsheet takes for a formula, whoever wrote its text.
+pub(super) fn quoted(cell: &str) -> String {
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let safe = if formula { format!("'{cell}") } else { cell.to_owned() };
+    if safe.contains([',', '"', '\n', '\r']) || formula {
+        format!("\"{}\"", safe.replace('"', "\"\""))
+    } else {
+        safe
+    }
+}

@@ -1,0 +1,86 @@
+//! One page that needs nothing else and that nobody has to explain.
+
+use askama::Template;
+use waxseal_core::{
+    assess::{Check, Offer, Severity},
+    channel::Level,
+};
+
+use super::{
+    compare::Provider,
+    report::{Outcome, Report},
+    text::{Tone, tone},
+};
+
+/// The style of all our pages.
+const STYLE: &str = include_str!("../../../templates/style.css");
+
+#[derive(Template)]
+#[template(path = "check.html")]
+struct Page<'a> {
+    style: &'static str,
+    more_style: &'static str,
+    version: &'static str,
+    reports: &'a [Report],
+    providers: Option<&'a [Provider]>,
+}
+
+const MORE_STYLE: &str = include_str!("../../../templates/check.css");
+
+/// The page. All text from outside is escaped by the template.
+pub(super) fn page(reports: &[Report], providers: Option<&[Provider]>) -> anyhow::Result<String> {
+    let page = Page {
+        style: STYLE,
+        more_style: MORE_STYLE,
+        version: env!("CARGO_PKG_VERSION"),
+        reports,
+        providers,
+    };
+    Ok(page.render()?)
+}
+
+/// Class and glyph for a level.
+fn level_class(level: &Option<Level>) -> &'static str {
+    class(tone(*level))
+}
+
+const fn class(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "good",
+        Tone::Poor => "poor",
+        Tone::Bad => "bad",
+        Tone::Unknown => "unknown",
+        Tone::Plain => "plain",
+    }
+}
+
+fn level_word(level: &Option<Level>) -> &'static str {
+    level.map_or("no level", Level::as_str)
+}
+
+const fn severity_class(severity: Severity) -> &'static str {
+    class(match severity {
+        Severity::Error => Tone::Bad,
+        Severity::Warning => Tone::Poor,
+        Severity::Unknown => Tone::Unknown,
+        Severity::Notice | Severity::Info => Tone::Plain,
+    })
+}
+
+/// Class, glyph and words for a check of a certificate.
+fn check_parts(check: &Check) -> (&'static str, &'static str, &str) {
+    match check {
+        Check::Holds => ("good", "✓", "holds"),
+        Check::Fails(why) => ("bad", "✗", why),
+        Check::NotApplicable => ("plain", "·", "none"),
+    }
+}
+
+const fn offer_parts(offer: Offer) -> (&'static str, &'static str, &'static str) {
+    match offer {
+        Offer::Yes => ("good", "✓", "yes"),
+        Offer::Partly => ("poor", "~", "partly"),
+        Offer::No => ("bad", "✗", "no"),
+        Offer::Unknown => ("unknown", "?", "not known"),
+    }
+}

@@ -1,0 +1,182 @@
+//! What is told about one domain: the survey is dropped, so that thousands fit into memory.
+
+use serde::{Deserialize, Serialize};
+use waxseal_core::{
+    assess::{Assessment, Offers, Published, Severity, Survey, offers},
+    facts::{Known, StsFact, StsFailure},
+    sts::{Mode, MxPattern},
+    tlsrpt::{self, ReportTo},
+};
+
+use super::super::Exit;
+
+/// One line of work and what came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Report {
+    /// As it was given.
+    pub(super) input: String,
+    /// What came of it.
+    pub(super) outcome: Outcome,
+}
+
+/// What came of one line of work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Outcome {
+    /// It was assessed.
+    Assessed(Box<Assessed>),
+    /// It is no domain name; why.
+    NoDomain(String),
+}
+
+/// An assessed domain.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Assessed {
+    /// Level, findings, hosts.
+    pub(super) assessment: Assessment,
+    /// What its operator offers.
+    pub(super) offers: Offers,
+    /// Its MTA-STS policy.
+    pub(super) sts: StsTold,
+    /// Where reports go.
+    pub(super) tlsrpt: ReportsTold,
+}
+
+/// MTA-STS, as reports tell it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StsTold {
+    /// `enforce`, `testing`, `none`, `absent`, `unknown`.
+    pub(super) state: String,
+    /// `id` of the record.
+    pub(super) id: Option<String>,
+    /// Seconds.
+    pub(super) max_age: Option<u64>,
+    /// Patterns.
+    pub(super) mx: Vec<String>,
+    /// How we came by it, or why not.
+    pub(super) note: Option<String>,
+}
+
+/// TLSRPT, as reports tell it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ReportsTold {
+    /// `published`, `broken`, `absent`, `unknown`.
+    pub(super) state: String,
+    /// Where reports go.
+    pub(super) rua: Vec<String>,
+    /// What is wrong.
+    pub(super) note: Option<String>,
+}
+
+impl Report {
+    /// What the process exits with for it (DESIGN §9).
+    pub(super) fn exit(&self) -> Exit {
+        match &self.outcome {
+            Outcome::NoDomain(_) => Exit::Unknown,
+            Outcome::Assessed(one) => one.exit(),
+        }
+    }
+
+    /// How many findings are errors.
+    pub(super) fn errors(&self) -> usize {
+        match &self.outcome {
+            Outcome::NoDomain(_) => 0,
+            Outcome::Assessed(one) => {
+                let findings = one.assessment.findings.iter();
+                findings.filter(|finding| finding.severity == Severity::Error).count()
+            }
+        }
+    }
+}
+
+impl Assessed {
+    pub(super) fn of(survey: &Survey, assessment: Assessment) -> Self {
+        let offers = offers(survey, &assessment);
+        let (sts, tlsrpt) = (StsTold::of(&survey.facts.sts), ReportsTold::of(&survey.tlsrpt));
+        Self { assessment, offers, sts, tlsrpt }
+    }
+
+    fn exit(&self) -> Exit {
+        let has = |severity| self.assessment.findings.iter().any(|f| f.severity == severity);
+        if has(Severity::Error) {
+            Exit::Negative
+        } else if has(Severity::Unknown) {
+            Exit::Unknown
+        } else {
+            Exit::Ok
+        }
+    }
+}
+
+impl StsTold {
+    fn of(fact: &StsFact) -> Self {
+        let mut told =
+            Self { state: String::new(), id: None, max_age: None, mx: Vec::new(), note: None };
+        match fact {
+            StsFact::Policy { policy, known, id, refresh_failed, .. } => {
+                mode(policy.mode).clone_into(&mut told.state);
+                told.id.clone_from(id);
+                told.max_age = Some(policy.max_age.as_secs());
+                told.mx = policy.mx.iter().map(pattern).collect();
+                told.note = refresh_failed.as_ref().map(reason).or(match known {
+                    Known::FirstFetch => None,
+                    Known::Cached => Some("known from before".to_owned()),
+                    Known::Preloaded => Some("from the preload file".to_owned()),
+                });
+            }
+            StsFact::Absent { .. } => "absent".clone_into(&mut told.state),
+            StsFact::Unknown { failure, .. } => {
+                "unknown".clone_into(&mut told.state);
+                told.note = Some(reason(failure));
+            }
+            StsFact::NotAsked => {
+                "unknown".clone_into(&mut told.state);
+                told.note = Some("a route of the configuration decides".to_owned());
+            }
+        }
+        told
+    }
+}
+
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Testing => "testing",
+        Mode::None => "none",
+    }
+}
+
+fn pattern(pattern: &MxPattern) -> String {
+    match pattern {
+        MxPattern::Host(host) => host.to_string(),
+        MxPattern::OneBelow(domain) => format!("*.{domain}"),
+    }
+}
+
+fn reason(failure: &StsFailure) -> String {
+    match failure {
+        StsFailure::Record(failure) => failure.to_string(),
+        StsFailure::Fetch(why) | StsFailure::Certificate(why) | StsFailure::Invalid(why) => {
+            why.clone()
+        }
+    }
+}
+
+impl ReportsTold {
+    fn of(published: &Published<tlsrpt::Record>) -> Self {
+        let told = |state: &str, note| Self { state: state.to_owned(), rua: Vec::new(), note };
+        match published {
+            Published::Found { value, .. } => {
+                let uri = |to: &ReportTo| match to {
+                    ReportTo::Mailto { address, .. } => format!("mailto:{address}"),
+                    ReportTo::Https { uri, .. } => uri.to_string(),
+                };
+                Self { rua: value.rua.iter().map(uri).collect(), ..told("published", None) }
+            }
+            Published::Broken { why, .. } => told("broken", Some(why.clone())),
+            Published::Absent { .. } => told("absent", None),
+            Published::Failed(failure) => told("unknown", Some(failure.to_string())),
+            Published::NotAsked => told("unknown", None),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a domain publishes about the mail that it sends.
+
+use waxseal_core::{
+    assess::{
+        DkimKey, Dmarc, MailRecords, Published, Quoted, Spf,
+        mail::{dkim, dmarc, spf},
+    },
+    dns::{Absence, Answer, Authenticity, Denial},
+    dnssec::RecordType,
+    domain::Domain,
+};
+
+use super::{Scope, Surveyor, text::Read};
+use crate::resolve::{Lookup, Record};
+
+/// Questions that following one SPF record may cost us.
+const MOST_SPF_QUESTIONS: usize = 48;
+
+/// CAA records that are kept.
+const MOST_CAA: usize = 16;
+
+/// Selectors that are looked at.
+const MOST_SELECTORS: usize = 16;
+
+impl Surveyor {
+    /// All of it.
+    pub(super) async fn mail(&self, domain: &Domain, scope: &Scope) -> MailRecords {
+        let (spf, dmarc, dkim, caa, bimi) = tokio::join!(
+            self.spf(domain),
+            self.dmarc(domain),
+            self.dkim(domain, scope),
+            self.caa(domain),
+            self.bimi(domain),
+        );
+        MailRecords { spf, dmarc, dkim, caa, bimi, security_txt: Published::NotAsked }
+    }
+
+    /// SPF (RFC 7208), followed through what it includes.
+    async fn spf(&self, domain: &Domain) -> Published<Spf> {
+        let (texts, authenticity, expires) = match self.resolver().txt(domain).await.answer {
+            Answer::Found { value, authenticity, expires, .. } => (value, authenticity, expires),
+            Answer::Absent { denial, absence, .. } => return Published::Absent { denial, absence },
+            Answer::Failed(failure) => return Published::Failed(failure),
+        };
+        let mut ours = texts.iter().filter(|text| spf::is_spf(text));
+        let record = match (ours.next(), ours.next()) {
+            (None, _) => return nothing(authenticity),
+            (Some(record), None) => record,
+            (Some(record), Some(_)) => {
+                let why = "there is more than one SPF record (RFC 7208 §3.2)".to_owned();
+                return Published::Broken { text: Quoted::octets(record), why, authenticity };
+            }
+        };
+        let mut walk = spf::Walk::new(domain, record);
+        for _ in 0..MOST_SPF_QUESTIONS {
+            let Some(needs) = walk.needs().cloned() else { break };
+            walk.tell(self.told(&needs).await);
+        }
+        let text = Quoted::octets(record);
+        Published::Found { value: walk.finish(), text, authenticity, expires }
+    }
+
+    async fn told(&self, needs: &spf::Needs) -> spf::Told {
+        match needs {
+            spf::Needs::Txt(name) => match self.resolver().txt(name).await.answer {
+                Answer::Found { value, .. } => spf::Told::Texts(value),
+                Answer::Absent { .. } => spf::Told::Nothing,
+                Answer::Failed(failure) => spf::Told::Failed(failure.detail),
+            },
+            spf::Needs::Addresses(name) => there(self.resolver().addresses(name).await),
+            spf::Needs::Mx(name) => there(self.resolver().mx(name).await),
+        }
+    }
+
+    /// DMARC, by the tree walk (RFC 9989 §4.10).
+    async fn dmarc(&self, domain: &Domain) -> Published<Dmarc> {
+        let mut walk = dmarc::Walk::new(domain);
+        while let Some(name) = walk.needs() {
+            walk.tell(self.resolver().txt(&name).await.answer);
+        }
+        walk.finish()
+    }
+
+    /// DKIM keys (RFC 6376 §3.6.1) at the selectors that were given.
+    async fn dkim(&self, domain: &Domain, scope: &Scope) -> Vec<(String, Published<DkimKey>)> {
+        let mut found = Vec::new();
+        for selector in scope.selectors.iter().take(MOST_SELECTORS) {
+            let read = |records: &[Vec<u8>]| {
+                let Some(record) = records.first() else { return Read::Nothing };
+                let text = Quoted::octets(record);
+                match records.len() {
+                    1 => match dkim::read(record) {
+                        Ok(key) => Read::Means(key, text),
+                        Err(why) => Read::Broken(text, why),
+                    },
+                    more => Read::Broken(text, format!("{more} TXT records are at its name")),
+                }
+            };
+            let below = format!("{selector}._domainkey");
+            found.push((selector.clone(), self.published(domain, &below, read).await));
+        }
+        found
+    }
+
+    /// CAA of the domain, or of the first name above it that has some (RFC 8659 §3).
+    async fn caa(&self, domain: &Domain) -> Published<Vec<Quoted>> {
+        let mut name = domain.clone();
+        loop {
+            let lookup = self.resolver().lookup(&name, RecordType::CAA).await;
+            match lookup.answer {
+                Answer::Found { ref value, authenticity, expires, .. } => {
+                    let value: Vec<_> = value.iter().take(MOST_CAA).map(caa).collect();
+                    let text = value.first().cloned().unwrap_or_default();
+                    return Published::Found { value, text, authenticity, expires };
+                }
+                Answer::Failed(failure) => return Published::Failed(failure),
+                Answer::Absent { denial, absence, .. } => match above(&name) {
+                    Some(higher) => name = higher,
+                    None => return Published::Absent { denial, absence },
+                },
+            }
+        }
+    }
+
+    /// Whether there is a BIMI record; nothing of it is judged.
+    async fn bimi(&self, domain: &Domain) -> Published<Quoted> {
+        self.published(domain, "default._bimi", |records| {
+            match records.iter().find(|record| record.starts_with(b"v=BIMI1")) {
+                Some(record) => Read::Means(Quoted::octets(record), Quoted::octets(record)),
+                None => Read::Nothing,
+            }
+        })
+        .await
+    }
+}
+
+/// The parent, where it is no top-level domain.
+fn above(name: &Domain) -> Option<Domain> {
+    let (_, rest) = name.as_str().split_once('.')?;
+    if rest.contains('.') { Domain::parse(rest).ok() } else { None }
+}
+
+fn there<T>(lookup: Lookup<T>) -> spf::Told {
+    match lookup.answer {
+        Answer::Found { .. } => spf::Told::Something,
+        Answer::Absent { .. } => spf::Told::Nothing,
+        Answer::Failed(failure) => spf::Told::Failed(failure.detail),
+    }
+}
+
+/// TXT records, none of which is meant.
+const fn nothing<T>(authenticity: Authenticity) -> Published<T> {
+    let absence = match authenticity {
+        Authenticity::Secure => Absence::Secure,
+        Authenticity::Insecure => Absence::Unconfirmed,
+    };
+    Published::Absent { denial: Denial::NoData, absence }
+}
+
+/// `flags tag value` (RFC 8659 §4.1).
+fn caa(record: &Record) -> Quoted {
+    let rdata = &record.rdata;
+    let whole = || -> Option<Quoted> {
+        let (&flags, rest) = rdata.split_first()?;
+        let (&length, rest) = rest.split_first()?;
+        let (tag, value) = rest.split_at_checked(usize::from(length))?;
+        let (tag, value) = (String::from_utf8_lossy(tag), String::from_utf8_lossy(value));
+        Some(Quoted::new(&format!("{flags} {tag} \"{value}\"")))
+    };
+    whole().unwrap_or_else(|| Quoted::new("unreadable"))
+}
