@@ -511,7 +511,7 @@ async fn what_a_broken_turn_had_in_hand_is_recorded_and_tried_again() {
 #[tokio::test]
 async fn a_message_is_stored_with_its_verdict() {
     let data = tempfile::tempdir().unwrap();
-    let store = open(&data, &StoreKeys::random().unwrap().file().to_vec());
+    let store = open(&data, StoreKeys::random().unwrap().file().as_ref());
     let path = Fake(Arc::new(World::new()));
     let clock: Clock = Arc::new(|| NOW);
     let (queue, _inbox) = Queue::new(store.clone(), path, Settings::default(), clock);
