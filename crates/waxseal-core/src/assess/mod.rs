@@ -9,6 +9,7 @@ mod judge;
 pub mod mail;
 mod offers;
 mod probe;
+pub mod profile;
 mod published;
 mod quoted;
 mod survey;

@@ -370,9 +370,17 @@ impl Case<'_> {
             MxFact::Failed(_) => return (Delivery::Unknown, None),
             MxFact::Found { .. } | MxFact::Implicit { .. } | MxFact::Configured => {}
         }
-        let levels = outcomes.iter().enumerate().filter_map(|(index, outcome)| match outcome {
-            Outcome::Level(level) => Some(Weakest { level: *level, host: index }),
-            Outcome::Refused(_) | Outcome::Unknown(_) => None,
+        let delivers = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Level(_)));
+        let levels = self.hosts.iter().zip(outcomes).enumerate();
+        let levels = levels.filter_map(|(index, (host, outcome))| {
+            let level = match outcome {
+                Outcome::Level(level) => *level,
+                // When the host is mended, mail goes there like this: that it is broken today
+                // makes the domain no stronger.
+                Outcome::Refused(_) if delivers => repaired(host.route.as_ref().ok()?.level),
+                Outcome::Refused(_) | Outcome::Unknown(_) => return None,
+            };
+            Some(Weakest { level, host: index })
         });
         let weakest = levels.min_by_key(|weakest| strength(weakest.level));
         let could_be_worse = |known: Option<Level>| {
@@ -408,6 +416,20 @@ pub(super) enum Outcome {
 pub(super) struct Weakest {
     pub(super) level: Level,
     pub(super) host: usize,
+}
+
+/// What a host that we refuse today comes to at least: refused means that there is STARTTLS.
+const fn repaired(demanded: Level) -> Level {
+    match demanded {
+        Level::Cleartext => Level::Encrypted,
+        Level::Encrypted
+        | Level::Named
+        | Level::StsFirst
+        | Level::Sts
+        | Level::Anchored
+        | Level::Dane
+        | Level::Pinned => demanded,
+    }
 }
 
 fn is_unreachable(address: &AddressSurvey) -> bool {

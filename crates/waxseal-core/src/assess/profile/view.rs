@@ -1,0 +1,487 @@
+//! What predicates look at: facts and findings of one domain.
+//!
+//! Where something was not seen, nothing follows from that: `unknown`, never met and never not met.
+
+use super::Status;
+use crate::{
+    assess::{
+        Assessment, Contact, Delivery, Dmarc, HostAssessment, HostSurvey, Id, Observed,
+        OfferedSession, Probe, Published, Signing, SpfAll, StartTlsSeen, Survey, Tried,
+    },
+    channel::{Level, TlsVersion},
+    dns::{Absence, Answer, Authenticity, FailureKind},
+    facts::{Dane, MxFact},
+    guideline::{Grade, Guideline},
+    pki::Certificate,
+    sts::Mode,
+};
+
+/// Status and evidence.
+pub(super) type Said = (Status, String);
+
+/// One domain as predicates see it.
+pub(super) struct View<'a> {
+    pub(super) survey: &'a Survey,
+    pub(super) assessment: &'a Assessment,
+}
+
+fn met(evidence: impl Into<String>) -> Said {
+    (Status::Met, evidence.into())
+}
+
+fn not_met(evidence: impl Into<String>) -> Said {
+    (Status::NotMet, evidence.into())
+}
+
+fn unknown(evidence: impl Into<String>) -> Said {
+    (Status::Unknown, evidence.into())
+}
+
+impl View<'_> {
+    /// Findings of these kinds, as evidence.
+    fn found(&self, ids: &[Id]) -> Option<String> {
+        let found: Vec<_> = self
+            .assessment
+            .findings
+            .iter()
+            .filter(|finding| ids.contains(&finding.id))
+            .map(|finding| format!("{}: {}", finding.subject, finding.evidence))
+            .take(3)
+            .collect();
+        (!found.is_empty()).then(|| found.join("; "))
+    }
+
+    pub(super) fn none_of(&self, ids: &[Id]) -> Said {
+        self.found(ids).map_or_else(|| met("nothing of that kind was found"), not_met)
+    }
+
+    fn probes(&self) -> impl Iterator<Item = (&HostSurvey, &Probe)> {
+        self.survey.hosts.iter().flat_map(|host| {
+            host.addresses.iter().filter_map(move |address| match &address.observed {
+                Observed::Probed(probe) => Some((host, &**probe)),
+                Observed::Not(_) => None,
+            })
+        })
+    }
+
+    /// A host of which nothing was seen, and why nothing follows.
+    fn unseen(&self) -> Option<String> {
+        let spoke = |host: &&HostSurvey| {
+            host.addresses.iter().any(|address| match &address.observed {
+                Observed::Probed(probe) => matches!(probe.contact, Contact::Spoke { .. }),
+                Observed::Not(_) => false,
+            })
+        };
+        let host = self.survey.hosts.iter().find(|host| !spoke(host));
+        if self.survey.hosts.is_empty() {
+            return Some("no mail host was looked at".into());
+        }
+        host.map(|host| format!("nothing was seen of {}", host.host))
+    }
+
+    pub(super) fn takes_mail(&self) -> Said {
+        let facts = &self.survey.facts;
+        match &facts.mx {
+            MxFact::Found { .. } | MxFact::Implicit { .. } | MxFact::Configured
+                if !facts.hosts.is_empty() =>
+            {
+                met(format!("{} mail hosts", facts.hosts.len()))
+            }
+            MxFact::Failed(failure) => unknown(failure.to_string()),
+            MxFact::Found { .. }
+            | MxFact::Implicit { .. }
+            | MxFact::Configured
+            | MxFact::Null { .. }
+            | MxFact::NoDomain { .. } => not_met("no mail host"),
+        }
+    }
+
+    pub(super) fn domain_signed(&self) -> Said {
+        signed(&self.survey.zone.signing)
+    }
+
+    pub(super) fn dnssec_strong(&self) -> Said {
+        match self.all_signed() {
+            (Status::Unknown, why) => unknown(why),
+            _ => self.none_of(&[Id::ZoneWeakAlgorithm]),
+        }
+    }
+
+    pub(super) fn names_and_addresses_signed(&self) -> Said {
+        let facts = &self.survey.facts;
+        let secure = matches!(
+            facts.mx,
+            MxFact::Found { authenticity: Authenticity::Secure, .. }
+                | MxFact::Implicit { absence: Absence::Secure, .. }
+        );
+        if !secure {
+            return not_met("the MX records are not signed");
+        }
+        match facts.hosts.iter().find(|host| !host.addresses.is_secure()) {
+            None => met("MX records and all addresses are signed"),
+            Some(host) => match &host.addresses {
+                Answer::Failed(failure) => unknown(failure.to_string()),
+                Answer::Found { .. } | Answer::Absent { .. } => {
+                    not_met(format!("the addresses of {} are not signed", host.host))
+                }
+            },
+        }
+    }
+
+    /// Where nothing was seen of a host, nothing follows; a fault that was seen counts all the same.
+    pub(super) fn seen(&self, judge: impl FnOnce() -> Said) -> Said {
+        let judged = judge();
+        match (judged.0, self.unseen()) {
+            (Status::Met, Some(why)) => unknown(why),
+            _ => judged,
+        }
+    }
+
+    pub(super) fn ipv6(&self) -> Said {
+        for host in &self.survey.facts.hosts {
+            match &host.addresses {
+                Answer::Found { value, .. } if value.iter().any(std::net::IpAddr::is_ipv6) => {}
+                Answer::Failed(failure) => return unknown(failure.to_string()),
+                Answer::Found { .. } | Answer::Absent { .. } => {
+                    return not_met(format!("{} has no IPv6 address", host.host));
+                }
+            }
+        }
+        met("each mail host has an IPv6 address")
+    }
+
+    pub(super) fn ipv6_answers(&self) -> Said {
+        let mut seen = false;
+        for host in &self.survey.hosts {
+            for address in host.addresses.iter().filter(|address| address.ip.is_ipv6()) {
+                match &address.observed {
+                    Observed::Probed(probe) => match &probe.contact {
+                        Contact::Spoke { .. } | Contact::Misbehaved(_) => seen = true,
+                        Contact::TurnedAway(reply) => {
+                            return unknown(format!("[{}]: {reply}", address.ip));
+                        }
+                        Contact::Unreachable(why) if seen => {
+                            return not_met(format!("[{}]: {why}", address.ip));
+                        }
+                        // It may be our own way out.
+                        Contact::Unreachable(why) => {
+                            return unknown(format!("[{}]: {why}", address.ip));
+                        }
+                    },
+                    Observed::Not(_) => {
+                        return unknown(format!("[{}] was not looked at", address.ip));
+                    }
+                }
+            }
+        }
+        if seen { met("they answer") } else { not_met("there is no IPv6 address") }
+    }
+
+    pub(super) fn all_signed(&self) -> Said {
+        let judged = self.survey.hosts.iter().map(|host| {
+            let (status, evidence) = signed(&host.zone.signing);
+            (status, format!("{}: {evidence}", host.host))
+        });
+        worst(judged).unwrap_or_else(|| unknown("no mail host was looked at"))
+    }
+
+    pub(super) fn tlsa(&self) -> Said {
+        for host in &self.survey.facts.hosts {
+            match &host.dane {
+                Dane::Usable { .. } => {}
+                Dane::LookupFailed(failure) => return unknown(failure.to_string()),
+                Dane::Absent(_) => return not_met(format!("{} has no TLSA record", host.host)),
+                Dane::Unusable { .. } => {
+                    return not_met(format!("no TLSA record of {} can be used", host.host));
+                }
+            }
+        }
+        met("each mail host has usable TLSA records")
+    }
+
+    pub(super) fn extended_master_secret(&self) -> Said {
+        let seen = self.probes().any(|(_, probe)| {
+            probe.weak.as_ref().is_some_and(|weak| weak.extended_master_secret.is_some())
+        });
+        let judged = self.none_of(&[Id::TlsNoEms]);
+        if seen || judged.0 != Status::Met { judged } else { unknown("not looked at") }
+    }
+
+    /// The chain and its dates; the name has a requirement of its own.
+    pub(super) fn certificates_trusted(&self) -> Said {
+        if let Some(found) = self.found(&[Id::CertUntrusted]) {
+            return not_met(found);
+        }
+        let now = self.survey.facts.at;
+        for (host, probe) in self.probes() {
+            for (_, certificate) in certificates(sessions_of(probe)) {
+                if let Err(fault) = certificate.in_time(now) {
+                    return not_met(format!("{}: {fault}", host.host));
+                }
+            }
+        }
+        met("each certificate leads to a public CA")
+    }
+
+    pub(super) fn tlsa_matches(&self) -> Said {
+        match self.tlsa() {
+            (Status::Met, _) => {
+                self.none_of(&[Id::TlsaNomatch, Id::TlsaOneAlgOnly, Id::TlsaAddrDiverges])
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn tlsa_rollover(&self) -> Said {
+        match self.tlsa() {
+            (Status::Met, _) => self.sessions(|| self.none_of(&[Id::TlsaNoNext])),
+            other => other,
+        }
+    }
+
+    /// As [`Self::seen`], and with a session at every host.
+    pub(super) fn sessions(&self, judge: impl FnOnce() -> Said) -> Said {
+        let judged = self.seen(judge);
+        let bare = self.assessment.hosts.iter().find(|host| sessions(host) == 0);
+        match (judged.0, bare) {
+            (Status::Met, Some(host)) => {
+                let offered = self.probes().any(|(survey, probe)| {
+                    survey.host == host.host
+                        && matches!(
+                            probe.contact,
+                            Contact::Spoke { starttls: StartTlsSeen::Ready, .. }
+                        )
+                });
+                let why = format!("no TLS session with {}", host.host);
+                if offered { unknown(why) } else { not_met(why) }
+            }
+            _ => judged,
+        }
+    }
+
+    /// Whether what should not be taken was tried at all.
+    pub(super) fn tried(&self, judge: impl FnOnce() -> Said) -> Said {
+        let judged = self.seen(judge);
+        let untried = self.probes().find(|(_, probe)| {
+            matches!(probe.contact, Contact::Spoke { starttls: StartTlsSeen::Ready, .. })
+                && probe.weak.is_none()
+                && probe.legacy.is_empty()
+        });
+        match (judged.0, untried) {
+            (Status::Met, Some((host, _))) => {
+                unknown(format!("old parameters were not tried at {}", host.host))
+            }
+            _ => judged,
+        }
+    }
+
+    pub(super) fn tls13(&self) -> Said {
+        let without = self.survey.hosts.iter().find(|host| {
+            !host.addresses.iter().any(|address| match &address.observed {
+                Observed::Probed(probe) => probe.handshakes.iter().any(|one| {
+                    matches!(&one.tried, Tried::Session(session) if session.version == TlsVersion::V1_3)
+                }),
+                Observed::Not(_) => false,
+            })
+        });
+        match without {
+            Some(host) => not_met(format!("{} does not speak TLS 1.3", host.host)),
+            None => met("each mail host speaks TLS 1.3"),
+        }
+    }
+
+    pub(super) fn parameters(&self, guideline: &Guideline, part: Part) -> Said {
+        let judge = || {
+            for (host, probe) in self.probes() {
+                if let Some(bad) = part.below(guideline, probe) {
+                    return not_met(format!("{}: {bad}", host.host));
+                }
+            }
+            met("all that was seen is on the list")
+        };
+        match part {
+            // Only what was tried can show that the host takes worse.
+            Part::Suite | Part::Group => {
+                let judged = self.sessions(judge);
+                if judged.0 == Status::Met { self.tried(|| judged) } else { judged }
+            }
+            Part::Key | Part::Hash => self.sessions(judge),
+        }
+    }
+
+    pub(super) fn sts_consistent(&self) -> Said {
+        match self.policy(|mode| mode != Mode::None) {
+            (Status::Met, _) => self.sessions(|| {
+                self.none_of(&[Id::StsMxMismatch, Id::StsCertVsMx, Id::StsDaneConflict])
+            }),
+            other => other,
+        }
+    }
+
+    pub(super) fn sts_without_wildcard(&self) -> Said {
+        match self.policy(|mode| mode != Mode::None) {
+            (Status::Met, _) => self.none_of(&[Id::StsWildcard]),
+            other => other,
+        }
+    }
+
+    pub(super) fn level(&self, enough: impl Fn(Level) -> bool) -> Said {
+        let headline = self.assessment.headline.clone();
+        match (self.assessment.delivery, self.assessment.level) {
+            (Delivery::Unknown, _) | (_, None) => unknown(headline),
+            (_, Some(level)) if enough(level) => met(format!("{level}: {headline}")),
+            (_, Some(level)) => not_met(format!("{level}: {headline}")),
+        }
+    }
+
+    pub(super) fn policy(&self, enough: impl Fn(Mode) -> bool) -> Said {
+        match (&self.survey.policy.served, &self.survey.policy.record) {
+            (Some(Ok(policy)), Published::Found { .. }) if enough(policy.mode) => {
+                met(format!("mode: {}", policy.mode))
+            }
+            (Some(Ok(policy)), Published::Found { .. }) => {
+                not_met(format!("mode: {}", policy.mode))
+            }
+            (_, Published::Absent { .. }) => not_met("no _mta-sts record"),
+            (_, Published::Broken { why, .. }) => not_met(why.clone()),
+            (_, Published::Failed(failure)) => unknown(failure.to_string()),
+            (Some(Err(failure)), Published::Found { .. }) => not_met(format!("{failure:?}")),
+            (_, Published::Found { .. } | Published::NotAsked) => {
+                unknown("the policy was not fetched")
+            }
+        }
+    }
+
+    pub(super) fn tlsrpt(&self) -> Said {
+        published(&self.survey.tlsrpt, |_| met("TLS reports are asked for"))
+    }
+
+    pub(super) fn spf(&self, enough: impl Fn(SpfAll) -> bool) -> Said {
+        published(&self.survey.mail.spf, |spf| {
+            if enough(spf.all) {
+                self.none_of(&[Id::SpfBroken])
+            } else {
+                not_met(format!("its last word is {:?}", spf.all))
+            }
+        })
+    }
+
+    pub(super) fn dmarc(&self, enough: impl Fn(&Dmarc) -> bool) -> Said {
+        published(&self.survey.mail.dmarc, |dmarc| {
+            let seen = format!("at {}: {:?}, testing {}", dmarc.at, dmarc.policy, dmarc.testing);
+            if enough(dmarc) { met(seen) } else { not_met(seen) }
+        })
+    }
+
+    pub(super) fn dkim(&self) -> Said {
+        let keys = &self.survey.mail.dkim;
+        let failed = keys.iter().find_map(|(_, key)| match key {
+            Published::Failed(failure) => Some(failure.to_string()),
+            Published::Found { .. }
+            | Published::Broken { .. }
+            | Published::Absent { .. }
+            | Published::NotAsked => None,
+        });
+        match (self.none_of(&[Id::DkimKey]), failed) {
+            _ if keys.is_empty() => unknown("no selector was given"),
+            ((Status::Met, _), Some(why)) => unknown(why),
+            (judged, _) => judged,
+        }
+    }
+
+    pub(super) fn caa(&self) -> Said {
+        published(&self.survey.mail.caa, |_| met("there is one"))
+    }
+}
+
+fn sessions(host: &HostAssessment) -> usize {
+    host.addresses.iter().map(|address| address.keys.len()).sum()
+}
+
+fn signed(signing: &Signing) -> Said {
+    match signing {
+        Signing::Signed { .. } => met("signed"),
+        Signing::Unsigned { because } => not_met(because.clone()),
+        Signing::Failed(failure) if failure.kind == FailureKind::Bogus => {
+            not_met(failure.to_string())
+        }
+        Signing::Failed(failure) => unknown(failure.to_string()),
+        Signing::NotAsked => unknown("not looked at"),
+    }
+}
+
+/// The first that is not met, then the first that is unknown.
+fn worst(judged: impl Iterator<Item = Said>) -> Option<Said> {
+    judged.min_by_key(|(status, _)| match status {
+        Status::NotMet => 0,
+        Status::Unknown => 1,
+        Status::Met | Status::NotApplicable | Status::ByHand => 2,
+    })
+}
+
+fn published<T>(record: &Published<T>, judge: impl FnOnce(&T) -> Said) -> Said {
+    match record {
+        Published::Found { value, .. } => judge(value),
+        Published::Broken { why, .. } => not_met(why.clone()),
+        Published::Absent { .. } => not_met("no record"),
+        Published::Failed(failure) => unknown(failure.to_string()),
+        Published::NotAsked => unknown("not looked at"),
+    }
+}
+
+/// A part of a session that a guideline grades.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Suite,
+    Group,
+    Key,
+    Hash,
+}
+
+impl Part {
+    /// The first thing below `sufficient`.
+    fn below(self, guideline: &Guideline, probe: &Probe) -> Option<String> {
+        let sessions = || sessions_of(probe);
+        let bad = |grade: Grade, what: String| {
+            (grade > Grade::Sufficient).then(|| format!("{what} is {grade}"))
+        };
+        let weak = probe.weak.as_ref();
+        match self {
+            Self::Suite => sessions()
+                .map(|session| &session.suite)
+                .chain(weak.into_iter().flat_map(|weak| &weak.suites))
+                .find_map(|suite| bad(guideline.suite(suite), suite.clone())),
+            Self::Group => sessions()
+                .filter_map(|session| session.group.as_ref())
+                .chain(weak.into_iter().flat_map(|weak| &weak.groups))
+                .find_map(|group| bad(guideline.group(group), group.clone())),
+            Self::Key => certificates(sessions()).find_map(|(_, certificate)| {
+                let key = certificate.public_key().ok()?;
+                bad(guideline.key(&key), key.to_string())
+            }),
+            Self::Hash => certificates(sessions()).find_map(|(_, certificate)| {
+                let hash = certificate.signature_hash()?;
+                (!certificate.is_self_issued())
+                    .then(|| bad(guideline.hash(hash), hash.to_string()))
+                    .flatten()
+            }),
+        }
+    }
+}
+
+fn sessions_of(probe: &Probe) -> impl Iterator<Item = &OfferedSession> {
+    probe.handshakes.iter().filter_map(|one| match &one.tried {
+        Tried::Session(session) => Some(session),
+        Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
+    })
+}
+
+/// All certificates but roots.
+fn certificates<'a>(
+    sessions: impl Iterator<Item = &'a OfferedSession>,
+) -> impl Iterator<Item = (usize, Certificate<'a>)> {
+    sessions
+        .flat_map(|session| session.chain.iter().enumerate())
+        .filter_map(|(depth, der)| Some((depth, Certificate::read(der).ok()?)))
+        .filter(|(depth, certificate)| *depth == 0 || !certificate.is_self_issued())
+}
