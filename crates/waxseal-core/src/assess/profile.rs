@@ -95,7 +95,7 @@ impl Profile {
         if text.len() > MAX_BYTES {
             return Err(ProfileError(format!("a profile has at most {MAX_BYTES} octets")));
         }
-        let read: Self = toml::from_str(text).map_err(|error| ProfileError(error.to_string()))?;
+        let read: Self = toml::from_str(text).map_err(|error| at_line(text, &error))?;
         if read.name.is_empty()
             || !read.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         {
@@ -116,6 +116,18 @@ impl Profile {
             Some(_) | None => Ok(read),
         }
     }
+}
+
+/// The line and what is wrong, made harmless: the file is somebody's, and may quote anybody.
+fn at_line(text: &str, error: &toml::de::Error) -> ProfileError {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let message = Quoted::new(error.message());
+    ProfileError(match before {
+        Some(before) => {
+            format!("line {}: {message}", before.matches('\n').count().saturating_add(1))
+        }
+        None => message.to_string(),
+    })
 }
 
 /// The profiles that are built in.

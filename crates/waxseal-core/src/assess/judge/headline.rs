@@ -38,15 +38,23 @@ pub(super) fn words(
 
 fn obtained(case: &Case<'_>, weakest: &Weakest) -> String {
     let domain = case.domain();
-    let host = case.hosts.get(weakest.host).map(|host| host.facts.host.to_string());
-    let host = host.unwrap_or_else(|| domain.to_string());
+    let host = case.hosts.get(weakest.host);
+    let demanded = host.and_then(|host| host.route.as_ref().ok()).map(|route| route.level);
+    let host = host.map_or_else(|| domain.to_string(), |host| host.facts.host.to_string());
     match weakest.level {
         Level::Cleartext => format!(
-            "Whoever listens on the way reads the mail to {domain}: {host} takes it in cleartext."
+            "Whoever listens on the way reads the mail to {domain}: {host} offers no TLS that works, \
+             and nothing that is published demands it."
         ),
         Level::Encrypted => format!(
             "Whoever only listens learns nothing of the mail to {domain}; whoever interferes can \
              pose as {host}, or take the encryption away, and read it."
+        ),
+        // Nobody insists on the certificate, so that it is worth no more than none.
+        Level::Named if demanded != Some(Level::Named) => format!(
+            "Whoever only listens learns nothing of the mail to {domain}; whoever interferes can \
+             pose as {host} and read it: its certificate is good, and nothing tells us to insist \
+             on it."
         ),
         Level::Named => format!(
             "Whoever only listens learns nothing of the mail to {domain}; whoever interferes can \

@@ -41,7 +41,7 @@ pub(super) enum Sure {
 
 /// From weakest to strongest, for one question only: what is left when an attacker keeps us away
 /// from all but the weakest way in. No rule about mail depends on this order.
-pub(super) const fn strength(level: Level) -> u8 {
+pub(in crate::assess) const fn strength(level: Level) -> u8 {
     match level {
         Level::Cleartext => 0,
         Level::Encrypted => 1,

@@ -1,0 +1,180 @@
+//! What an attacker leaves, and the sentence that says so.
+
+use std::fmt::Write as _;
+
+use super::world::*;
+use crate::{
+    assess::{Contact, Delivery, Observed, StartTlsSeen, Unprobed},
+    channel::{Legacy, Level},
+    dns::{Absence, Authenticity, FailureKind},
+    facts::{Dane, Known, MxFact, StsFact, StsFailure},
+    sts::Mode,
+};
+
+/// Every level and every reason to have none, with the words for people who decide.
+#[test]
+fn each_level_has_a_headline_that_says_who_obtains_what() {
+    let worlds: [(&str, Spoil); 16] = [
+        ("dane", |_| {}),
+        ("sts", World::without_dane),
+        ("sts, first contact", |w| {
+            w.without_dane();
+            if let StsFact::Policy { known, .. } = &mut w.survey.facts.sts {
+                *known = Known::FirstFetch;
+            }
+        }),
+        ("named", |w| {
+            w.without_dane();
+            w.without_sts();
+        }),
+        ("dane below an unsigned MX", |w| {
+            w.without_sts();
+            w.unsigned();
+        }),
+        ("encrypted", |w| *w = World::plain()),
+        ("cleartext", |w| {
+            *w = World::plain();
+            w.starttls(&StartTlsSeen::NotOffered);
+        }),
+        ("a handshake that fails", |w| {
+            *w = World::plain();
+            for probe in w.probes() {
+                for one in &mut probe.handshakes {
+                    let detail = "TLS 1.0 only".to_owned();
+                    one.tried = crate::assess::Tried::Failed { legacy: Legacy::TooOld, detail };
+                }
+            }
+        }),
+        ("dane that does not match", |w| w.chain(&certificates().other)),
+        ("tlsa bogus", |w| w.facts(0).dane = Dane::LookupFailed(failure(FailureKind::Bogus))),
+        ("dns only, with dane", |w| {
+            for address in &mut w.host(0).addresses {
+                address.observed = Observed::Not(Unprobed::DnsOnly);
+            }
+        }),
+        ("turned away", |w| {
+            *w = World::plain();
+            w.contact(&Contact::TurnedAway("421 4.7.0 try again later".into()));
+        }),
+        ("mx unknown", |w| {
+            w.survey.facts.mx = MxFact::Failed(failure(FailureKind::Timeout));
+            w.survey.facts.hosts.clear();
+            w.survey.hosts.clear();
+        }),
+        ("sts unknown", |w| {
+            *w = World::plain();
+            let failure = StsFailure::Record(failure(FailureKind::ServFail));
+            w.survey.facts.sts = StsFact::Unknown { failure, since: w.now };
+        }),
+        ("null mx", |w| {
+            w.survey.facts.mx = MxFact::Null { authenticity: Authenticity::Secure, chain: None };
+            w.survey.facts.hosts.clear();
+            w.survey.hosts.clear();
+        }),
+        ("no domain", |w| {
+            w.survey.facts.mx = MxFact::NoDomain { absence: Absence::Secure, chain: None };
+            w.survey.facts.hosts.clear();
+            w.survey.hosts.clear();
+        }),
+    ];
+    let mut text = String::new();
+    for (name, spoil) in worlds {
+        let mut world = World::new();
+        spoil(&mut world);
+        let assessment = world.assess();
+        let level = assessment.level.map_or("-", Level::as_str);
+        writeln!(text, "{name}: {level}, {:?}\n  {}", assessment.delivery, assessment.headline)
+            .unwrap();
+        if let Some(why) = assessment.why_not_higher {
+            writeln!(text, "  not higher: {why}").unwrap();
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+fn level(spoil: impl Fn(&mut World)) -> (Option<Level>, Delivery) {
+    let mut world = World::two();
+    spoil(&mut world);
+    let assessment = world.assess();
+    (assessment.level, assessment.delivery)
+}
+
+/// The attacker on the path keeps us away from the strong hosts, so the weakest one counts.
+#[test]
+fn the_weakest_host_that_an_attacker_can_leave_decides() {
+    let delivers = |level| (Some(level), Delivery::Delivers);
+    assert_eq!(level(|_| {}), delivers(Level::Dane));
+    let second = |w: &mut World| w.facts(1).dane = Dane::Absent(crate::facts::NoTlsa::Denied);
+    assert_eq!(level(second), delivers(Level::Sts));
+    assert_eq!(
+        level(|w| {
+            w.without_sts();
+            second(w);
+        }),
+        delivers(Level::Named)
+    );
+    assert_eq!(
+        level(|w| {
+            w.without_sts();
+            second(w);
+            stripped(w.probe(1, 0), &StartTlsSeen::NotOffered);
+        }),
+        delivers(Level::Cleartext)
+    );
+}
+
+/// Where something was promised we deliver with that or not at all, whatever could not be seen.
+#[test]
+fn what_was_not_seen_cannot_lower_a_promise_and_can_lower_everything_else() {
+    let unseen = |w: &mut World| {
+        for address in &mut w.host(1).addresses {
+            if let Observed::Probed(probe) = &mut address.observed {
+                probe.contact = Contact::TurnedAway("450 greylisted".into());
+                probe.handshakes.clear();
+            }
+        }
+    };
+    assert_eq!(level(unseen), (Some(Level::Dane), Delivery::Delivers));
+    let open = |w: &mut World| {
+        w.without_sts();
+        w.facts(1).dane = Dane::Absent(crate::facts::NoTlsa::Denied);
+        unseen(w);
+    };
+    assert_eq!(level(open), (None, Delivery::Unknown));
+    // Nothing is weaker than cleartext, so that one host in cleartext is enough to know.
+    let clear = |w: &mut World| {
+        open(w);
+        w.facts(0).dane = Dane::Absent(crate::facts::NoTlsa::Denied);
+        for address in 0..2 {
+            stripped(w.probe(0, address), &StartTlsSeen::NotOffered);
+        }
+    };
+    assert_eq!(level(clear), (Some(Level::Cleartext), Delivery::Delivers));
+}
+
+/// A host that breaks its promise today gets nothing, and is mended tomorrow: it makes the domain no
+/// stronger.
+#[test]
+fn a_broken_host_does_not_make_the_domain_look_stronger() {
+    let weaker = |w: &mut World| w.facts(1).dane = Dane::Absent(crate::facts::NoTlsa::Denied);
+    assert_eq!(level(weaker).0, Some(Level::Sts));
+    let broken = |w: &mut World| {
+        weaker(w);
+        for address in 0..2 {
+            stripped(w.probe(1, address), &StartTlsSeen::NotOffered);
+        }
+    };
+    assert_eq!(level(broken).0, Some(Level::Sts));
+}
+
+/// A policy that leaves a host out takes that host away: no sender with MTA-STS goes there.
+#[test]
+fn a_host_outside_the_policy_gets_nothing() {
+    let mut world = World::two();
+    world.policy(policy(Mode::Enforce, &["mx.example.net"]));
+    let assessment = world.assess();
+    assert_eq!(assessment.level, Some(Level::Dane));
+    assert_eq!(assessment.hosts[1].level, None);
+    assert_eq!(assessment.hosts[1].demanded, None);
+    assert!(assessment.hosts[1].note.as_ref().unwrap().contains("does not list"));
+}

@@ -1,0 +1,186 @@
+//! What standards say of a domain.
+
+use std::collections::BTreeSet;
+
+use super::world::*;
+use crate::{
+    assess::{
+        Contact, LegacyVersion, Published, SpfAll, StartTlsSeen,
+        profile::{FILES, Predicate, Profile, ProfileVerdict, Status, built_in, judge_profile},
+    },
+    dns::{Authenticity, FailureKind},
+    facts::MxFact,
+    sts::Mode,
+};
+
+fn verdict(name: &str, world: &World) -> ProfileVerdict {
+    let profile = built_in().iter().find(|profile| profile.name == name).unwrap();
+    judge_profile(profile, &world.survey, &world.assess())
+}
+
+fn status(verdict: &ProfileVerdict, id: &str) -> Status {
+    verdict.requirements.iter().find(|one| one.id == id).unwrap().status
+}
+
+#[test]
+fn every_profile_that_is_built_in_can_be_read_and_names_its_sources() {
+    let names: BTreeSet<_> = built_in().iter().map(|profile| profile.name.as_str()).collect();
+    let expected = [
+        "bsi-tr-03108",
+        "dsk-high",
+        "dsk-normal",
+        "internet-nl",
+        "nist-800-177",
+        "nta-7516",
+        "nz-sge",
+        "uk-gov",
+    ];
+    assert_eq!(names, BTreeSet::from(expected));
+    for text in FILES {
+        let profile = Profile::parse(text).unwrap();
+        assert!(!profile.source.is_empty() && !profile.date.is_empty(), "{}", profile.name);
+        // Only the lists of Internet.nl were read where they are written.
+        assert_eq!(profile.unverified, profile.name != "internet-nl", "{}", profile.name);
+        for requirement in &profile.requirements {
+            assert!(!requirement.section.is_empty() && !requirement.text.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_domain_at_its_best_meets_every_profile() {
+    for profile in built_in() {
+        let verdict = judge_profile(profile, &World::new().survey, &World::new().assess());
+        let open: Vec<_> = verdict
+            .requirements
+            .iter()
+            .filter(|one| !matches!(one.status, Status::Met | Status::ByHand))
+            .map(|one| (&one.id, one.status, &one.evidence))
+            .collect();
+        // The certificates of this world are on P-256, the group is a hybrid: all on the lists.
+        assert!(open.is_empty(), "{}: {open:?}", profile.name);
+        assert_eq!(verdict.status, Status::Met, "{}", profile.name);
+    }
+}
+
+/// What no rival explains: MTA-STS alone proves the host, and not the name that DNS gave it.
+#[test]
+fn mta_sts_alone_is_not_enough_for_high_risk_of_the_dsk() {
+    let mut world = World::new();
+    world.without_dane();
+    world.unsigned();
+    let verdict = verdict("dsk-high", &world);
+    assert_eq!(status(&verdict, "QUALIFIED-AUTH"), Status::Met);
+    assert_eq!(status(&verdict, "QUALIFIED-DNSSEC"), Status::NotMet);
+    assert_eq!(verdict.status, Status::NotMet);
+    assert!(verdict.unverified);
+}
+
+#[test]
+fn each_profile_says_no_for_its_own_reason() {
+    let cases: [(&str, &str, Spoil); 10] = [
+        ("internet-nl", "mail_starttls_dane_valid", |w| w.chain(&certificates().other)),
+        ("internet-nl", "mail_starttls_tls_version", |w| {
+            w.probes().for_each(|probe| probe.legacy = vec![LegacyVersion::V1_1]);
+        }),
+        ("internet-nl", "mail_auth_dmarc_policy", |w| w.survey.mail.dmarc = absent()),
+        ("bsi-tr-03108", "TLSRPT", |w| w.survey.tlsrpt = absent()),
+        ("dsk-normal", "MANDATORY-TLS", |w| {
+            *w = World::plain();
+            w.starttls(&StartTlsSeen::NotOffered);
+        }),
+        ("nta-7516", "6.1.2-NO-FALLBACK", World::without_dane),
+        ("uk-gov", "MTA-STS", World::without_sts),
+        ("nz-sge", "MTA-STS", |w| w.policy(policy(Mode::Testing, &["mx.example.net"]))),
+        ("nz-sge", "SPF", |w| {
+            if let Published::Found { value, .. } = &mut w.survey.mail.spf {
+                value.all = SpfAll::SoftFail;
+            }
+        }),
+        ("nist-800-177", "AUTHENTICATION", |w| *w = World::plain()),
+    ];
+    for (name, id, spoil) in cases {
+        let mut world = World::new();
+        spoil(&mut world);
+        let verdict = verdict(name, &world);
+        assert_eq!(status(&verdict, id), Status::NotMet, "{name} {id}");
+        assert_eq!(verdict.status, Status::NotMet, "{name}");
+    }
+}
+
+/// A rate limit is no failure of the domain, and no success.
+#[test]
+fn what_was_not_seen_is_unknown_in_a_profile_too() {
+    let mut world = World::new();
+    world.contact(&Contact::TurnedAway("421 too many connections".into()));
+    for probe in world.probes() {
+        probe.handshakes.clear();
+        probe.weak = None;
+    }
+    let internet = verdict("internet-nl", &world);
+    assert_eq!(internet.status, Status::Unknown);
+    for id in ["mail_starttls_tls_available", "mail_starttls_dane_valid", "mail_starttls_cert_sig"]
+    {
+        assert_eq!(status(&internet, id), Status::Unknown, "{id}");
+    }
+    assert_eq!(status(&internet, "mail_starttls_dane_exist"), Status::Met);
+
+    let mut world = World::new();
+    for probe in world.probes() {
+        probe.weak = None;
+    }
+    let internet = verdict("internet-nl", &world);
+    assert_eq!(status(&internet, "mail_starttls_tls_version"), Status::Unknown);
+
+    world.survey.facts.mx = MxFact::Failed(failure(FailureKind::Timeout));
+    assert_eq!(verdict("dsk-normal", &world).status, Status::Unknown);
+}
+
+#[test]
+fn a_domain_without_mail_is_asked_only_for_what_applies() {
+    let mut world = World::new();
+    world.survey.facts.mx = MxFact::Null { authenticity: Authenticity::Secure, chain: None };
+    world.survey.facts.hosts.clear();
+    world.survey.hosts.clear();
+    let verdict = verdict("internet-nl", &world);
+    assert_eq!(status(&verdict, "mail_starttls_tls_available"), Status::NotApplicable);
+    assert_eq!(status(&verdict, "mail_auth_spf_exist"), Status::Met);
+    assert_eq!(verdict.status, Status::Met);
+}
+
+const OWN: &str = r#"
+name = "ours"
+title = "Our suppliers"
+source = "the contract"
+date = "2026"
+
+[[requirement]]
+id = "1"
+text = "Mail is encrypted."
+check = "encrypted"
+severity = "error"
+section = "1"
+"#;
+
+/// A customer's own file; a typing error must not become a requirement that nobody checks.
+#[test]
+fn a_customers_profile_is_read_and_a_wrong_one_refused() {
+    let own = Profile::parse(OWN).unwrap();
+    assert_eq!(own.requirements[0].check, Predicate::Encrypted);
+    let world = World::new();
+    assert_eq!(judge_profile(&own, &world.survey, &world.assess()).status, Status::Met);
+    for (wrong, said) in [
+        (OWN.replace("check", "chekc"), "chekc"),
+        (OWN.replace("encrypted\"", "encripted\""), "encripted"),
+        (OWN.replace("\"error\"", "\"fatal\""), "fatal"),
+        (OWN.replace("date", "colour = 1\ndate"), "colour"),
+        (OWN.replace("ours", "Ours\\u001b[2J"), "lower case"),
+        (OWN.replace("ours", "ours\u{1b}[2J"), "line 2"),
+        (format!("{OWN}{}", &OWN[OWN.find("[[").unwrap()..]), "two requirements"),
+        (format!("{OWN}#{}", "x".repeat(300_000)), "at most"),
+    ] {
+        let error = Profile::parse(&wrong).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(!error.contains('\u{1b}'), "{error}");
+    }
+}
