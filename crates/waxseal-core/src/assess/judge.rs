@@ -16,6 +16,7 @@ use rustls_pki_types::TrustAnchor;
 use serde::{Deserialize, Serialize};
 
 use self::case::{Case, Findings};
+pub(super) use self::level::strength;
 use super::{Finding, Severity, Survey};
 use crate::{channel::Level, domain::Domain, org::Terms, time::UnixTime};
 

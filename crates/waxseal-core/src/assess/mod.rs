@@ -4,6 +4,7 @@
 //! the level that an attacker between us and the domain leaves standing. Nothing here asks again,
 //! and the same survey always gives the same assessment.
 
+pub mod change;
 mod finding;
 mod judge;
 pub mod mail;

@@ -1,0 +1,440 @@
+//! What is different from before, and what that means: repaired, moved on, weaker, or likely an
+//! attack.
+//!
+//! The line between the last two is who can have done it. What a domain takes back with
+//! authentication (a signed denial, a policy over HTTPS) is its own decision; what merely vanishes
+//! or stops holding on the way may be somebody on the path (RFC 8461 §10.2). What
+//! could not be seen is no change at all.
+
+mod hosts;
+mod watch;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::watch::{Certainty, Event, Open, Watch};
+use super::{Assessment, Delivery, DmarcPolicy, Published, Quoted, Signing, SpfAll, Survey, judge};
+use crate::{
+    dns::{Absence, Authenticity, FailureKind, LookupFailure},
+    facts::{MxFact, StsFailure},
+    sts::{Mode, Policy},
+};
+
+/// One look at a domain.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// What was seen.
+    pub survey: &'a Survey,
+    /// What it came to.
+    pub assessment: &'a Assessment,
+}
+
+/// What a change means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// It is better than before.
+    Repair,
+    /// It is different, as things are: a renewed certificate, another id.
+    Drift,
+    /// It is weaker, by the domain's own doing as far as can be told.
+    Weakening,
+    /// Something vanished or stopped holding in a way that somebody on the path can bring about.
+    LikelyAttack,
+}
+
+impl Class {
+    /// As it is written in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Repair => "repair",
+            Self::Drift => "drift",
+            Self::Weakening => "weakening",
+            Self::LikelyAttack => "likely-attack",
+        }
+    }
+
+    /// How many looks in a row have to show it before anybody is alarmed; `None` where nobody is.
+    /// One look can be a fault of the way there, and a roll takes a while.
+    pub const fn looks_needed(self) -> Option<u32> {
+        match self {
+            Self::Repair | Self::Drift => None,
+            Self::Weakening => Some(3),
+            Self::LikelyAttack => Some(2),
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The level that an attacker leaves.
+    Level,
+    /// Whether our gateway would deliver.
+    Delivery,
+    /// DNSSEC of the domain or of a mail host.
+    Dnssec,
+    /// The set of mail hosts, or whether it is signed.
+    Mx,
+    /// The TLSA records of a host.
+    Tlsa,
+    /// Whether a session matches them.
+    TlsaMatch,
+    /// The certificate at an address.
+    Certificate,
+    /// STARTTLS at an address.
+    Starttls,
+    /// The MTA-STS record or policy.
+    Sts,
+    /// The TLSRPT record.
+    Tlsrpt,
+    /// SPF.
+    Spf,
+    /// DMARC.
+    Dmarc,
+}
+
+/// One difference between two looks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// What changed.
+    pub kind: Kind,
+    /// Where: a domain, a host, `host [address] RSA`.
+    pub subject: String,
+    /// What it was.
+    pub before: String,
+    /// What it is.
+    pub after: String,
+    /// What that means.
+    pub class: Class,
+    /// Why it is taken to mean that.
+    pub because: String,
+}
+
+/// All differences, the worst first. What one of the two looks could not see is not compared.
+pub fn changes(before: Look<'_>, after: Look<'_>) -> Vec<Change> {
+    let mut out = Changes::default();
+    dnssec(before, after, &mut out);
+    mx(before, after, &mut out);
+    hosts::compare(before, after, &mut out);
+    sts(before, after, &mut out);
+    records(before, after, &mut out);
+    level(before, after, &mut out);
+    out.0.sort_by(|one, other| {
+        (other.class, one.kind, &one.subject).cmp(&(one.class, other.kind, &other.subject))
+    });
+    out.0
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Changes(Vec<Change>);
+
+/// Before and after, in words.
+struct Was<'a>(&'a str, &'a str);
+
+impl Changes {
+    fn add(&mut self, kind: Kind, subject: &str, was: &Was<'_>, (class, because): (Class, &str)) {
+        let harmless = |text: &str| Quoted::new(text).into();
+        self.0.push(Change {
+            kind,
+            subject: harmless(subject),
+            before: harmless(was.0),
+            after: harmless(was.1),
+            class,
+            because: because.into(),
+        });
+    }
+}
+
+fn dnssec(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
+    let (was, is) = (&before.survey.zone, &after.survey.zone);
+    zone(was.zone.as_str(), &was.signing, &is.signing, out);
+    for host in &after.survey.hosts {
+        let Some(then) = before.survey.hosts.iter().find(|then| then.host == host.host) else {
+            continue;
+        };
+        if host.zone.zone != is.zone {
+            zone(host.zone.zone.as_str(), &then.zone.signing, &host.zone.signing, out);
+        }
+    }
+}
+
+fn zone(name: &str, was: &Signing, is: &Signing, out: &mut Changes) {
+    let words = |signing: &Signing| match signing {
+        Signing::Signed { algorithms, .. } => format!("signed with {algorithms:?}"),
+        Signing::Unsigned { because } => format!("unsigned: {because}"),
+        Signing::Failed(failure) => failure.to_string(),
+        Signing::NotAsked => String::new(),
+    };
+    let meaning = match (was, is) {
+        (Signing::NotAsked, _) | (_, Signing::NotAsked) => return,
+        (Signing::Signed { algorithms: one, .. }, Signing::Signed { algorithms: other, .. }) => {
+            if one == other {
+                return;
+            }
+            (Class::Drift, "the keys were rolled to another algorithm")
+        }
+        (Signing::Signed { .. }, Signing::Unsigned { .. }) => {
+            (Class::Weakening, "the parent zone proves that there is no DS record any more")
+        }
+        (Signing::Signed { .. } | Signing::Unsigned { .. }, Signing::Failed(failure)) => {
+            match forged(failure) {
+                Some(meaning) => meaning,
+                None => return,
+            }
+        }
+        (Signing::Unsigned { .. }, Signing::Signed { .. }) => (Class::Repair, "it is signed now"),
+        (Signing::Unsigned { .. }, Signing::Unsigned { .. }) => return,
+        (Signing::Failed(failure), Signing::Signed { .. } | Signing::Unsigned { .. }) => {
+            if forged(failure).is_none() {
+                return;
+            }
+            (Class::Repair, "its signatures hold again")
+        }
+        (Signing::Failed(_), Signing::Failed(_)) => return,
+    };
+    out.add(Kind::Dnssec, name, &Was(&words(was), &words(is)), meaning);
+}
+
+/// A look-up that fails as it does when somebody changes or takes out what was signed; `None`
+/// where it merely failed.
+const fn forged(failure: &LookupFailure) -> Option<(Class, &'static str)> {
+    match failure.kind {
+        FailureKind::Bogus => Some((
+            Class::LikelyAttack,
+            "signatures do not hold: an expired signature, or somebody changes answers on the way",
+        )),
+        FailureKind::Indeterminate
+        | FailureKind::SignaturesStripped
+        | FailureKind::Clock
+        | FailureKind::ServFail
+        | FailureKind::Refused
+        | FailureKind::Timeout
+        | FailureKind::Unreachable
+        | FailureKind::Malformed
+        | FailureKind::Limit => None,
+    }
+}
+
+fn mx(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
+    let subject = after.survey.facts.destination.as_str();
+    let signed = |fact: &MxFact| match fact {
+        MxFact::Found { authenticity, .. } | MxFact::Null { authenticity, .. } => {
+            Some(*authenticity == Authenticity::Secure)
+        }
+        MxFact::Implicit { absence, .. } | MxFact::NoDomain { absence, .. } => {
+            Some(*absence == Absence::Secure)
+        }
+        MxFact::Configured | MxFact::Failed(_) => None,
+    };
+    let (was, is) = (&before.survey.facts, &after.survey.facts);
+    if let (MxFact::Failed(failure), Some(_)) = (&is.mx, signed(&was.mx)) {
+        if let Some(meaning) = forged(failure) {
+            out.add(Kind::Mx, subject, &Was("found", &failure.to_string()), meaning);
+        }
+        return;
+    }
+    let (Some(was_signed), Some(is_signed)) = (signed(&was.mx), signed(&is.mx)) else { return };
+    match (was_signed, is_signed) {
+        (true, false) => out.add(
+            Kind::Mx,
+            subject,
+            &Was("signed", "unsigned"),
+            (Class::Weakening, "the zone is provably not signed any more"),
+        ),
+        (false, true) => out.add(
+            Kind::Mx,
+            subject,
+            &Was("unsigned", "signed"),
+            (Class::Repair, "nobody on the way can change the names any more"),
+        ),
+        (true, true) | (false, false) => {}
+    }
+    let names = |survey: &Survey| {
+        let mut names: Vec<_> =
+            survey.facts.hosts.iter().map(|host| host.host.to_string()).collect();
+        names.sort_unstable();
+        names
+    };
+    let (then, now) = (names(before.survey), names(after.survey));
+    if then == now {
+        return;
+    }
+    let unlisted = enforced(before.survey)
+        .is_some_and(|policy| after.survey.hosts.iter().any(|host| !policy.allows(&host.host)));
+    let meaning = if is_signed {
+        (Class::Drift, "the new set is signed")
+    } else if unlisted {
+        (Class::LikelyAttack, "the new set is unsigned, and the enforced policy does not list it")
+    } else {
+        (Class::Drift, "the domain moved; the set is unsigned, so that an attack is not excluded")
+    };
+    out.add(Kind::Mx, subject, &Was(&then.join(", "), &now.join(", ")), meaning);
+}
+
+fn enforced(survey: &Survey) -> Option<&Policy> {
+    match &survey.policy.served {
+        Some(Ok(policy)) if policy.mode == Mode::Enforce => Some(policy),
+        Some(Ok(_) | Err(_)) | None => None,
+    }
+}
+
+fn sts(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
+    let subject = after.survey.facts.destination.as_str();
+    let (was, is) = (&before.survey.policy, &after.survey.policy);
+    if was.record.value().is_some()
+        && let Published::Absent { absence, .. } = &is.record
+    {
+        let meaning = match absence {
+            Absence::Secure => (Class::Weakening, "the signed zone denies the record"),
+            Absence::Agreed => (Class::Weakening, "independent resolvers agree that it is gone"),
+            Absence::Unconfirmed if enforced(before.survey).is_some() => (
+                Class::LikelyAttack,
+                "the record of an enforced policy is not seen any more, and nothing signs that",
+            ),
+            Absence::Unconfirmed => (Class::Weakening, "the record is not seen any more"),
+        };
+        return out.add(Kind::Sts, subject, &Was("published", "no record"), meaning);
+    }
+    if matches!(was.record, Published::Absent { .. }) && is.record.value().is_some() {
+        let meaning = (Class::Repair, "a policy is published");
+        return out.add(Kind::Sts, subject, &Was("no record", "published"), meaning);
+    }
+    let (Some(then), Some(now)) = (&was.served, &is.served) else { return };
+    match (then, now) {
+        (Ok(then), Ok(now)) if then.mode != now.mode => {
+            let rank = |mode| match mode {
+                Mode::None => 0,
+                Mode::Testing => 1,
+                Mode::Enforce => 2,
+            };
+            let meaning = if rank(now.mode) > rank(then.mode) {
+                (Class::Repair, "the policy asks for more")
+            } else {
+                (Class::Weakening, "its own policy host says so over HTTPS")
+            };
+            let (then, now) = (then.mode.to_string(), now.mode.to_string());
+            out.add(Kind::Sts, subject, &Was(&then, &now), meaning);
+        }
+        (Ok(then), Ok(now)) if then != now || was.record.value() != is.record.value() => {
+            let words = |policy: &Policy, id: &Published<Quoted>| {
+                let id = id.value().map(Quoted::as_str).unwrap_or_default();
+                format!("id {id}: {}", policy.to_string().replace("\r\n", "; "))
+            };
+            let (then, now) = (words(then, &was.record), words(now, &is.record));
+            out.add(Kind::Sts, subject, &Was(&then, &now), (Class::Drift, "another policy or id"));
+        }
+        (Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
+        (Ok(_), Err(failure)) => {
+            let meaning = match failure {
+                StsFailure::Record(failure) => match forged(failure) {
+                    Some(meaning) => meaning,
+                    None => return,
+                },
+                StsFailure::Certificate(_) => (
+                    Class::LikelyAttack,
+                    "somebody else, or an expired certificate, answers for the policy host",
+                ),
+                StsFailure::Fetch(_) | StsFailure::Invalid(_) => {
+                    (Class::Weakening, "the policy cannot be had; an attack is not excluded")
+                }
+            };
+            out.add(Kind::Sts, subject, &Was("served", &format!("{failure:?}")), meaning);
+        }
+        (Err(failure), Ok(now)) => {
+            let (then, now) = (format!("{failure:?}"), now.mode.to_string());
+            out.add(Kind::Sts, subject, &Was(&then, &now), (Class::Repair, "it is served again"));
+        }
+    }
+}
+
+fn records(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
+    let subject = after.survey.facts.destination.as_str();
+    let (was, is) = (before.survey, after.survey);
+    published(Kind::Tlsrpt, subject, (&was.tlsrpt, &is.tlsrpt), |_| 1, out);
+    let spf = |spf: &super::Spf| match spf.all {
+        SpfAll::Pass => 1,
+        SpfAll::Neutral => 2,
+        SpfAll::SoftFail => 3,
+        SpfAll::Fail => 4,
+    };
+    published(Kind::Spf, subject, (&was.mail.spf, &is.mail.spf), spf, out);
+    let dmarc = |dmarc: &super::Dmarc| match (dmarc.policy, dmarc.testing) {
+        (DmarcPolicy::None, _) => 1,
+        (DmarcPolicy::Quarantine, true) => 2,
+        (DmarcPolicy::Quarantine, false) | (DmarcPolicy::Reject, true) => 3,
+        (DmarcPolicy::Reject, false) => 4,
+    };
+    published(Kind::Dmarc, subject, (&was.mail.dmarc, &is.mail.dmarc), dmarc, out);
+}
+
+/// A record whose worth is a number; none or a broken one is worth nothing.
+fn published<T>(
+    kind: Kind,
+    subject: &str,
+    (was, is): (&Published<T>, &Published<T>),
+    worth: impl Fn(&T) -> u8,
+    out: &mut Changes,
+) {
+    let value = |record: &Published<T>| match record {
+        Published::Found { value, text, .. } => Some((worth(value), text.to_string())),
+        Published::Broken { text, .. } => Some((0, text.to_string())),
+        Published::Absent { .. } => Some((0, "no record".into())),
+        Published::Failed(_) | Published::NotAsked => None,
+    };
+    let (Some((then, was)), Some((now, is))) = (value(was), value(is)) else { return };
+    let meaning = match now.cmp(&then) {
+        std::cmp::Ordering::Less => (Class::Weakening, "the record asks for less"),
+        std::cmp::Ordering::Greater => (Class::Repair, "the record asks for more"),
+        std::cmp::Ordering::Equal if was == is => return,
+        std::cmp::Ordering::Equal => (Class::Drift, "the record is another one"),
+    };
+    out.add(kind, subject, &Was(&was, &is), meaning);
+}
+
+/// The sum of it. As bad as the worst cause, so that a level which falls because of an attack is
+/// not called a weakening.
+fn level(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
+    let subject = after.survey.facts.destination.as_str();
+    let (was, is) = (before.assessment, after.assessment);
+    let attacked = out.0.iter().any(|change| change.class == Class::LikelyAttack);
+    let worse = if attacked {
+        (Class::LikelyAttack, "it follows from the other changes")
+    } else {
+        (Class::Weakening, "less is left when an attacker does what he can")
+    };
+    if let (Some(then), Some(now)) = (was.level, is.level)
+        && then != now
+    {
+        let meaning = if judge::strength(now) > judge::strength(then) {
+            (Class::Repair, "more is left when an attacker does what he can")
+        } else {
+            worse
+        };
+        out.add(Kind::Level, subject, &Was(then.as_str(), now.as_str()), meaning);
+    }
+    let meaning = match (was.delivery, is.delivery) {
+        (Delivery::Unknown, _) | (_, Delivery::Unknown) => return,
+        (then, now) if then == now => return,
+        (_, Delivery::Delivers) => (Class::Repair, "mail would go there now"),
+        (_, Delivery::Refuses) if attacked => worse,
+        (_, Delivery::Refuses) => (Class::Weakening, "no mail would go there now"),
+        (_, Delivery::TakesNoMail) => (Class::Drift, "the domain says that it takes no mail"),
+    };
+    let words = |delivery| match delivery {
+        Delivery::Delivers => "delivers",
+        Delivery::Refuses => "refuses",
+        Delivery::TakesNoMail => "takes no mail",
+        Delivery::Unknown => "unknown",
+    };
+    out.add(Kind::Delivery, subject, &Was(words(was.delivery), words(is.delivery)), meaning);
+}

@@ -1,0 +1,115 @@
+//! Alarms with hysteresis: a change has to be seen several times in a row, and to be gone several
+//! times in a row.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Change, Class};
+use crate::time::UnixTime;
+
+/// Looks in a row without a change before its alarm ends.
+const CLEAR_AFTER: u32 = 2;
+
+/// The most changes that are watched for one domain: a hostile domain can bring about any number.
+const MOST: usize = 64;
+
+/// The alarms of one domain; kept in the store between looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Changes that are seen, or were seen a moment ago.
+    pub open: Vec<Open>,
+}
+
+/// One change that is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Open {
+    /// As it was seen last.
+    pub change: Change,
+    /// When it was seen first.
+    pub since: UnixTime,
+    /// Looks in a row that showed it.
+    pub seen: u32,
+    /// Looks in a row that did not.
+    pub gone: u32,
+    /// Whether somebody was alarmed.
+    pub raised: bool,
+}
+
+/// Whether a look saw enough to say that something is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Certainty {
+    /// It did.
+    Seen,
+    /// It did not: nothing ends because of it.
+    NotSeen,
+}
+
+/// What an alarm does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// Somebody should look.
+    Raised(Change),
+    /// It is over.
+    Cleared(Change),
+}
+
+impl Watch {
+    /// Takes in one look: the changes from the *same* earlier look that held before any of them.
+    /// A change that becomes worse (a weakening that turns out a likely attack) is judged by what
+    /// it is now.
+    pub fn observe(
+        &mut self,
+        changes: &[Change],
+        certainty: Certainty,
+        now: UnixTime,
+    ) -> Vec<Event> {
+        let mut events = Vec::new();
+        for change in changes.iter().filter(|change| change.class.looks_needed().is_some()) {
+            let room = self.open.len() < MOST;
+            match self.open.iter_mut().find(|open| is_same(&open.change, change)) {
+                Some(open) => {
+                    open.change = change.clone();
+                    open.seen = open.seen.saturating_add(1);
+                    open.gone = 0;
+                }
+                None if room => self.open.push(Open {
+                    change: change.clone(),
+                    since: now,
+                    seen: 1,
+                    gone: 0,
+                    raised: false,
+                }),
+                None => {}
+            }
+        }
+        for open in &mut self.open {
+            let here = changes.iter().any(|change| {
+                change.class.looks_needed().is_some() && is_same(&open.change, change)
+            });
+            if !here && certainty == Certainty::Seen {
+                open.gone = open.gone.saturating_add(1);
+                open.seen = 0;
+            }
+            let enough = open.change.class.looks_needed().is_some_and(|needed| open.seen >= needed);
+            if enough && !open.raised {
+                open.raised = true;
+                events.push(Event::Raised(open.change.clone()));
+            }
+            if open.gone >= CLEAR_AFTER && open.raised {
+                events.push(Event::Cleared(open.change.clone()));
+            }
+        }
+        // What was never raised goes with the first look that does not show it.
+        self.open.retain(|open| open.gone == 0 || (open.raised && open.gone < CLEAR_AFTER));
+        events
+    }
+
+    /// The worst that was raised and is not over.
+    pub fn worst(&self) -> Option<Class> {
+        self.open.iter().filter(|open| open.raised).map(|open| open.change.class).max()
+    }
+}
+
+fn is_same(one: &Change, other: &Change) -> bool {
+    one.kind == other.kind && one.subject == other.subject
+}

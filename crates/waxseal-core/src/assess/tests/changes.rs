@@ -1,0 +1,195 @@
+//! What a difference means, and when somebody hears of it.
+
+use super::world::*;
+use crate::{
+    assess::{
+        Signing, StartTlsSeen,
+        change::{Certainty, Change, Class, Event, Kind, Look, Watch, changes},
+    },
+    dns::FailureKind,
+    facts::{Dane, NoTlsa, StsFailure},
+    pki::bench::NOW,
+    sts::Mode,
+};
+
+fn between(before: &World, after: &World) -> Vec<Change> {
+    let (was, is) = (before.assess(), after.assess());
+    changes(
+        Look { survey: &before.survey, assessment: &was },
+        Look { survey: &after.survey, assessment: &is },
+    )
+}
+
+fn after(spoil: impl FnOnce(&mut World)) -> Vec<Change> {
+    let mut world = World::two();
+    spoil(&mut world);
+    between(&World::two(), &world)
+}
+
+#[test]
+fn nothing_changes_where_nothing_did() {
+    assert_eq!(between(&World::two(), &World::two()), []);
+}
+
+/// Renewed under its record, another id, a roll of records: things move, and nobody is alarmed.
+#[test]
+fn a_renewal_that_its_record_announced_is_drift() {
+    let changed = after(|world| {
+        world.records(0)[1] = tlsa(&certificates().other);
+        for address in 0..2 {
+            let tried = crate::assess::Tried::Session(session(&certificates().other));
+            world.probe(0, address).handshakes[1].tried = tried;
+        }
+        world.survey.policy.record = found("2".into());
+    });
+    let kinds: Vec<_> = changed.iter().map(|change| change.kind).collect();
+    assert!(kinds.contains(&Kind::Certificate), "{changed:?}");
+    assert!(kinds.contains(&Kind::Tlsa) && kinds.contains(&Kind::Sts), "{changed:?}");
+    assert!(changed.iter().all(|change| change.class == Class::Drift), "{changed:?}");
+}
+
+/// What a domain takes back with authentication is its own doing; what merely vanishes may be the
+/// doing of an attacker on the path.
+#[test]
+fn who_can_have_done_it_decides_between_weakening_and_attack() {
+    let cases: [(&str, Kind, Class, Spoil); 13] = [
+        ("TLSA denied", Kind::Tlsa, Class::Weakening, |w| {
+            w.facts(0).dane = Dane::Absent(NoTlsa::Denied);
+        }),
+        ("TLSA bogus", Kind::Tlsa, Class::LikelyAttack, |w| {
+            w.facts(0).dane = Dane::LookupFailed(failure(FailureKind::Bogus));
+        }),
+        ("STARTTLS gone at one address", Kind::Starttls, Class::LikelyAttack, |w| {
+            stripped(w.probe(0, 0), &StartTlsSeen::NotOffered);
+        }),
+        ("STARTTLS gone though promised", Kind::Starttls, Class::LikelyAttack, |w| {
+            w.starttls(&StartTlsSeen::NotOffered);
+        }),
+        ("injection", Kind::Starttls, Class::LikelyAttack, |w| w.starttls(&StartTlsSeen::Injected)),
+        ("another key at one address", Kind::TlsaMatch, Class::LikelyAttack, |w| {
+            let tried = crate::assess::Tried::Session(session(&certificates().other));
+            w.probe(0, 0).handshakes[1].tried = tried;
+        }),
+        ("another key everywhere", Kind::TlsaMatch, Class::Weakening, |w| {
+            w.chain(&certificates().elsewhere);
+        }),
+        ("the record of an enforced policy not seen", Kind::Sts, Class::LikelyAttack, |w| {
+            w.survey.policy.record = absent();
+        }),
+        ("the policy host with another certificate", Kind::Sts, Class::LikelyAttack, |w| {
+            w.survey.policy.served = Some(Err(StsFailure::Certificate("self-signed".into())));
+        }),
+        ("the policy to testing, over HTTPS", Kind::Sts, Class::Weakening, |w| {
+            w.policy(policy(Mode::Testing, &["mx.example.net", "mx2.example.net"]));
+        }),
+        ("the zone bogus", Kind::Dnssec, Class::LikelyAttack, |w| {
+            w.survey.zone.signing = Signing::Failed(failure(FailureKind::Bogus));
+        }),
+        ("the zone provably unsigned", Kind::Dnssec, Class::Weakening, World::unsigned),
+        ("DMARC gone", Kind::Dmarc, Class::Weakening, |w| w.survey.mail.dmarc = absent()),
+    ];
+    for (name, kind, class, spoil) in cases {
+        let changed = after(spoil);
+        let mine: Vec<_> = changed.iter().filter(|change| change.kind == kind).collect();
+        assert!(!mine.is_empty(), "{name}: {changed:?}");
+        assert!(mine.iter().all(|change| change.class == class), "{name}: {mine:?}");
+
+        // And back again it is a repair.
+        let mut world = World::two();
+        spoil(&mut world);
+        let back = between(&world, &World::two());
+        let mine: Vec<_> = back.iter().filter(|change| change.kind == kind).collect();
+        assert!(!mine.is_empty(), "{name} back: {back:?}");
+        assert!(mine.iter().all(|change| change.class == Class::Repair), "{name} back: {mine:?}");
+    }
+}
+
+/// An unsigned MX set that the enforced policy does not list is what a forger brings about.
+#[test]
+fn a_new_mail_host_is_drift_or_an_attack() {
+    let moved = |signed: bool, listed: bool| {
+        let mut before = World::new();
+        let mut after = World::two();
+        if !signed {
+            before.unsigned();
+            after.unsigned();
+        }
+        if !listed {
+            after.policy(policy(Mode::Enforce, &["mx.example.net"]));
+        }
+        let changed = between(&before, &after);
+        changed.iter().find(|change| change.kind == Kind::Mx).unwrap().class
+    };
+    assert_eq!(moved(true, true), Class::Drift);
+    assert_eq!(moved(false, true), Class::LikelyAttack, "the policy of before does not list it");
+    assert_eq!(moved(true, false), Class::Drift);
+}
+
+/// A time-out is no change: it neither alarms nor ends an alarm.
+#[test]
+fn what_could_not_be_seen_is_no_change() {
+    for kind in [FailureKind::Timeout, FailureKind::ServFail, FailureKind::SignaturesStripped] {
+        let changed = after(|world| {
+            world.facts(0).dane = Dane::LookupFailed(failure(kind));
+            world.survey.zone.signing = Signing::Failed(failure(kind));
+        });
+        let of = |kind| changed.iter().any(|change| change.kind == kind);
+        assert!(!of(Kind::Tlsa) && !of(Kind::Dnssec), "{changed:?}");
+    }
+    let changed = after(|world| {
+        world.contact(&crate::assess::Contact::TurnedAway("421".into()));
+        world.probes().for_each(|probe| probe.handshakes.clear());
+    });
+    assert_eq!(changed, []);
+}
+
+fn change(class: Class) -> Change {
+    Change {
+        kind: Kind::Starttls,
+        subject: "mx.example.net [192.0.2.1]".into(),
+        before: "STARTTLS".into(),
+        after: "no STARTTLS".into(),
+        class,
+        because: "it vanished".into(),
+    }
+}
+
+#[test]
+fn an_alarm_needs_several_looks_and_several_to_end() {
+    let mut watch = Watch::default();
+    let attack = [change(Class::LikelyAttack)];
+    assert_eq!(watch.observe(&attack, Certainty::Seen, NOW), []);
+    assert_eq!(watch.observe(&attack, Certainty::Seen, NOW), [Event::Raised(attack[0].clone())]);
+    assert_eq!(watch.worst(), Some(Class::LikelyAttack));
+    assert_eq!(watch.observe(&attack, Certainty::Seen, NOW), [], "once is enough");
+    assert_eq!(watch.observe(&[], Certainty::Seen, NOW), []);
+    assert_eq!(watch.observe(&[], Certainty::NotSeen, NOW), [], "nothing was seen");
+    assert_eq!(watch.observe(&[], Certainty::Seen, NOW), [Event::Cleared(attack[0].clone())]);
+    assert_eq!(watch, Watch::default());
+}
+
+#[test]
+fn a_single_look_and_mere_drift_alarm_nobody() {
+    let mut watch = Watch::default();
+    for _ in 0..10 {
+        assert_eq!(watch.observe(&[change(Class::Weakening)], Certainty::Seen, NOW), []);
+        assert_eq!(watch.observe(&[], Certainty::Seen, NOW), []);
+        assert_eq!(watch.observe(&[change(Class::Drift)], Certainty::Seen, NOW), []);
+    }
+    let worse = [change(Class::Weakening)];
+    for look in 1..=3 {
+        let events = watch.observe(&worse, Certainty::Seen, NOW);
+        assert_eq!(events.len(), usize::from(look == 3), "look {look}");
+    }
+}
+
+/// A hostile domain can bring about any number of changes; only so many are kept.
+#[test]
+fn a_domain_that_changes_everything_is_bounded() {
+    let mut watch = Watch::default();
+    let many: Vec<_> = (0..1_000)
+        .map(|n| Change { subject: format!("host {n}"), ..change(Class::LikelyAttack) })
+        .collect();
+    watch.observe(&many, Certainty::Seen, NOW);
+    assert_eq!(watch.open.len(), 64);
+}
