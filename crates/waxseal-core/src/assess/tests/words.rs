@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::assess::{Id, Quoted};
+use super::{ids, world::World};
+use crate::assess::{
+    Id, Quoted,
+    profile::{Predicate, built_in},
+};
 
 #[test]
 fn every_kind_of_finding_has_its_own_name_and_a_meaning() {
@@ -30,4 +34,51 @@ fn a_text_past_the_limit_is_cut_and_shows_it() {
     assert_eq!(quoted.as_str().chars().count(), Quoted::MOST + 1);
     assert!(quoted.as_str().ends_with('…'));
     assert_eq!(Quoted::octets(&vec![0xff; 100_000]).as_str().chars().count(), Quoted::MOST + 1);
+}
+
+/// The row of an id in the book: its cells.
+fn row(book: &'static str, id: &str) -> Vec<&'static str> {
+    let start = format!("| `{id}` |");
+    let line = book.lines().find(|line| line.starts_with(&start));
+    let line = line.unwrap_or_else(|| panic!("{id} is not in the book"));
+    line.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+#[test]
+fn the_book_has_a_row_for_each_finding_with_its_severities() {
+    let book = include_str!("../../../../../docs/findings.md");
+    for id in Id::ALL {
+        let cells = row(book, id.as_str());
+        assert_eq!(cells.len(), 4, "{id}");
+        assert!(cells[2].starts_with(id.meaning()), "{id}: the book says {}", cells[2]);
+        assert!(cells[3].len() > 4, "{id}: no fix");
+    }
+    for (id, spoil) in ids::all() {
+        let mut world = World::new();
+        spoil(&mut world);
+        for finding in world.assess().findings.iter().filter(|finding| finding.id == *id) {
+            let severity = finding.severity.as_str();
+            let said = row(book, id.as_str())[1];
+            assert!(said.contains(severity), "{id} is {severity}, and the book says {said}");
+        }
+    }
+}
+
+#[test]
+fn the_book_has_each_profile_its_state_and_each_predicate() {
+    let book = include_str!("../../../../../docs/profiles.md");
+    for profile in built_in() {
+        let cells = row(book, &profile.name);
+        let unverified = if profile.unverified { "**yes**" } else { "no" };
+        assert_eq!(cells[3], unverified, "{}", profile.name);
+        assert!(cells[1].contains(&profile.source), "{}", profile.name);
+        for requirement in &profile.requirements {
+            let check = serde_json::to_value(requirement.check).unwrap();
+            row(book, check.as_str().unwrap());
+        }
+    }
+    assert_eq!(serde_json::to_value(Predicate::Tls13).unwrap(), "tls13");
+    // The example of the book is read as it stands.
+    let example = book.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(crate::assess::profile::Profile::parse(example).unwrap().name, "suppliers");
 }
