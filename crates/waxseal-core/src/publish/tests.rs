@@ -241,9 +241,9 @@ fn a_new_key_waits_for_every_server_and_two_ttls() {
     // From now on it is everywhere.
     let everywhere = [both.clone(), both];
     let items = ask(&host, &everywhere, &mut memory, later(50));
-    assert_eq!(waits(&items[0]), Some(later(50 + 1_200)));
-    assert!(!ask(&host, &everywhere, &mut memory, later(1_249))[0].is_open());
-    let items = ask(&host, &everywhere, &mut memory, later(1_250));
+    assert_eq!(waits(&items[0]), Some(later(50 + 1_201)));
+    assert!(!ask(&host, &everywhere, &mut memory, later(1_250))[0].is_open());
+    let items = ask(&host, &everywhere, &mut memory, later(1_251));
     assert!(items.len() == 1 && items[0].is_open(), "{items:?}");
 }
 
@@ -253,7 +253,7 @@ fn a_record_that_went_away_counts_anew() {
     ask(&host, &[has(&[1, 2], 60)], &mut memory, NOW);
     ask(&host, &[has(&[1], 60)], &mut memory, later(100));
     let items = ask(&host, &[has(&[1, 2], 60)], &mut memory, later(200));
-    assert_eq!(waits(&items[0]), Some(later(320)));
+    assert_eq!(waits(&items[0]), Some(later(321)));
 }
 
 #[test]
@@ -262,12 +262,12 @@ fn the_ttl_of_what_stood_there_before_counts() {
     ask(&host, &[has(&[1], 86_400)], &mut memory, NOW);
     // The administrator lowered the TTL together with the new record: old caches do not know that.
     let items = ask(&host, &[has(&[1, 2], 60)], &mut memory, later(10));
-    assert_eq!(waits(&items[0]), Some(later(10 + 2 * 86_400)));
+    assert_eq!(waits(&items[0]), Some(later(11 + 2 * 86_400)));
     // The same for a name that was denied.
     let mut memory = HostMemory::default();
     ask(&host, &[Seen::Absent { ttl: HOUR }], &mut memory, NOW);
     let items = ask(&host, &[has(&[1, 2], 60)], &mut memory, later(10));
-    assert_eq!(waits(&items[0]), Some(later(10 + 7_200)));
+    assert_eq!(waits(&items[0]), Some(later(11 + 7_200)));
 }
 
 #[test]
@@ -302,13 +302,13 @@ fn unsigned_bogus_and_unauthoritative_answers_open_no_door() {
 fn each_key_has_its_own_door() {
     let (host, mut memory) = (host(&[1], &[2, 3]), HostMemory::default());
     ask(&host, &[has(&[1, 2], 60)], &mut memory, NOW);
-    let items = ask(&host, &[has(&[1, 2, 3], 60)], &mut memory, later(120));
+    let items = ask(&host, &[has(&[1, 2, 3], 60)], &mut memory, later(121));
     assert!(items[0].is_open(), "{items:?}");
-    assert_eq!(waits(&items[1]), Some(later(240)));
+    assert_eq!(waits(&items[1]), Some(later(242)));
     // A key that is no longer asked about is forgotten.
     let mut few = host.clone();
     few.next.truncate(1);
-    ask(&few, &[has(&[1, 2], 60)], &mut memory, later(121));
+    ask(&few, &[has(&[1, 2], 60)], &mut memory, later(122));
     assert_eq!(memory.keys.len(), 1);
 }
 

@@ -256,7 +256,13 @@ fn exit(part: Part, seen: &Seen) -> Exit {
         return Exit::Ok;
     }
     let policies = seen.domains.iter().filter_map(|look| look.policy.as_ref());
-    let standings = findings(part, seen).into_iter().map(|finding| &finding.standing);
+    // What was sent a moment ago is there, as the server said with its signature.
+    let sent = |finding: &&Finding| {
+        let is = |sent: &Sent| finding.wanted.iter().all(|record| sent.records.contains(record));
+        seen.sent.iter().any(is)
+    };
+    let all = findings(part, seen).into_iter().filter(|finding| !sent(finding));
+    let standings = all.map(|finding| &finding.standing);
     let standings: Vec<&Standing> =
         standings.chain(policies.map(|(_, standing)| standing)).collect();
     let wrong =

@@ -81,6 +81,13 @@ impl Sender {
         }
         let (owner, records) = (first.owner.clone(), finding.wanted.clone());
         let tlsa = matches!(first.data, waxseal_core::publish::Data::Tlsa(_));
+        let lacks = |record: &Record| match &finding.standing {
+            Standing::Differs { found } => !found.contains(&record.value()),
+            Standing::Live | Standing::Missing | Standing::Unknown { .. } => true,
+        };
+        if tlsa && surplus == Surplus::Keep && !records.iter().any(lacks) {
+            return Ok(None);
+        }
         let change = if tlsa && surplus == Surplus::Keep {
             Change::Add(records.clone())
         } else {

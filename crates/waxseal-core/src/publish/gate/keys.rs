@@ -49,6 +49,8 @@ pub struct HostKeys {
 /// How many TTLs a record has to be old: one for caches that took the old set just before the change,
 /// one for servers that we cannot see (anycast, slow secondaries behind one address).
 const TTLS: u32 = 2;
+/// Times here are whole seconds: what was seen "at 10" may have come about at 10.9.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 /// One door for each next key, and one for each key in use that is not covered. What was seen is
 /// noted in `memory`.
@@ -65,7 +67,7 @@ pub fn keys(
     }
     for key in &host.next {
         let (state, because) = next(key, &all, memory, now);
-        items.push(item(host, key.title(), state, because));
+        items.push(item(host, format!("deploy {}", key.title()), state, because));
     }
     // The set at the last look, for the next change of it.
     if let Some(ttl) = all.ttl {
@@ -149,7 +151,7 @@ fn next(
     }
     let known = memory.everywhere(key.hex(), all.ttl.unwrap_or_default(), now);
     let wait = Duration::from_secs(known.ttl) * TTLS;
-    let until = known.since + wait;
+    let until = known.since + wait + ROUNDING;
     let servers = all.views.len();
     if now < until {
         let because = format!(
@@ -188,6 +190,6 @@ fn uncovered(host: &HostKeys, key: &Key, all: &Everywhere<'_>) -> Option<Item> {
             list(&lacking)
         )
     };
-    let what = format!("{} (in use)", key.title());
+    let what = format!("cover {}, which is in use", key.title());
     Some(item(host, what, State::Waiting { until: None }, because))
 }

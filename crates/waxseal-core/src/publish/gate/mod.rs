@@ -84,7 +84,7 @@ pub struct Item {
     pub subject: Domain,
     /// What for.
     pub door: Door,
-    /// Which key, policy or record, in words.
+    /// What may be done through it: `deploy ECDSA P-256 key 3f5c...`.
     pub what: String,
     /// How it stands.
     #[serde(flatten)]

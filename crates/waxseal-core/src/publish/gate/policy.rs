@@ -131,7 +131,7 @@ fn item(facts: &PolicyFacts, door: Door, state: State, (what, because): (&str, S
 /// under the new id (RFC 8461 §8.1).
 fn id(facts: &PolicyFacts, wanted: &Policy, announced: &Announced) -> Item {
     let want = texts::policy_id(wanted);
-    let what = format!("the id {want} of the policy");
+    let what = format!("announce the id {want} of the policy");
     let waiting = State::Waiting { until: None };
     let (state, because) = match (&facts.served, announced) {
         (Ok(served), Announced::Same(id, _)) if served == wanted && *id == want => (
@@ -174,7 +174,7 @@ fn mx(facts: &PolicyFacts, wanted: &Policy, memory: &PolicyMemory, now: UnixTime
         Answer::Absent { .. } => &[],
         Answer::Failed(failure) => {
             let because = format!("the MX records could not be looked up: {failure}");
-            return item(facts, Door::Mx, State::Unknown, ("the MX records", because));
+            return item(facts, Door::Mx, State::Unknown, ("change the MX records", because));
         }
     };
     let outside: Vec<String> =
@@ -185,7 +185,7 @@ fn mx(facts: &PolicyFacts, wanted: &Policy, memory: &PolicyMemory, now: UnixTime
              `mx` first",
             list(&outside)
         );
-        return item(facts, Door::Mx, waiting, ("the MX records", because));
+        return item(facts, Door::Mx, waiting, ("change the MX records", because));
     }
     let id = texts::policy_id(wanted);
     let is_current = |known: &Option<(PolicyId, UnixTime)>| {
@@ -196,7 +196,7 @@ fn mx(facts: &PolicyFacts, wanted: &Policy, memory: &PolicyMemory, now: UnixTime
     else {
         let because =
             "the policy with all hosts of `mx` is not served and announced yet".to_owned();
-        return item(facts, Door::Mx, waiting, ("the MX records", because));
+        return item(facts, Door::Mx, waiting, ("change the MX records", because));
     };
     let until = served.max(announced) + Duration::from_secs(memory.ttl) * TTLS;
     let (state, because) = if now < until {
@@ -212,7 +212,7 @@ fn mx(facts: &PolicyFacts, wanted: &Policy, memory: &PolicyMemory, now: UnixTime
             .to_owned();
         (State::Open, because)
     };
-    item(facts, Door::Mx, state, ("the MX records", because))
+    item(facts, Door::Mx, state, ("change the MX records", because))
 }
 
 /// A policy that is just taken away goes on in the caches of senders, until `max_age` (RFC 8461 §8.3).
@@ -222,7 +222,7 @@ fn removal(
     memory: &PolicyMemory,
     now: UnixTime,
 ) -> Item {
-    let what = "MTA-STS taken away";
+    let what = "take MTA-STS away";
     let gone = matches!(announced, Announced::Nothing);
     if let Announced::Mixed(why) | Announced::Unknown(why) = announced {
         let state = match announced {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use waxseal_core::{
     publish::{
         Finding, Record, Standing,
-        gate::{Door, Item, State},
+        gate::{Item, State},
         rollout::{Progress, Stage},
         texts,
     },
@@ -216,13 +216,7 @@ pub(super) fn gate(items: &[Item], paint: Paint) -> String {
             State::Waiting { until } => (coloured(paint, "wait", 31), until),
             State::Unknown => (coloured(paint, "?   ", 33), None),
         };
-        let act = match item.door {
-            Door::Key => "deploy",
-            Door::Id => "publish",
-            Door::Mx => "change",
-            Door::Removal => "have",
-        };
-        let _ = writeln!(text, "{word}  {}: {act} {}", item.subject, item.what);
+        let _ = writeln!(text, "{word}  {}: {}", item.subject, item.what);
         let _ = writeln!(text, "      {}", item.because);
         if let Some(until) = until {
             let _ = writeln!(text, "      until {until}");
