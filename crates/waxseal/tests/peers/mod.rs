@@ -3,13 +3,15 @@
 
 mod deliveries;
 mod exim;
+mod knot;
 mod opensmtpd;
 mod postfix;
 mod process;
+mod roll;
 
 pub(crate) use exim::exim;
 pub(crate) use opensmtpd::opensmtpd;
-pub(crate) use postfix::{postfix, postfix_behind};
+pub(crate) use postfix::{postfix, postfix_behind, postfix_sender, postfix_with_changing_keys};
 pub(crate) use process::{Identity, Peer};
 
 mod tests;

@@ -1,6 +1,11 @@
 //! Postfix as a receiver.
 
-use std::{fmt::Write, fs, net::SocketAddr, path::Path};
+use std::{
+    fmt::Write,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use super::process::{Identity, Peer, free_port, open_to_all, package, shared_folder};
 
@@ -31,7 +36,7 @@ postlog unix-dgram n - n - 1 postlogd
 /// A Postfix that takes mail for any recipient of `domain`, over STARTTLS where it has an identity.
 pub(crate) async fn postfix(domain: &str, identity: Option<&Identity>) -> Peer {
     let (folder, port) = (shared_folder(), free_port());
-    write_configuration(folder.path(), &package("postfix"), port);
+    write_configuration(folder.path(), &package("postfix"), local(port));
     let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
     write!(
         main,
@@ -60,7 +65,7 @@ pub(crate) async fn postfix(domain: &str, identity: Option<&Identity>) -> Peer {
 /// A Postfix as an organisation's own mail server: it relays everything to the gateway.
 pub(crate) async fn postfix_behind(gateway: SocketAddr) -> Peer {
     let (folder, port) = (shared_folder(), free_port());
-    write_configuration(folder.path(), &package("postfix"), port);
+    write_configuration(folder.path(), &package("postfix"), local(port));
     let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
     write!(
         main,
@@ -74,28 +79,81 @@ pub(crate) async fn postfix_behind(gateway: SocketAddr) -> Peer {
     start(folder, port, &main).await
 }
 
+/// A Postfix that takes mail for `domain` at this very address, and looks at `chain.pem` in its folder
+/// (key and certificates) anew for each session.
+pub(crate) async fn postfix_with_changing_keys(
+    domain: &str,
+    address: SocketAddr,
+    chain: &str,
+) -> Peer {
+    let folder = shared_folder();
+    write_configuration(folder.path(), &package("postfix"), address);
+    fs::write(folder.path().join("chain.pem"), chain).unwrap();
+    let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
+    write!(
+        main,
+        "myhostname = mx.{domain}\nmydestination =\nlocal_recipient_maps =\nmax_use = 1\n\
+         virtual_mailbox_domains = {domain}\nvirtual_mailbox_base = {base}\n\
+         virtual_mailbox_maps = static:mail/\nvirtual_uid_maps = static:65534\n\
+         virtual_gid_maps = static:65534\nvirtual_minimum_uid = 1\n\
+         smtpd_relay_restrictions = reject_unauth_destination\n\
+         smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {base}/chain.pem\n",
+        base = folder.path().display(),
+    )
+    .unwrap();
+    start_at(folder, address, &main, "true").await
+}
+
+/// A Postfix that sends by MX, with DANE where there is any (RFC 7672), asking only this resolver.
+pub(crate) async fn postfix_sender(resolver: Ipv4Addr) -> Peer {
+    let (folder, port) = (shared_folder(), free_port());
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    write_configuration(folder.path(), &package("postfix"), address);
+    let resolv = folder.path().join("resolv.conf");
+    fs::write(&resolv, format!("nameserver {resolver}\noptions edns0 trust-ad\n")).unwrap();
+    let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
+    main.push_str(
+        "myhostname = mail.sender.test\nmydestination =\nlocal_recipient_maps =\n\
+         mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, reject\n\
+         smtp_host_lookup = dns\nsmtp_dns_support_level = dnssec\n\
+         smtp_tls_security_level = dane\nsmtp_tls_loglevel = 1\n\
+         smtp_connection_cache_on_demand = no\n",
+    );
+    let mount = format!("mount --bind {} /etc/resolv.conf", resolv.display());
+    start_at(folder, address, &main, &mount).await
+}
+
 /// Starts a Postfix with a finished `main.cf`.
 async fn start(folder: tempfile::TempDir, port: u16, main: &str) -> Peer {
+    start_at(folder, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), main, "true").await
+}
+
+/// The same at another address, after `first` was done in its namespace.
+async fn start_at(folder: tempfile::TempDir, address: SocketAddr, main: &str, first: &str) -> Peer {
     fs::write(folder.path().join("etc/main.cf"), main).unwrap();
     let etc = folder.path().join("etc").display().to_string();
     let master = package("postfix").join("usr/lib/postfix/sbin/master").display().to_string();
     let prepare = format!(
-        "cd {spool} && chown -R postfix . && chown root . pid && chgrp postdrop maildrop public \
+        "{first} && cd {spool} && chown -R postfix . && chown root . pid && chgrp postdrop maildrop public \
          && chmod 730 maildrop && chmod 710 public && chown postfix {data} && exec {master} -c {etc} -d",
         spool = folder.path().join("spool").display(),
         data = folder.path().join("data").display(),
     );
-    Peer::start(
+    Peer::start_at(
         "postfix",
         folder,
-        port,
+        address,
         &["env", &format!("MAIL_CONFIG={etc}"), "bash", "-c", &prepare],
     )
     .await
 }
 
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
 /// The parts of the configuration that do not depend on what the peer is for.
-fn write_configuration(folder: &Path, package: &Path, port: u16) {
+fn write_configuration(folder: &Path, package: &Path, address: SocketAddr) {
     for name in ["etc", "spool", "data", "mail"] {
         fs::create_dir(folder.join(name)).unwrap();
         open_to_all(&folder.join(name));
@@ -119,6 +177,6 @@ fn write_configuration(folder: &Path, package: &Path, port: u16) {
          inet_protocols = ipv4\nalias_maps =\nalias_database =\n"
     );
     fs::write(format!("{folder}/etc/main.cf"), main).unwrap();
-    let master = format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}");
+    let master = format!("{address} inet n - n - - smtpd\n{SERVICES}");
     fs::write(format!("{folder}/etc/master.cf"), master).unwrap();
 }

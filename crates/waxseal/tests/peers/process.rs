@@ -64,6 +64,17 @@ impl Peer {
         port: u16,
         command: &[&str],
     ) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self::start_at(package_name, folder, address, command).await
+    }
+
+    /// The same on another address of loopback.
+    pub(crate) async fn start_at(
+        package_name: &str,
+        folder: tempfile::TempDir,
+        address: SocketAddr,
+        command: &[&str],
+    ) -> Self {
         let log = fs::File::create(folder.path().join("stderr")).unwrap();
         let process = Command::new(root().join("tests/run-peer"))
             .arg(package_name)
@@ -74,7 +85,6 @@ impl Peer {
             .stderr(log)
             .spawn()
             .unwrap();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut peer = Self { address, process, folder };
         peer.wait_for_greeting().await;
         peer
@@ -103,6 +113,11 @@ impl Peer {
             .iter()
             .filter_map(|name| fs::read_to_string(self.folder.path().join(name)).ok())
             .collect()
+    }
+
+    /// A file in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Waits until `count` messages were delivered, and returns them.
