@@ -117,3 +117,41 @@ fn damaged_certificates_are_refused_quietly() {
         let _ = Certificate::read(&damaged[0]).map(|read| presents(&read, &wanted).is_ok());
     }
 }
+
+/// How strong a certificate is, for keys and signatures that are in use.
+#[test]
+fn keys_and_hashes_are_read_from_certificates() {
+    use rcgen::{CertificateParams, KeyPair};
+
+    let read = |algorithm| {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let params = CertificateParams::new(vec!["mx.example.com".to_owned()]).unwrap();
+        let der = params.self_signed(&key).unwrap().der().to_vec();
+        let certificate = Certificate::read(&der).unwrap();
+        assert!(certificate.is_self_issued());
+        (certificate.public_key().unwrap(), certificate.signature_hash().unwrap())
+    };
+    let curve = |name: &str| PublicKey::Ec(name.into());
+    assert_eq!(read(&rcgen::PKCS_ECDSA_P256_SHA256), (curve("secp256r1"), Hash::Sha256));
+    assert_eq!(read(&rcgen::PKCS_ECDSA_P384_SHA384), (curve("secp384r1"), Hash::Sha384));
+    assert_eq!(read(&rcgen::PKCS_ED25519), (PublicKey::Ed25519, Hash::Sha512));
+}
+
+/// RSASSA-PSS names its hash in its parameters, and SHA-1 by leaving it out (RFC 4055 §3.1).
+#[test]
+fn the_hash_of_an_rsa_pss_signature_is_read() {
+    let signed = |parameters: &[u8]| {
+        let oid = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
+        let algorithm = bench::tlv(0x30, &[&oid, parameters].concat());
+        let empty = || bench::tlv(0x30, &[]);
+        let inside = [bench::tlv(2, &[1]), algorithm.clone(), empty(), empty(), empty(), empty()];
+        let tbs = bench::tlv(0x30, &inside.concat());
+        let whole = bench::tlv(0x30, &[tbs, algorithm, bench::tlv(3, &[0, 1])].concat());
+        Certificate::read(&whole).unwrap().signature_hash()
+    };
+    let sha256 = bench::tlv(0x30, &[6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0]);
+    let named = bench::tlv(0x30, &bench::tlv(0xa0, &sha256));
+    assert_eq!(signed(&named), Some(Hash::Sha256));
+    assert_eq!(signed(&bench::tlv(0x30, &[])), Some(Hash::Sha1));
+    assert_eq!(signed(&[]), None);
+}

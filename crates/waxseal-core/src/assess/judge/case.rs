@@ -8,7 +8,7 @@ use crate::{
         AddressSurvey, Contact, Finding, HostSurvey, Id, KeyKind, Observed, Probe, Quoted,
         Severity, Survey,
     },
-    channel::{Level, Session},
+    channel::{Level, Refusal, Session},
     dane::{Match, Mismatch},
     decide::HostRoute,
     domain::Domain,
@@ -44,7 +44,7 @@ pub(super) struct Sight {
     /// Against public CAs and the name of the host (RFC 8461 §4.2).
     pub(super) pkix: Result<(), Fault>,
     /// What the gateway would make of it: a level, or why it would not deliver.
-    pub(super) permitted: Option<Result<Level, String>>,
+    pub(super) permitted: Option<Result<Level, Refusal>>,
 }
 
 impl Case<'_> {

@@ -11,16 +11,17 @@ use crate::{
         AddressSurvey, Contact, Observed, OfferedSession, Quoted, StartTlsSeen, Survey, Tried,
         Unprobed,
     },
-    channel::{By, Demand, Floor, Level, Seen, TlsSeen, permit},
+    channel::{By, Demand, Floor, Level, Refusal, RefusalKind, Seen, TlsSeen, permit},
     dane,
     decide::{
         self, Ask, Fallback, Ground, HostRoute, Obstacle, Origin, Plan, Route, Verdict, transport,
     },
     dns::{Authenticity, FailureKind},
     domain::Domain,
-    facts::{Dane, Facts, HostFacts, MxFact, Peer},
+    facts::{Dane, Facts, HostFacts, Known, MxFact, Peer, StsFact},
     memory::Memory,
     pki,
+    sts::Mode,
     time::UnixTime,
 };
 
@@ -220,16 +221,13 @@ fn permitted(
     ip: std::net::IpAddr,
     tls: TlsSeen,
     (roots, now): Judged<'_>,
-) -> Result<Level, String> {
+) -> Result<Level, Refusal> {
     let port = route.addresses.first().map_or(25, SocketAddr::port);
     let address = SocketAddr::new(ip, port);
     let mut route = route.clone();
     route.addresses = vec![address];
     let seen = Seen { peer: route.peer.clone(), address, tls };
-    match permit(&route, &seen, roots, now) {
-        Ok(proof) => Ok(proof.level()),
-        Err(refusal) => Err(refusal.detail),
-    }
+    permit(&route, &seen, roots, now).map(|proof| proof.level())
 }
 
 /// What an address comes to.
@@ -242,6 +240,27 @@ enum Outlook {
     Unseen(String),
     /// Nothing follows from it.
     Nothing,
+}
+
+impl Outlook {
+    /// A session that was made for another name says nothing about this one.
+    fn of(refusal: &Refusal) -> Self {
+        match refusal.kind {
+            RefusalKind::OtherChannel => Self::Unseen(refusal.detail.clone()),
+            RefusalKind::NoTls
+            | RefusalKind::Injected
+            | RefusalKind::Handshake
+            | RefusalKind::LegacyTls
+            | RefusalKind::TlsaMismatch
+            | RefusalKind::TlsaUnusable
+            | RefusalKind::NotTrusted
+            | RefusalKind::HostMismatch
+            | RefusalKind::Expired
+            | RefusalKind::PinMismatch
+            | RefusalKind::WeakParameters
+            | RefusalKind::BelowFloor => Self::Refused(refusal.detail.clone()),
+        }
+    }
 }
 
 impl Case<'_> {
@@ -260,7 +279,7 @@ impl Case<'_> {
         let judge =
             |tls| match permitted(route, address.ip, tls, (self.against.roots, self.against.now)) {
                 Ok(level) => Outlook::Level(level),
-                Err(why) => Outlook::Refused(why),
+                Err(refusal) => Outlook::of(&refusal),
             };
         let starttls = match &probe.contact {
             Contact::Unreachable(why) => return Outlook::Unseen(format!("no connection: {why}")),
@@ -279,7 +298,7 @@ impl Case<'_> {
                 let levels = here.filter_map(|sight| sight.permitted.as_ref());
                 weakest(levels.map(|permitted| match permitted {
                     Ok(level) => Outlook::Level(*level),
-                    Err(why) => Outlook::Refused(why.clone()),
+                    Err(refusal) => Outlook::of(refusal),
                 }))
                 .unwrap_or_else(|| {
                     probe
@@ -385,14 +404,8 @@ impl Case<'_> {
         let weakest = levels.min_by_key(|weakest| strength(weakest.level));
         let could_be_worse = |known: Option<Level>| {
             self.hosts.iter().zip(outcomes).any(|(host, outcome)| {
-                let demanded = host.route.as_ref().ok().map(|route| route.level);
                 matches!(outcome, Outcome::Unknown(_))
-                    && match (known, demanded) {
-                        (Some(known), Some(demanded)) => strength(demanded) < strength(known),
-                        // No connection is made, so nothing is delivered there.
-                        (Some(_), None) => false,
-                        (None, _) => true,
-                    }
+                    && known.is_none_or(|known| strength(self.least(host)) < strength(known))
             })
         };
         if could_be_worse(weakest.as_ref().map(|weakest| weakest.level)) {
@@ -401,6 +414,31 @@ impl Case<'_> {
         match weakest {
             Some(weakest) => (Delivery::Delivers, Some(weakest)),
             None => (Delivery::Refuses, None),
+        }
+    }
+}
+
+impl Case<'_> {
+    /// What is demanded of a host at least, also where the plan does not know enough to go there.
+    fn least(&self, host: &Host<'_>) -> Level {
+        match (&host.route, &self.survey.facts.sts) {
+            (Ok(route), _) => route.level,
+            (Err(_), StsFact::Policy { policy, known, .. })
+                if policy.mode == Mode::Enforce
+                    && host.name().is_some_and(|name| policy.allows(name)) =>
+            {
+                match known {
+                    Known::FirstFetch => Level::StsFirst,
+                    Known::Cached | Known::Preloaded => Level::Sts,
+                }
+            }
+            (
+                Err(_),
+                StsFact::Policy { .. }
+                | StsFact::Absent { .. }
+                | StsFact::Unknown { .. }
+                | StsFact::NotAsked,
+            ) => Level::Cleartext,
         }
     }
 }

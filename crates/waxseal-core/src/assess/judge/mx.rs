@@ -124,7 +124,7 @@ fn addresses(host: &Host<'_>, out: &mut Findings) {
     }
     if let Some(fault) = host.survey.and_then(|survey| survey.aaaa_fault.as_ref()) {
         let fix = "let every name server answer AAAA with the address or a proper denial \
-                   (RFC 4074 §4)";
+                   (RFC 4074)";
         out.add(Id::AaaaDoeBroken, Severity::Warning, host.place(), said(fault, fix));
     }
 }

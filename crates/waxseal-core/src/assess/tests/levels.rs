@@ -178,3 +178,39 @@ fn a_host_outside_the_policy_gets_nothing() {
     assert_eq!(assessment.hosts[1].demanded, None);
     assert!(assessment.hosts[1].note.as_ref().unwrap().contains("does not list"));
 }
+
+/// Where our resolver had no answer for one host, that host could be anything, unless the policy says
+/// what it has to be.
+#[test]
+fn a_host_that_could_not_be_looked_up_leaves_the_level_unknown() {
+    let lost = |w: &mut World| {
+        let failed = failure(FailureKind::Timeout);
+        w.facts(1).addresses = crate::dns::Answer::Failed(failed.clone());
+        w.facts(1).dane = Dane::LookupFailed(failed);
+    };
+    assert_eq!(
+        level(|w| {
+            w.without_sts();
+            lost(w);
+        }),
+        (None, Delivery::Unknown)
+    );
+    assert_eq!(level(lost), (None, Delivery::Unknown), "dane here, perhaps no more than sts there");
+    let first = |w: &mut World| w.facts(0).dane = Dane::Absent(crate::facts::NoTlsa::Denied);
+    assert_eq!(
+        level(|w| {
+            first(w);
+            lost(w);
+        }),
+        (Some(Level::Sts), Delivery::Delivers)
+    );
+}
+
+/// Sessions are shared by the domains of a host; one that was made for another name is none.
+#[test]
+fn a_session_with_another_server_name_says_nothing() {
+    let mut world = World::new();
+    world.sessions().for_each(|session| session.sni = Some(domain("lb.example.net")));
+    let assessment = world.assess();
+    assert_eq!((assessment.level, assessment.delivery), (None, Delivery::Unknown));
+}

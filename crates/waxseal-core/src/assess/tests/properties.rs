@@ -136,4 +136,26 @@ proptest! {
             prop_assert!(rank(after) <= rank(before) || before == Level::Cleartext || before == Level::Encrypted);
         }
     }
+
+    /// The attacker is a mail host that sends anything instead of certificates, whole or cut.
+    #[test]
+    fn garbage_instead_of_certificates_is_judged(
+        garbage in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..5),
+        cut in any::<Index>(),
+        flip in any::<(Index, u8)>(),
+    ) {
+        let mut world = World::new();
+        let good = &certificates().good[0];
+        let mut bent = good.clone();
+        let place = flip.0.index(bent.len());
+        bent[place] ^= flip.1;
+        let mut chain = vec![bent, good[..cut.index(good.len())].to_vec()];
+        chain.extend(garbage.clone());
+        world.chain(&chain);
+        prop_assert!(harmless(&world.assess()));
+        world.chain(&garbage);
+        let assessment = world.assess();
+        prop_assert!(harmless(&assessment));
+        prop_assert_eq!(assessment.level, None);
+    }
 }
