@@ -31,6 +31,7 @@ pub mod envelope;
 pub mod evidence;
 pub mod facts;
 pub mod guideline;
+pub mod hello;
 pub mod memory;
 pub mod org;
 pub mod outcome;

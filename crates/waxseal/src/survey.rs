@@ -11,6 +11,7 @@
 //! | `policy` | what the MTA-STS policy host serves now |
 //! | `probe` | addresses of mail hosts: one probe each, shared and paced |
 //! | `smtp` | one connection up to STARTTLS |
+//! | `weak` | what a host takes that nobody should offer |
 //!
 //! Never a mail command: a probe says EHLO, STARTTLS and QUIT.
 
@@ -20,6 +21,7 @@ mod policy;
 pub mod probe;
 mod smtp;
 mod text;
+mod weak;
 mod zone;
 
 use std::{fmt, sync::Arc, time::Duration};

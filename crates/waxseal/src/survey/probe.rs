@@ -34,6 +34,9 @@ const MOST_NAMES: usize = 8;
 /// Addresses that are remembered in memory.
 const MOST_KEPT: usize = 20_000;
 
+/// Kinds of keys that are asked for.
+const KINDS: [KeyKind; 3] = [KeyKind::Rsa, KeyKind::Ecdsa, KeyKind::Ed25519];
+
 /// How mail hosts are probed.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -239,9 +242,9 @@ fn serves(observed: &Observed, sni: &Domain) -> bool {
 }
 
 /// One address while it is being probed.
-struct Visit<'a> {
+pub(super) struct Visit<'a> {
     shared: &'a Shared,
-    target: &'a Target,
+    pub(super) target: &'a Target,
     now: UnixTime,
     began: Instant,
 }
@@ -268,7 +271,7 @@ impl Visit<'_> {
             Ok((offered, keywords)) => {
                 probe.keywords_in_tls = keywords;
                 let kind = offered.key();
-                for key in [KeyKind::Rsa, KeyKind::Ecdsa, KeyKind::Ed25519] {
+                for key in KINDS {
                     let tried = if Some(key) == kind {
                         Tried::Session(offered.clone())
                     } else {
@@ -278,19 +281,11 @@ impl Visit<'_> {
                 }
             }
             Err(Stop::Broke(why)) => probe.contact = Contact::Misbehaved(why),
-            Err(Stop::Tls { legacy, detail }) => {
-                for key in [KeyKind::Rsa, KeyKind::Ecdsa, KeyKind::Ed25519] {
-                    let tried = Tried::Failed { legacy, detail: detail.clone() };
-                    probe.handshakes.push(HandshakeTried { key, tried });
-                }
-            }
-            Err(Stop::Lost(why)) => {
-                let detail = why;
-                for key in [KeyKind::Rsa, KeyKind::Ecdsa, KeyKind::Ed25519] {
-                    let tried = Tried::Failed { legacy: Legacy::No, detail: detail.clone() };
-                    probe.handshakes.push(HandshakeTried { key, tried });
-                }
-            }
+            Err(Stop::Tls { legacy, detail }) => probe.handshakes = failed(legacy, &detail),
+            Err(Stop::Lost(why)) => probe.handshakes = failed(Legacy::No, &why),
+        }
+        if !probe.handshakes.is_empty() {
+            (probe.legacy, probe.weak) = self.weaknesses().await;
         }
         Observed::Probed(Box::new(probe))
     }
@@ -318,7 +313,7 @@ impl Visit<'_> {
     }
 
     /// One connection up to STARTTLS, when it is our turn.
-    async fn greet(&self) -> Result<(Greeted, Option<Line>), Ended> {
+    pub(super) async fn greet(&self) -> Result<(Greeted, Option<Line>), Ended> {
         let unknown = |text: &str| Ended::Contact(Contact::Unreachable(text.to_owned()));
         let Some(turn) = self.turn().await else {
             return Err(unknown("not asked: no turn at this operator for an hour"));
@@ -340,6 +335,12 @@ impl Visit<'_> {
         let peer = Peer::Name(self.target.host.clone());
         self.shared.gates.host(&peer, self.target.address, until).await
     }
+}
+
+/// What the gateway could not do with any key, it cannot do with one.
+fn failed(legacy: Legacy, detail: &str) -> Vec<HandshakeTried> {
+    let tried = Tried::Failed { legacy, detail: detail.to_owned() };
+    KINDS.map(|key| HandshakeTried { key, tried: tried.clone() }).into()
 }
 
 fn words(contact: Contact) -> String {

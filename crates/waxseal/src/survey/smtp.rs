@@ -17,6 +17,7 @@ use waxseal_core::{
     assess::{Contact, OfferedSession, Quoted, StartTlsSeen},
     channel::Legacy,
     domain::Domain,
+    hello::{Said, ServerHello, Until, Words},
     reply::{Reply, Severity},
     smtp::reply::ReplyReader,
     time::UnixTime,
@@ -175,6 +176,49 @@ impl Line {
         let keywords = reply.filter(|reply| reply.severity() == Severity::Completed);
         talk.quit().await;
         Ok((offered, keywords.as_ref().map(keywords_of)))
+    }
+}
+
+impl Line {
+    /// Says this hello, and nothing after the answer: the connection is dropped.
+    pub(super) async fn said_to(self, hello: &[u8], until: Until) -> Answer {
+        let Self { mut talk, address: _, hello: _, _turn } = self;
+        let mut words = Words::new(until);
+        let mut buffer = [0; READ];
+        match timeout_at(talk.until, talk.stream.write_all(hello)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Answer::Nothing,
+        }
+        loop {
+            let count = match timeout_at(talk.until, talk.stream.read(&mut buffer)).await {
+                Ok(Ok(0) | Err(_)) => return words.ended().map_or(Answer::Refused, answer),
+                Ok(Ok(count)) => count,
+                Err(_) => return words.ended().map_or(Answer::Nothing, answer),
+            };
+            match words.push(buffer.get(..count).unwrap_or_default()) {
+                Ok(Some(said)) => return answer(said),
+                Ok(None) => {}
+                Err(_) => return Answer::Nothing,
+            }
+        }
+    }
+}
+
+/// What came of a hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The host chose.
+    Chose(ServerHello),
+    /// It refused, with an alert or by hanging up.
+    Refused,
+    /// It could not be found out.
+    Nothing,
+}
+
+const fn answer(said: Said) -> Answer {
+    match said {
+        Said::Hello(hello) => Answer::Chose(hello),
+        Said::Alert(_) => Answer::Refused,
     }
 }
 
