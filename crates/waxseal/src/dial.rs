@@ -116,13 +116,13 @@ impl Dialler {
     }
 
     #[cfg(feature = "demo")]
-    fn target(&self, to: SocketAddr) -> SocketAddr {
+    pub(crate) fn target(&self, to: SocketAddr) -> SocketAddr {
         self.settings.map.get(&to).copied().unwrap_or(to)
     }
 
     #[cfg(not(feature = "demo"))]
     #[expect(clippy::unused_self, reason = "the same signature with and without the map")]
-    fn target(&self, to: SocketAddr) -> SocketAddr {
+    pub(crate) fn target(&self, to: SocketAddr) -> SocketAddr {
         to
     }
 }

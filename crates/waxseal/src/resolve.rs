@@ -1,5 +1,6 @@
 //! The one place that asks the DNS, and believes only what it validated itself.
 
+mod agreement;
 mod answer;
 mod authority;
 mod cache;
@@ -31,6 +32,7 @@ use waxseal_core::{
 };
 
 pub use self::{
+    agreement::{Answered, Authorities},
     answer::{Alias, Exchange, Lookup, Mx, Record},
     authority::{Apex, Views, as_texts, as_tlsa, message_id, over_tcp},
     probe::Health,
@@ -332,6 +334,11 @@ impl Resolver {
     /// TXT records, the strings of each joined without a gap (RFC 7208 §3.3, RFC 8461 §3.1).
     pub async fn txt(&self, name: &Domain) -> Lookup<Vec<Vec<u8>>> {
         self.lookup(name, RecordType::TXT).await.read(typed::txt)
+    }
+
+    /// The names of the servers of a zone.
+    pub async fn servers(&self, zone: &Domain) -> Lookup<Vec<Domain>> {
+        self.lookup(zone, RecordType::NS).await.read(typed::host)
     }
 
     /// TLSA records at this very name (`_25._tcp.mx.example.com`).

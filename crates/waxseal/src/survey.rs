@@ -8,6 +8,7 @@
 //! | `host` | one mail host: aliases, TLSA, denials |
 //! | `mail` | SPF, DMARC, DKIM, CAA, BIMI |
 //! | `text` | TXT records as they are published |
+//! | `servers` | every server of a zone, one by one |
 //! | `policy` | what the MTA-STS policy host serves now |
 //! | `probe` | addresses of mail hosts: one probe each, shared and paced |
 //! | `smtp` | one connection up to STARTTLS |
@@ -19,6 +20,7 @@ mod host;
 mod mail;
 mod policy;
 pub mod probe;
+mod servers;
 mod smtp;
 mod text;
 mod weak;
@@ -28,8 +30,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 use waxseal_core::{
-    assess::{HostSurvey, MxSurvey, Quoted, Survey},
+    assess::{HostSurvey, MailRecords, MxSurvey, Quoted, Survey},
     dns::Answer,
+    dnssec::RecordType,
     domain::Domain,
     facts::{Facts, HostFacts, Peer},
     time::UnixTime,
@@ -37,8 +40,9 @@ use waxseal_core::{
 
 use self::probe::Prober;
 use crate::{
+    fetch::PolicyFetcher,
     gather::Gatherer,
-    resolve::{Exchange, Resolver},
+    resolve::{Authorities, Exchange, Resolver},
 };
 
 /// How much is asked.
@@ -89,6 +93,10 @@ pub struct Tools {
     pub resolver: Resolver,
     /// Gathers what the gateway goes by.
     pub gatherer: Gatherer,
+    /// Fetches policies and security.txt.
+    pub fetcher: PolicyFetcher,
+    /// Asks servers of zones one by one.
+    pub authorities: Authorities,
     /// Probes mail hosts.
     pub prober: Prober,
 }
@@ -113,15 +121,21 @@ impl Surveyor {
     pub async fn survey(&self, domain: &Domain, scope: &Scope, now: UnixTime) -> Survey {
         let gathered = self.0.tools.gatherer.gather(domain, None, now).await;
         let facts = Facts::clone(&gathered.facts);
-        let (mx, zone, hosts, policy, tlsrpt, mail) = tokio::join!(
+        let wanted = vec![
+            (domain.clone(), RecordType::MX),
+            (domain.below("_mta-sts").unwrap_or_else(|_| domain.clone()), RecordType::TXT),
+        ];
+        let (mx, zone, hosts, policy, tlsrpt, mail, security_txt) = tokio::join!(
             self.exchangers(domain),
-            self.zone(domain, now),
+            self.zone(domain, wanted, scope.depth, now),
             self.hosts(&facts, scope, now),
             self.policy(domain, scope.depth),
             self.tls_reports(domain),
             self.mail(domain, scope),
+            self.security_txt(domain, scope.depth, now),
         );
         let report_targets = self.report_targets(&tlsrpt).await;
+        let mail = MailRecords { security_txt, ..mail };
         Survey { facts, mx, zone, hosts, policy, tlsrpt, report_targets, mail }
     }
 

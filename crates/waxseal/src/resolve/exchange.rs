@@ -52,6 +52,16 @@ impl Failure {
 pub(super) struct Line {
     pub(super) address: SocketAddr,
     tls: Option<Tls>,
+    whom: Whom,
+}
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whom {
+    /// A resolver, which recurses for us.
+    Resolver,
+    /// A server of the zone itself.
+    Authority,
 }
 
 struct Tls {
@@ -76,7 +86,21 @@ impl Line {
                 idle: Mutex::new(Vec::new()),
             }),
         };
-        Self { address: upstream.address, tls }
+        Self { address: upstream.address, tls, whom: Whom::Resolver }
+    }
+
+    /// To a server of a zone.
+    pub(super) const fn to_authority(address: SocketAddr) -> Self {
+        Self { address, tls: None, whom: Whom::Authority }
+    }
+
+    /// RD is for resolvers: an authority is not asked to look elsewhere.
+    fn query(&self, question: &Question, id: u16) -> Vec<u8> {
+        let mut message = query(question, id);
+        if let (Whom::Authority, Some(flags)) = (self.whom, message.get_mut(2)) {
+            *flags &= 0xfe;
+        }
+        message
     }
 
     /// Asks; the caller limits the time.
@@ -102,7 +126,7 @@ impl Line {
         // Connected: the kernel drops what other addresses send.
         socket.connect(self.address).await.map_err(fault)?;
         let id = random_id();
-        socket.send(&query(question, id)).await.map_err(fault)?;
+        socket.send(&self.query(question, id)).await.map_err(fault)?;
         let mut buffer = vec![0; 65_535];
         loop {
             let length = socket.recv(&mut buffer).await.map_err(fault)?;
@@ -120,7 +144,7 @@ impl Line {
         let fault = |error: io::Error| Failure::io(self.address, &error);
         let mut stream = TcpStream::connect(self.address).await.map_err(fault)?;
         let id = random_id();
-        let message = framed(&mut stream, &query(question, id)).await.map_err(fault)?;
+        let message = framed(&mut stream, &self.query(question, id)).await.map_err(fault)?;
         Response::parse(&message, id, question, now)
             .map_err(|error| Failure::malformed(self.address, error))
     }
@@ -132,7 +156,7 @@ impl Line {
         now: UnixTime,
     ) -> Result<Response, Failure> {
         let id = random_id();
-        let query = query(question, id);
+        let query = self.query(question, id);
         let idle = tls.idle.lock().ok().and_then(|mut idle| idle.pop());
         let mut reused = None;
         if let Some(mut stream) = idle

@@ -6,6 +6,7 @@ use waxseal_core::{
     dane::Tlsa,
     dns::{Absence, Answer, Authenticity, Denial, FailureKind, LookupFailure, Proof},
     dnssec::Name,
+    domain::Domain,
     time::UnixTime,
 };
 
@@ -45,6 +46,11 @@ pub(super) fn mx(rdata: &[u8]) -> Option<Mx> {
         }
     };
     Some(Mx { preference: u16::from_be_bytes(*preference), exchange })
+}
+
+/// A record that is a host name: NS (RFC 1035 §3.3.11).
+pub(super) fn host(rdata: &[u8]) -> Option<Domain> {
+    Name::from_octets(rdata)?.to_domain()
 }
 
 pub(super) fn a(rdata: &[u8]) -> Option<IpAddr> {

@@ -22,7 +22,7 @@ use crate::{
     exceptions::Mark,
     fetch::{self, PolicyFetcher},
     gather::{self, Dns, Gatherer, PolicyStore},
-    resolve::Resolver,
+    resolve::{Authorities, Resolver},
     rules::Ruleset,
     survey::{
         Surveyor, Tools,
@@ -118,16 +118,22 @@ impl Parts {
         };
         let gathering = gather::Settings {
             port: config.delivery.port,
-            own,
+            own: own.clone(),
             preloaded,
             loaded_at: around.now,
             witnesses: settings::witnesses(&config)?,
             ..gather::Settings::default()
         };
-        let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher), around.policies);
+        let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher.clone()), around.policies);
         let prober = Prober::new(probe::Settings::new(hostname.as_str()), dialler.clone())
             .map_err(|error| error.to_string())?;
-        let tools = Tools { resolver: resolver.clone(), gatherer: gatherer.clone(), prober };
+        let tools = Tools {
+            authorities: Authorities::new(resolver.clone(), dialler.clone(), own.clone()),
+            resolver: resolver.clone(),
+            gatherer: gatherer.clone(),
+            fetcher: fetcher.clone(),
+            prober,
+        };
         let surveyor = Surveyor::new(tools);
         let delivering = settings::deliverer(&config, &hostname)?;
         let deliverer = Deliverer::new(delivering, dialler, Arc::clone(&roots))

@@ -25,9 +25,11 @@ impl Surveyor {
         scope: &Scope,
         now: UnixTime,
     ) -> HostSurvey {
+        let owner = dane::owner(name, facts.port).ok();
+        let wanted = owner.map(|owner| (owner, RecordType::TLSA)).into_iter().collect();
         let (alias, zone, tlsa, orphans, aaaa_fault, tlsrpt, addresses) = tokio::join!(
             self.alias(name),
-            self.zone(name, now),
+            self.zone(name, wanted, scope.depth, now),
             self.tlsa(facts),
             self.orphans(name, facts),
             self.aaaa_fault(name),

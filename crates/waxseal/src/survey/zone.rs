@@ -9,18 +9,35 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::Surveyor;
+use super::{Depth, Surveyor};
 
 /// How many names are looked at on the way up to the apex of an unsigned zone.
 const MOST_STEPS: usize = 6;
 
 impl Surveyor {
-    /// The zone around `name`.
-    pub(super) async fn zone(&self, name: &Domain, now: UnixTime) -> ZoneSurvey {
-        let servers = Servers::NotAsked("only the resolver was asked".into());
+    /// The zone around `name`, and what its servers say to `wanted`.
+    pub(super) async fn zone(
+        &self,
+        name: &Domain,
+        wanted: Vec<(Domain, RecordType)>,
+        depth: Depth,
+        now: UnixTime,
+    ) -> ZoneSurvey {
+        let (zone, signing) = self.signing(name, now).await;
+        let servers = match &signing {
+            // Which zone it is could not be found out.
+            Signing::Failed(failure) => Servers::NotAsked(failure.detail.clone()),
+            Signing::Signed { .. } | Signing::Unsigned { .. } | Signing::NotAsked => {
+                self.servers(&zone, wanted, depth).await
+            }
+        };
+        ZoneSurvey { zone, signing, servers }
+    }
+
+    async fn signing(&self, name: &Domain, now: UnixTime) -> (Domain, Signing) {
         let lookup = self.resolver().lookup(name, RecordType::SOA).await;
         if let Answer::Failed(failure) = lookup.answer {
-            return ZoneSurvey { zone: name.clone(), signing: Signing::Failed(failure), servers };
+            return (name.clone(), Signing::Failed(failure));
         }
         let proof = lookup.chain.unwrap_or_default();
         let read = signing(&Name::from(name), &[&proof], now);
@@ -37,12 +54,11 @@ impl Surveyor {
                     signed_at: Some(with.signed_at),
                     nsec3_iterations: with.nsec3_iterations,
                 };
-                ZoneSurvey { zone, signing, servers }
+                (zone, signing)
             }
             (_, _) => {
                 let zone = self.apex(name).await;
-                let signing = Signing::Unsigned { because: lookup.because };
-                ZoneSurvey { zone, signing, servers }
+                (zone, Signing::Unsigned { because: lookup.because })
             }
         }
     }

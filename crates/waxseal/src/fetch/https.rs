@@ -1,0 +1,236 @@
+//! One GET over HTTPS from a host that somebody else chose: without redirects, within limits of time
+//! and size, and never into a network of ours.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body as _, Incoming},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, client::Resumption};
+use rustls_pki_types::{ServerName, TrustAnchor};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use waxseal_core::{
+    dns::Answer, domain::Domain, facts::StsFailure, pki::Certificate, time::UnixTime,
+};
+
+use super::Settings;
+use crate::{dial::Dialler, gather::Dns};
+
+/// The most addresses of a host that are tried.
+const MAX_ADDRESSES: usize = 4;
+
+/// The longest head of a response.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// What is fetched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) host: &'a Domain,
+    pub(crate) path: &'a str,
+    /// The most octets of it that are read.
+    pub(crate) most: usize,
+}
+
+/// What a web server answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    pub(crate) status: StatusCode,
+    /// `Content-Type`, empty where there was none.
+    pub(crate) media_type: Vec<u8>,
+    /// `Location`.
+    pub(crate) location: Option<Vec<u8>>,
+    pub(crate) body: Body,
+    /// When the certificate of the host runs out.
+    pub(crate) certificate_expires: Option<UnixTime>,
+}
+
+/// The body of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// More than was wanted: none of it is kept.
+    TooLong,
+    /// Only that of a 200 is read.
+    NotRead,
+}
+
+/// Makes such requests.
+#[derive(Clone)]
+pub(crate) struct Https {
+    pub(super) settings: Settings,
+    dns: Arc<dyn Dns>,
+    dialler: Dialler,
+    tls: TlsConnector,
+}
+
+impl Https {
+    pub(super) fn new(
+        settings: Settings,
+        dns: Arc<dyn Dns>,
+        dialler: Dialler,
+        roots: &[TrustAnchor<'static>],
+    ) -> Result<Self, rustls::Error> {
+        let roots: RootCertStore = roots.iter().cloned().collect();
+        let mut config = ClientConfig::builder_with_provider(crate::tls::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        // Each fetch verifies the certificate anew.
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = TlsConnector::from(Arc::new(config));
+        Ok(Self { settings, dns, dialler, tls })
+    }
+
+    /// Fetches it; within the time of the settings.
+    pub(crate) async fn get(&self, wanted: Wanted<'_>) -> Result<Fetched, StsFailure> {
+        let Wanted { host, .. } = wanted;
+        let work = async {
+            let addresses = self.addresses(host).await?;
+            let stream = self.connect(host, &addresses).await?;
+            let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let read = leaf.and_then(|leaf| Certificate::read(leaf).ok());
+            let expires = read.and_then(|leaf| leaf.dates().ok()).map(|(_, last)| last);
+            let fetched = download(stream, wanted).await?;
+            Ok(Fetched { certificate_expires: expires, ..fetched })
+        };
+        let seconds = self.settings.timeout.as_secs();
+        tokio::time::timeout(self.settings.timeout, work).await.unwrap_or_else(|_| {
+            Err(StsFailure::Fetch(format!("{host} did not finish within {seconds} s")))
+        })
+    }
+
+    /// The addresses that may be connected to.
+    async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, StsFailure> {
+        let all = match self.dns.addresses(host).await.answer {
+            Answer::Found { value, .. } => value,
+            Answer::Absent { .. } => {
+                return Err(StsFailure::Fetch(format!("{host} has no address")));
+            }
+            Answer::Failed(failure) => return Err(StsFailure::Fetch(failure.to_string())),
+        };
+        let families = self.dialler.families();
+        let good: Vec<_> = all
+            .into_iter()
+            .filter(|address| families.allow(*address))
+            .filter(|address| self.settings.own.refuses(*address).is_none())
+            .take(MAX_ADDRESSES)
+            .collect();
+        if good.is_empty() {
+            let text = format!("{host} has no public address that we could connect to");
+            return Err(StsFailure::Fetch(text));
+        }
+        Ok(good)
+    }
+
+    /// The first address that answers. One with a bad certificate is an answer, too.
+    async fn connect(
+        &self,
+        host: &Domain,
+        addresses: &[IpAddr],
+    ) -> Result<TlsStream<tokio::net::TcpStream>, StsFailure> {
+        let name = ServerName::try_from(host.as_str().to_owned())
+            .map_err(|_| StsFailure::Fetch(format!("{host} cannot be a host name")))?;
+        let mut last = format!("{host} has no address");
+        for address in addresses {
+            let address = SocketAddr::new(*address, self.settings.port);
+            let tcp = match self.dialler.connect(address).await {
+                Ok(tcp) => tcp,
+                Err(error) => {
+                    last = format!("{host} at {address} cannot be reached: {error}");
+                    continue;
+                }
+            };
+            return self.tls.connect(name, tcp).await.map_err(|error| handshake(host, &error));
+        }
+        Err(StsFailure::Fetch(last))
+    }
+}
+
+/// A handshake that failed because of the certificate is a kind of its own (RFC 8460 §4.3.2.2).
+fn handshake(host: &Domain, error: &io::Error) -> StsFailure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            StsFailure::Certificate(format!("the certificate of {host} does not hold: {why}"))
+        }
+        Some(_) | None => StsFailure::Fetch(format!("no TLS with {host}: {error}")),
+    }
+}
+
+/// One GET over HTTP/1.1.
+async fn download(
+    stream: TlsStream<tokio::net::TcpStream>,
+    wanted: Wanted<'_>,
+) -> Result<Fetched, StsFailure> {
+    let Wanted { host, path, most } = wanted;
+    let broken = |error: hyper::Error| StsFailure::Fetch(format!("{host} broke off HTTP: {error}"));
+    let (mut requests, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(path)
+        .header(header::HOST, host.as_str())
+        .header(header::USER_AGENT, concat!("waxseal/", env!("CARGO_PKG_VERSION")))
+        .header(header::ACCEPT, "text/plain")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| StsFailure::Fetch(error.to_string()))?;
+    let exchange = async {
+        let response = requests.send_request(request).await.map_err(broken)?;
+        let named = |name| response.headers().get(name).map(|value| value.as_bytes().to_vec());
+        let media_type = named(header::CONTENT_TYPE).unwrap_or_default();
+        let (status, location) = (response.status(), named(header::LOCATION));
+        let body = match status {
+            StatusCode::OK => body(host, response, most).await?,
+            _ => Body::NotRead,
+        };
+        Ok(Fetched { status, media_type, location, body, certificate_expires: None })
+    };
+    // The connection is driven beside the exchange and ends with it.
+    let mut connection = std::pin::pin!(connection);
+    let mut exchange = std::pin::pin!(exchange);
+    tokio::select! {
+        done = &mut exchange => done,
+        ended = &mut connection => match ended {
+            // The last of the body may already be here.
+            Ok(()) => exchange.await,
+            Err(error) => Err(broken(error)),
+        },
+    }
+}
+
+/// The body, as far as it is allowed to go.
+async fn body(
+    host: &Domain,
+    response: Response<Incoming>,
+    most: usize,
+) -> Result<Body, StsFailure> {
+    let mut body = response.into_body();
+    if body.size_hint().lower() > most as u64 {
+        return Ok(Body::TooLong);
+    }
+    let mut file = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| StsFailure::Fetch(format!("{host} broke off the file: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if file.len().saturating_add(data.len()) > most {
+            return Ok(Body::TooLong);
+        }
+        file.extend_from_slice(&data);
+    }
+    Ok(Body::Whole(file))
+}

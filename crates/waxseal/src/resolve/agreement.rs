@@ -1,0 +1,213 @@
+//! Asks the servers of a zone themselves, each of them: whether they agree is a question that no
+//! resolver answers. Nothing here is validated, and nothing is decided by it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{task::JoinSet, time::timeout};
+use waxseal_core::{
+    dns::{Answer, FailureKind},
+    dnssec::{Name, Question, RecordType, Response},
+    domain::Domain,
+};
+
+use super::{Resolver, exchange::Line};
+use crate::{dial::Dialler, gather::Own};
+
+/// Servers of a zone that are asked.
+const MOST_SERVERS: usize = 13;
+/// Addresses of one server that are asked.
+const MOST_ADDRESSES: usize = 4;
+/// Addresses that are asked in all.
+const MOST_ASKED: usize = 20;
+/// Questions that are put to each.
+const MOST_QUESTIONS: usize = 24;
+/// How long one try may take; there are two.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long answers are good for others who ask the same.
+const KEPT: Duration = Duration::from_secs(600);
+/// Zones whose answers are kept.
+const MOST_KEPT: usize = 4_096;
+
+/// What one address of one server said.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The server's name in the NS record.
+    pub name: Domain,
+    /// Where it was asked.
+    pub address: IpAddr,
+    /// One for each question, in order; an error in words.
+    pub answers: Vec<(Domain, RecordType, Result<Arc<Response>, String>)>,
+}
+
+/// Asks servers of zones. A clone is the same.
+#[derive(Clone)]
+pub struct Authorities(Arc<Shared>);
+
+type Questions = Vec<(Domain, RecordType)>;
+type Outcome = Result<Vec<Answered>, String>;
+
+struct Shared {
+    resolver: Resolver,
+    dialler: Dialler,
+    own: Own,
+    kept: Mutex<HashMap<(Domain, Questions), (Instant, Outcome)>>,
+    reach: Mutex<Reach>,
+}
+
+/// Whether this machine gets through to port 53 of strangers.
+enum Reach {
+    Unknown,
+    /// A server answered once.
+    Proven,
+    /// None did, of a whole zone.
+    Blocked(Instant),
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Authorities").finish_non_exhaustive()
+    }
+}
+
+impl Authorities {
+    /// Finds servers through this resolver, and goes to them the way that the dialler goes.
+    pub fn new(resolver: Resolver, dialler: Dialler, own: Own) -> Self {
+        Self(Arc::new(Shared {
+            resolver,
+            dialler,
+            own,
+            kept: Mutex::default(),
+            reach: Mutex::new(Reach::Unknown),
+        }))
+    }
+
+    /// Puts the same questions to every address of every server of a zone.
+    ///
+    /// # Errors
+    /// Nobody could be asked, in words: no server with a public address, or none that answers,
+    /// which is what a closed port 53 looks like.
+    pub async fn ask(&self, zone: &Domain, questions: &[(Domain, RecordType)]) -> Outcome {
+        let key = (zone.clone(), questions.to_vec());
+        if let Some(known) = self.known(&key) {
+            return known;
+        }
+        let outcome = self.ask_now(zone, questions).await;
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST_KEPT {
+            kept.retain(|_, (at, _)| at.elapsed() < KEPT);
+        }
+        if kept.len() < MOST_KEPT {
+            kept.insert(key, (Instant::now(), outcome.clone()));
+        }
+        outcome
+    }
+
+    fn known(&self, key: &(Domain, Questions)) -> Option<Outcome> {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, outcome) = kept.get(key)?;
+        (at.elapsed() < KEPT).then(|| outcome.clone())
+    }
+
+    async fn ask_now(&self, zone: &Domain, questions: &[(Domain, RecordType)]) -> Outcome {
+        let blocked = "no server of another zone answered either: port 53 seems to be closed to us";
+        if let Reach::Blocked(at) = *self.reach()
+            && at.elapsed() < KEPT
+        {
+            return Err(blocked.into());
+        }
+        let servers = self.addresses(zone).await?;
+        let questions: Arc<[_]> = questions.iter().take(MOST_QUESTIONS).cloned().collect();
+        let mut asking = JoinSet::new();
+        for (place, (name, address)) in servers.into_iter().enumerate() {
+            let target = self.0.dialler.target(SocketAddr::new(address, 53));
+            let questions = Arc::clone(&questions);
+            let now = self.0.resolver.0.settings.clock.now();
+            asking.spawn(async move {
+                let mut answers = Vec::new();
+                for (owner, record_type) in questions.iter() {
+                    let question = Question::new(Name::from(owner), *record_type);
+                    let answer = one(target, &question, now).await;
+                    answers.push((owner.clone(), *record_type, answer));
+                }
+                (place, Answered { name, address, answers })
+            });
+        }
+        let mut answered = asking.join_all().await;
+        answered.sort_by_key(|(place, _)| *place);
+        let answered: Vec<_> = answered.into_iter().map(|(_, answered)| answered).collect();
+        let any = answered.iter().flat_map(|one| &one.answers).any(|(_, _, answer)| answer.is_ok());
+        let mut reach = self.reach();
+        match (any, &*reach) {
+            (true, _) => *reach = Reach::Proven,
+            (false, Reach::Proven) => {}
+            (false, Reach::Unknown | Reach::Blocked(_)) => {
+                *reach = Reach::Blocked(Instant::now());
+                let text = "none of its servers answered: port 53 may be closed to this machine";
+                return Err(text.into());
+            }
+        }
+        Ok(answered)
+    }
+
+    fn reach(&self) -> std::sync::MutexGuard<'_, Reach> {
+        self.0.reach.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every public address of every server.
+    async fn addresses(&self, zone: &Domain) -> Result<Vec<(Domain, IpAddr)>, String> {
+        let names = match self.0.resolver.servers(zone).await.answer {
+            Answer::Found { value, .. } => value,
+            Answer::Absent { .. } => return Err(format!("{zone} has no NS records")),
+            Answer::Failed(failure) => return Err(failure.detail),
+        };
+        let families = self.0.dialler.families();
+        let mut found = Vec::new();
+        for name in names.into_iter().take(MOST_SERVERS) {
+            let lookup = self.0.resolver.addresses(&name).await;
+            let all = lookup.answer.value().cloned().unwrap_or_default();
+            let good = all.into_iter().filter(|address| {
+                families.allow(*address) && self.0.own.refuses(*address).is_none()
+            });
+            found.extend(good.take(MOST_ADDRESSES).map(|address| (name.clone(), address)));
+        }
+        found.truncate(MOST_ASKED);
+        if found.is_empty() {
+            return Err(format!("no server of {zone} has a public address"));
+        }
+        Ok(found)
+    }
+}
+
+/// One question to one address, twice where the first datagram is lost.
+async fn one(
+    to: SocketAddr,
+    question: &Question,
+    now: waxseal_core::time::UnixTime,
+) -> Result<Arc<Response>, String> {
+    let line = Line::to_authority(to);
+    let mut why = "no answer in time".to_owned();
+    for _ in 0..2 {
+        match timeout(PATIENCE, line.ask(question, now)).await {
+            Err(_) => {}
+            Ok(Err(failure)) if failure.kind == FailureKind::Unreachable => {
+                return Err(failure.detail);
+            }
+            Ok(Err(failure)) => why = failure.detail,
+            Ok(Ok(response)) => {
+                return match response.rcode {
+                    0 | 3 => Ok(Arc::new(response)),
+                    2 => Err("SERVFAIL".into()),
+                    5 => Err("REFUSED: it does not serve the zone".into()),
+                    rcode => Err(format!("RCODE {rcode}")),
+                };
+            }
+        }
+    }
+    Err(why)
+}

@@ -1,0 +1,88 @@
+//! Whether all servers of a zone say the same.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use waxseal_core::{
+    assess::{NameServer, ServerAnswer, Servers},
+    dnssec::{Name, RecordType, Response},
+    domain::Domain,
+};
+
+use super::{Depth, Surveyor};
+use crate::resolve::Answered;
+
+impl Surveyor {
+    /// Asks every server of `zone` for the zone's own records and for `wanted`.
+    pub(super) async fn servers(
+        &self,
+        zone: &Domain,
+        wanted: Vec<(Domain, RecordType)>,
+        depth: Depth,
+    ) -> Servers {
+        if depth == Depth::DnsOnly {
+            return Servers::NotAsked("only the resolver was asked".into());
+        }
+        let mut questions =
+            vec![(zone.clone(), RecordType::SOA), (zone.clone(), RecordType::DNSKEY)];
+        questions.extend(wanted);
+        match self.0.tools.authorities.ask(zone, &questions).await {
+            Err(why) => Servers::NotAsked(why),
+            Ok(answered) => Servers::Asked(answered.iter().map(told).collect()),
+        }
+    }
+}
+
+fn told(answered: &Answered) -> NameServer {
+    let answers = answered.answers.iter().map(|(name, record_type, answer)| match answer {
+        Ok(response) => read(name, *record_type, response),
+        Err(why) => ServerAnswer {
+            name: name.clone(),
+            record_type: record_type.to_string(),
+            digest: Err(why.clone()),
+            signed: false,
+            records: 0,
+        },
+    });
+    NameServer {
+        name: answered.name.clone(),
+        address: answered.address,
+        answers: answers.collect(),
+    }
+}
+
+fn read(name: &Domain, record_type: RecordType, response: &Response) -> ServerAnswer {
+    let owner = Name::from(name);
+    let is_answer = |of: RecordType| of == record_type || of == RecordType::CNAME;
+    let sets: Vec<_> = response
+        .sets
+        .iter()
+        .filter(|set| set.owner == owner && is_answer(set.record_type))
+        .collect();
+    let mut hash = Context::new(&SHA256);
+    let mut records = 0;
+    for rdata in sets.iter().flat_map(|set| &set.rdata) {
+        records += 1;
+        hash.update(&u32::try_from(rdata.len()).unwrap_or(u32::MAX).to_be_bytes());
+        hash.update(rdata);
+    }
+    let hash = hash.finish();
+    // A server that points at others instead of answering has not got the zone.
+    let lame = records == 0
+        && response.sets.iter().any(|set| set.record_type == RecordType::NS)
+        && !response.sets.iter().any(|set| set.record_type == RecordType::SOA);
+    let signed = match sets.is_empty() {
+        true => response.has_signatures(),
+        false => sets.iter().any(|set| !set.signatures.is_empty()),
+    };
+    let digest = hash.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+    ServerAnswer {
+        name: name.clone(),
+        record_type: record_type.to_string(),
+        digest: if lame {
+            Err("a referral: it does not serve the zone".into())
+        } else {
+            Ok(digest)
+        },
+        signed,
+        records,
+    }
+}
