@@ -28,6 +28,10 @@ pub enum StartTls {
     Works(Identity),
     /// It speaks nothing newer than TLS 1.0: its ServerHello says 3.1, whatever was offered.
     Legacy,
+    /// Its certificate has so many octets.
+    HugeCertificate(usize),
+    /// Another server behind it speaks TLS; it listens there.
+    Through(SocketAddr),
 }
 
 /// A point of the session at which something can go wrong.
@@ -58,6 +62,10 @@ pub enum Fault {
     Close,
     /// Nothing is said any more.
     Silence,
+    /// A line without an end.
+    EndlessLine,
+    /// Line after line without an end, each as part of one reply with this code.
+    EndlessReply(u16),
 }
 
 /// How a server behaves.
@@ -224,6 +232,12 @@ impl Session {
         let identity = match self.personality.starttls.clone() {
             StartTls::Absent => bail!("STARTTLS was refused before"),
             StartTls::Legacy => return legacy_hello(&mut stream).await,
+            StartTls::HugeCertificate(size) => return huge_certificate(&mut stream, size).await,
+            StartTls::Through(address) => {
+                let mut behind = TcpStream::connect(address).await?;
+                tokio::io::copy_bidirectional(&mut stream, &mut behind).await?;
+                return Ok(());
+            }
             StartTls::Works(identity) => identity,
         };
         let stream = TlsAcceptor::from(identity.config).accept(stream).await?;
@@ -253,6 +267,14 @@ impl Session {
             Some(Fault::Reply(text)) => text,
             Some(Fault::Close) => bail!("closed at {step:?}"),
             Some(Fault::Silence) => std::future::pending().await,
+            Some(Fault::EndlessLine) => loop {
+                stream.write_all(&[b'x'; 1_024]).await?;
+                stream.flush().await?;
+            },
+            Some(Fault::EndlessReply(code)) => loop {
+                say(stream, &format!("{code}-x")).await?;
+                stream.flush().await?;
+            },
         };
         say(stream, text).await
     }
@@ -409,5 +431,28 @@ async fn legacy_hello(stream: &mut TcpStream) -> Result<()> {
     // The client's alert, then its end.
     let mut rest = Vec::new();
     stream.take(1_024).read_to_end(&mut rest).await?;
+    Ok(())
+}
+
+/// TLS 1.2 with a certificate of this size: in records as large as they may be.
+async fn huge_certificate(stream: &mut TcpStream, size: usize) -> Result<()> {
+    let mut header = [0; 5];
+    stream.read_exact(&mut header).await?;
+    let [_, _, _, high, low] = header;
+    let mut hello = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+    stream.read_exact(&mut hello).await?;
+    let mut flight = vec![2, 0, 0, 38, 3, 3];
+    flight.extend([0x42; 32]);
+    flight.extend([0, 0xc0, 0x2f, 0]);
+    let length = |octets: usize| u32::try_from(octets).unwrap_or(0).to_be_bytes();
+    for (kind, rest) in [(Some(11), size + 6), (None, size + 3), (None, size)] {
+        flight.extend(kind);
+        flight.extend(length(rest).get(1..).unwrap_or_default());
+    }
+    flight.extend(std::iter::repeat_n(0x30, size));
+    for part in flight.chunks(16_384) {
+        let length = u16::try_from(part.len())?.to_be_bytes();
+        stream.write_all(&[&[22, 3, 3], length.as_slice(), part].concat()).await?;
+    }
     Ok(())
 }

@@ -97,7 +97,7 @@ pub const GOOD_SUITES: &[u16] =
 /// Groups of TLS 1.2 with less than 112 bits of strength, or on curves that no guideline lists.
 pub const WEAK_GROUPS_1_2: &[u16] = &[16, 17, 18, 19, 20, 21, 22, 1, 3, 6, 7, 9, 10, 13, 14];
 
-/// Groups of TLS 1.3 that are too small (RFC 7919: 2048 bits).
+/// Groups of TLS 1.3 that are too small: finite fields of 2048 bits (RFC 7919).
 pub const WEAK_GROUPS_1_3: &[u16] = &[256];
 
 /// The name of a weak suite in IANA's registry; the number of another one.

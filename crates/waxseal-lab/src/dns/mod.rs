@@ -20,4 +20,4 @@ pub use record::{Data, Rr, rtype};
 pub use server::{DnsServer, Question};
 pub use tamper::{Act, Tampering};
 pub use tree::Tree;
-pub use zone::{Delegation, Denial, KeyLayout, OptOut, Signing, Zone};
+pub use zone::{Delegation, Denial, EmptyNames, KeyLayout, OptOut, Signing, Zone};

@@ -42,10 +42,23 @@ impl DnsServer {
     /// # Errors
     /// No socket on loopback can be had.
     pub async fn start(tree: Tree) -> Result<Self> {
+        Self::serving(Arc::new(tree)).await
+    }
+
+    /// Another server with the same zones and keys, undamaged.
+    ///
+    /// # Errors
+    /// No socket on loopback can be had.
+    pub async fn twin(&self) -> Result<Self> {
+        let tree = self.shared.tree.read().map(|tree| Arc::clone(&tree));
+        Self::serving(tree.map_err(|_| anyhow::anyhow!("the tree is lost"))?).await
+    }
+
+    async fn serving(tree: Arc<Tree>) -> Result<Self> {
         let (udp, tcp) = bind().await?;
         let address = udp.local_addr()?;
         let shared = Arc::new(Shared {
-            tree: RwLock::new(Arc::new(tree)),
+            tree: RwLock::new(tree),
             tampering: RwLock::default(),
             questions: Mutex::default(),
         });

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    Delegation, Denial, KeyLayout, Name, OptOut, Rr, Zone,
+    Delegation, Denial, EmptyNames, KeyLayout, Name, OptOut, Rr, Zone,
     key::{Flags, Key, base32hex, nsec3_hash},
     record::{RrSet, bitmap, rtype},
 };
@@ -29,6 +29,7 @@ pub(super) struct Built {
     layout: KeyLayout,
     validity: (u32, u32),
     pub(super) denial: Chain,
+    empty_names: EmptyNames,
     signatures: Mutex<HashMap<(Name, u16), Vec<Rr>>>,
 }
 
@@ -176,6 +177,7 @@ impl Built {
             layout: signing.layout,
             validity: (at(signing.validity.0), at(signing.validity.1)),
             denial: Chain::None,
+            empty_names: zone.empty_names,
             signatures: Mutex::default(),
         };
         if zone.signing.is_some() {
@@ -198,6 +200,9 @@ impl Built {
 
     /// Whether the name is there, with records or as an empty non-terminal.
     pub(super) fn exists(&self, name: &Name) -> bool {
+        if self.empty_names == EmptyNames::Denied && *name != self.origin {
+            return self.nodes.contains_key(name);
+        }
         self.nodes.range(name.clone()..).next().is_some_and(|(next, _)| next.is_within(name))
     }
 
@@ -230,6 +235,10 @@ impl Built {
                     let types = self.types_at(&owner, rtype::NSEC3);
                     let insecure = self.is_cut(&owner) && !types.contains(&rtype::DS);
                     if insecure && *opt_out == OptOut::Yes {
+                        continue;
+                    }
+                    if self.empty_names == EmptyNames::Denied {
+                        names.insert(owner);
                         continue;
                     }
                     // Empty non-terminals have a link too (RFC 5155 §7.1).

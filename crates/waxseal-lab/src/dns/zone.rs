@@ -94,6 +94,18 @@ pub struct Zone {
     pub(super) signing: Option<Signing>,
     pub(super) delegation: Delegation,
     pub(super) ttl: u32,
+    pub(super) servers: Vec<Name>,
+    pub(super) empty_names: EmptyNames,
+}
+
+/// What is said of names that have nothing themselves and something below (RFC 8020 §2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmptyNames {
+    /// They exist.
+    #[default]
+    Exist,
+    /// They are denied, as servers with a fault do.
+    Denied,
 }
 
 impl Zone {
@@ -105,7 +117,23 @@ impl Zone {
             signing: None,
             delegation: Delegation::Matching,
             ttl: 300,
+            servers: Vec::new(),
+            empty_names: EmptyNames::Exist,
         }
+    }
+
+    /// Its name servers; without, one that nobody can find.
+    #[must_use]
+    pub fn servers(mut self, names: &[&str]) -> Self {
+        self.servers = names.iter().map(|name| Name::new(name)).collect();
+        self
+    }
+
+    /// Denies names that are empty but for what is below them.
+    #[must_use]
+    pub const fn denying_empty_names(mut self) -> Self {
+        self.empty_names = EmptyNames::Denied;
+        self
     }
 
     /// Signs it with P-256 and NSEC.
@@ -162,6 +190,9 @@ impl Zone {
         }
         let origin = self.origin.clone();
         self.insert(origin.clone(), rtype::SOA, 300, soa);
-        self.insert(origin, rtype::NS, 300, server.wire());
+        let servers = if self.servers.is_empty() { vec![server] } else { self.servers.clone() };
+        for server in servers {
+            self.insert(origin.clone(), rtype::NS, 300, server.wire());
+        }
     }
 }

@@ -71,7 +71,8 @@ async fn showing(
         .with_no_client_auth()
         .with_cert_resolver(shown);
     let spki = waxseal_core::pki::Certificate::read(&chain[0]).unwrap().key_digest();
-    let identity = Identity { chain, spki_sha256: spki.to_vec(), config: Arc::new(config) };
+    let identity =
+        Identity { chain, spki_sha256: spki.to_vec(), config: Arc::new(config), certified: None };
     let sink = Sink::default();
     let personality = Personality::new(MX, StartTls::Works(identity));
     (MxServer::start(personality, sink.clone()).await.unwrap(), sink)

@@ -72,14 +72,14 @@ pub(super) enum Tls {
 /// MTA-STS of `receiver.example`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Policy {
-    pub(super) text: String,
-    pub(super) record: Option<String>,
+pub(crate) struct Policy {
+    pub(crate) text: String,
+    pub(crate) record: Option<String>,
     /// Known before the damage and the attack begin.
     #[serde(default)]
-    pub(super) known: bool,
+    pub(crate) known: bool,
     /// `policy`, `not-found`, `redirect`, `html`, `huge`, `blocked`, `wrong-certificate`
-    pub(super) answer: Option<String>,
+    pub(crate) answer: Option<String>,
 }
 
 /// What is sent to `bob@receiver.example`.

@@ -27,7 +27,7 @@ use waxseal_lab::{
 
 use super::file::{File, Host, Policy, Tls};
 
-pub(super) const DOMAIN: &str = "receiver.example";
+pub(crate) const DOMAIN: &str = "receiver.example";
 
 /// Everything that runs.
 pub(super) struct World {
@@ -172,14 +172,14 @@ fn zones(file: &File) -> BTreeMap<String, Zone> {
 }
 
 /// Into the zone that holds the name.
-fn put(zones: &mut BTreeMap<String, Zone>, name: &str, data: &Data) {
+pub(crate) fn put(zones: &mut BTreeMap<String, Zone>, name: &str, data: &Data) {
     let within = |zone: &String| Name::new(name).is_within(&Name::new(zone));
     let zone = zones.keys().filter(|zone| within(zone)).max_by_key(|zone| zone.len());
     let zone = zone.unwrap_or_else(|| panic!("no zone for {name}")).clone();
     zones.get_mut(&zone).unwrap().add(&format!("{name}."), data);
 }
 
-fn parse(record: &str) -> (String, Data) {
+pub(crate) fn parse(record: &str) -> (String, Data) {
     let (owner, rest) = record.split_once(' ').unwrap();
     let (rtype, data) = rest.split_once(' ').unwrap();
     let data = match rtype {
@@ -214,7 +214,7 @@ pub(super) fn question(text: &str) -> waxseal_lab::dns::Question {
     waxseal_lab::dns::Question { name: format!("{name}."), rtype: number(rtype) }
 }
 
-fn damage([name, rtype, act]: &[String; 3]) -> Tampering {
+pub(crate) fn damage([name, rtype, act]: &[String; 3]) -> Tampering {
     let act = match act.as_str() {
         "servfail" => Act::Fail(rcode::SERVFAIL),
         "refused" => Act::Fail(rcode::REFUSED),
@@ -291,7 +291,7 @@ fn method(host: &Host, ca: &Ca) -> Method {
     }
 }
 
-fn policy_host(written: &Policy, ca: &Ca) -> PolicyPersonality {
+pub(crate) fn policy_host(written: &Policy, ca: &Ca) -> PolicyPersonality {
     let key = ServerKey::generate().unwrap();
     let name = format!("mta-sts.{DOMAIN}");
     let wrong = written.answer.as_deref() == Some("wrong-certificate");

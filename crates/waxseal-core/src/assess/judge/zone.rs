@@ -31,7 +31,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         );
         out.add(Id::ZoneUnsigned, severity, Place::named(case.domain()), said(because, fix));
     }
-    servers(&zone.servers, out);
+    servers(&zone.servers, |_| true, out);
     let mut done = vec![&zone.zone];
     for host in &case.hosts {
         let Some(survey) = host.survey else { continue };
@@ -58,7 +58,10 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         if !done.contains(&&survey.zone.zone) {
             done.push(&survey.zone.zone);
             signing(case, &survey.zone, out);
-            servers(&survey.zone.servers, out);
+            servers(&survey.zone.servers, |_| true, out);
+        } else {
+            // The zone's own records were compared already; those of this host were not.
+            servers(&survey.zone.servers, |answer| answer.record_type == "TLSA", out);
         }
     }
 }
@@ -137,11 +140,12 @@ fn expiry(
 /// What the servers said to one question: the digest and whether it was signed, and who said so.
 type Said<'a> = BTreeMap<(&'a str, bool), Vec<&'a NameServer>>;
 
-fn servers(servers: &Servers, out: &mut Findings) {
+fn servers(servers: &Servers, counts: impl Fn(&ServerAnswer) -> bool, out: &mut Findings) {
     let Servers::Asked(servers) = servers else { return };
     let mut questions: BTreeMap<(&crate::domain::Domain, &str), Said<'_>> = BTreeMap::new();
     for server in servers {
-        for ServerAnswer { name, record_type, digest, signed, .. } in &server.answers {
+        for answer in server.answers.iter().filter(|answer| counts(answer)) {
+            let ServerAnswer { name, record_type, digest, signed, .. } = answer;
             let said = questions.entry((name, record_type)).or_default();
             match digest {
                 Ok(digest) => said.entry((digest, *signed)).or_default().push(server),

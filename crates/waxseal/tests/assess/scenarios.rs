@@ -1,0 +1,82 @@
+//! `scenarios/check/*.toml`: a domain with its servers, faults and attackers, and what an assessment
+//! has to say of it.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+use waxseal::{
+    resolve::Clock,
+    survey::{Depth, Scope},
+};
+use waxseal_core::{
+    assess::{Against, assess},
+    domain::Domain,
+    org::Terms,
+};
+
+use super::{file::File, world::World};
+use crate::scenario::world::DOMAIN;
+
+/// What none of these small worlds has.
+const EVERYWHERE: [&str; 8] = [
+    "SPF-MISSING",
+    "DMARC-MISSING",
+    "CAA-MISSING",
+    "SECURITY-TXT-MISSING",
+    "RPT-MISSING",
+    "RPT-HOST-MISSING",
+    "MX-NO-IPV6",
+    "DNS-FAILED",
+];
+
+/// Whoever attacks is named in each file's `about`.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_world_is_assessed_as_written() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/check");
+    let turns = Arc::new(Semaphore::new(4));
+    let mut tasks = JoinSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let file: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let turns = Arc::clone(&turns);
+        tasks.spawn(async move {
+            let _turn = turns.acquire().await.unwrap();
+            run(&file).await.map_err(|what| format!("{name}: {what}"))
+        });
+    }
+    assert!(tasks.len() >= 40, "only {} worlds were found", tasks.len());
+    let mut wrong: Vec<String> =
+        tasks.join_all().await.into_iter().filter_map(Result::err).collect();
+    wrong.sort();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+async fn run(file: &File) -> Result<(), String> {
+    let world = World::start(file).await;
+    let domain = Domain::parse(DOMAIN).unwrap();
+    let now = Clock::system().now();
+    let survey = world.surveyor.survey(&domain, &Scope::new(Depth::Full), now).await;
+    let terms = Terms::default();
+    let against =
+        Against { roots: &world.roots, terms: &terms, before: None, testing_since: None, now };
+    let assessment = assess(&survey, &against);
+    let stored: Result<waxseal_core::assess::Survey, _> =
+        serde_json::from_str(&serde_json::to_string(&survey).unwrap());
+    if stored.as_ref().ok() != Some(&survey) {
+        return Err(format!("a stored survey is not the same: {stored:?}"));
+    }
+    let level = assessment.level.map_or("none", |level| level.as_str());
+    let found: BTreeSet<&str> = assessment
+        .findings
+        .iter()
+        .map(|finding| finding.id.as_str())
+        .filter(|id| !EVERYWHERE.contains(id))
+        .collect();
+    let wanted: BTreeSet<&str> = file.expect.findings.iter().map(String::as_str).collect();
+    if found != wanted || level != file.expect.level {
+        return Err(format!("\n  level = {level:?}\n  findings = {found:?}\n  of {wanted:?}"));
+    }
+    Ok(())
+}
