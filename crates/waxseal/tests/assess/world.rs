@@ -186,11 +186,11 @@ impl Building {
                 other => panic!("{other}"),
             };
             let key = ServerKey::of(kind).unwrap();
-            match host.tls {
-                Tls::SelfSigned => Identity::self_signed(&key, &names, validity),
-                _ => self.ca.issue(&key, &names, validity),
+            if host.tls == Tls::SelfSigned {
+                Identity::self_signed(&key, &names, validity).unwrap()
+            } else {
+                self.ca.issue(&key, &names, validity).unwrap()
             }
-            .unwrap()
         });
         let mut first = all.next().unwrap();
         let others: Vec<Identity> = all.collect();
