@@ -33,7 +33,8 @@ pub use submission::{
 pub use tls::{ServerTls, TlsFiles, TlsFilesError};
 
 use crate::resolve::Clock;
-use limits::{Crowded, Failures, Origin, Place, Sessions};
+use limits::{Crowded, Failures, Place};
+pub(crate) use limits::{Origin, Sessions};
 
 /// How one listener behaves.
 #[derive(Clone, Debug)]

@@ -18,10 +18,10 @@ const MAX_ADDRESSES: usize = 65_536;
 /// One client, as far as limits go: an IPv4 address, or an IPv6 /64, which is what one customer
 /// gets (RFC 6177 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpAddr);
+pub(crate) struct Origin(IpAddr);
 
 impl Origin {
-    pub(super) fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
             v4 @ IpAddr::V4(_) => v4,
             IpAddr::V6(v6) => {
@@ -34,28 +34,28 @@ impl Origin {
 
 /// Sessions at once.
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     open: Mutex<HashMap<Origin, usize>>,
     total: Mutex<usize>,
 }
 
 /// A place; dropping it frees it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     sessions: Arc<Sessions>,
     origin: Origin,
 }
 
 /// Which limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crowded {
+pub(crate) enum Crowded {
     Total,
     Client,
 }
 
 impl Sessions {
     /// Takes a place, where there is one.
-    pub(super) fn enter(
+    pub(crate) fn enter(
         self: &Arc<Self>,
         origin: Origin,
         most: usize,

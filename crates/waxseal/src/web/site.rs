@@ -24,11 +24,16 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// Connections at once for one role.
+use crate::listen::{Origin, Sessions};
+
+/// Connections at once for one role, and from one client where strangers come.
 const CONNECTIONS: usize = 256;
+const PER_CLIENT: usize = 16;
 /// A header has to arrive within this time, and a connection ends after this time.
 const HEADER: Duration = Duration::from_secs(10);
 const CONNECTION: Duration = Duration::from_mins(5);
+/// A stranger's connection: one request and its answer.
+const STRANGER: Duration = Duration::from_secs(30);
 /// Forms are small.
 const BODY: usize = 64 * 1024;
 
@@ -59,23 +64,33 @@ pub(super) struct Sni(pub(super) Option<String>);
 /// Serves a role until `stop` ends. Connections that are open then are closed by the end of
 /// the process.
 pub async fn serve(listener: Listener, router: Router, stop: impl Future<Output = ()>) {
-    serve_all(listener, router, None, stop).await;
+    serve_all(listener, router, Guests::Known, stop).await;
 }
 
-/// The same over TLS.
+/// The same over TLS, for strangers: few connections for each, and one request on each.
 pub async fn serve_tls(
     listener: Listener,
     router: Router,
     tls: Arc<ServerConfig>,
     stop: impl Future<Output = ()>,
 ) {
-    serve_all(listener, router, Some(TlsAcceptor::from(tls)), stop).await;
+    let acceptor = TlsAcceptor::from(tls);
+    serve_all(listener, router, Guests::Strangers(acceptor, Arc::default()), stop).await;
+}
+
+/// Who comes.
+#[derive(Clone)]
+enum Guests {
+    /// Our own people and machines.
+    Known,
+    /// Everybody.
+    Strangers(TlsAcceptor, Arc<Sessions>),
 }
 
 async fn serve_all(
     listener: Listener,
     router: Router,
-    tls: Option<TlsAcceptor>,
+    guests: Guests,
     stop: impl Future<Output = ()>,
 ) {
     let router = router.layer(DefaultBodyLimit::max(BODY)).layer(middleware::from_fn(with_headers));
@@ -88,12 +103,21 @@ async fn serve_all(
             accepted = listener.socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let (router, tls) = (router.clone(), tls.clone());
+            Ok((stream, from)) => {
+                let (router, guests) = (router.clone(), guests.clone());
                 tokio::spawn(async move {
-                    match tls {
-                        None => connection(stream, router.layer(Extension(Sni(None)))).await,
-                        Some(tls) => secured(stream, router, &tls).await,
+                    match guests {
+                        Guests::Known => {
+                            let router = router.layer(Extension(Sni(None)));
+                            connection(stream, router, KeepAlive::Yes).await;
+                        }
+                        Guests::Strangers(tls, sessions) => {
+                            let origin = Origin::of(from.ip());
+                            // Beyond the limit the connection is just closed.
+                            if let Ok(_place) = sessions.enter(origin, CONNECTIONS, PER_CLIENT) {
+                                secured(stream, router, &tls).await;
+                            }
+                        }
                     }
                     drop(permit);
                 });
@@ -112,20 +136,36 @@ async fn secured(stream: TcpStream, router: Router, tls: &TlsAcceptor) {
     match timeout(HEADER, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             let name = stream.get_ref().1.server_name().map(str::to_owned);
-            connection(stream, router.layer(Extension(Sni(name)))).await;
+            connection(stream, router.layer(Extension(Sni(name))), KeepAlive::No).await;
         }
         Ok(Err(error)) => tracing::debug!("a web connection came to no TLS: {error}"),
         Err(_) => tracing::debug!("a web connection began no TLS in time"),
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, router: Router) {
+/// Whether a connection takes a second request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeepAlive {
+    Yes,
+    No,
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    router: Router,
+    keep: KeepAlive,
+) {
+    let longest = match keep {
+        KeepAlive::Yes => CONNECTION,
+        KeepAlive::No => STRANGER,
+    };
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
         .max_buf_size(16 * 1024)
+        .keep_alive(keep == KeepAlive::Yes)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match timeout(CONNECTION, served).await {
+    match timeout(longest, served).await {
         Ok(Ok(())) | Err(_) => {}
         Ok(Err(error)) => tracing::debug!("a web connection broke: {error}"),
     }

@@ -138,6 +138,34 @@ async fn other_names_and_long_requests_are_refused() {
     gateway.stop().await;
 }
 
+/// Attacker: a stranger who opens connections and says nothing. Others still get the policy, and one
+/// connection is good for one request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_stranger_does_not_take_all_connections() {
+    let (_world, gateway, issuer) = hosted(DOMAIN).await;
+    let client = Client { gateway: &gateway, ca: issuer.der() };
+    let request = format!("GET {PATH} HTTP/1.1\r\nHost: mta-sts.own.test\r\n\r\n");
+    // Without `Connection: close`: the server closes.
+    let answer = client.ask("mta-sts.own.test", &request.repeat(2)).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
+    let address = gateway.page("policy").unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    // The seventeenth of one client is closed at once, before TLS.
+    let mut one_more = TcpStream::connect(address).await.unwrap();
+    assert_eq!(one_more.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(address).await.unwrap();
+    let waits = std::time::Duration::from_millis(300);
+    let read = tokio::time::timeout(waits, other.read(&mut [0; 1])).await;
+    assert!(read.is_err(), "another client waits for its handshake: {read:?}");
+    drop(silent);
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_we_serve_is_what_publish_wants_and_a_change_goes_file_first() {
     let (world, mut gateway, _issuer) = hosted(DOMAIN).await;
