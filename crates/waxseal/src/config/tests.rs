@@ -205,6 +205,44 @@ fn dangerous_combinations_are_refused_with_their_line() {
 }
 
 #[test]
+fn what_cannot_be_published_is_refused_with_its_line() {
+    let domain =
+        "[[domain]]\nname = \"a.example\"\ninside = \"mail.a.example\"\n[domain.publish]\n";
+    for (setting, key) in [
+        ("mta_sts = \"enforce\"", "mta_sts"),
+        ("mta_sts_max_age = \"400d\"", "mta_sts_max_age"),
+        ("mta_sts_certificate = \"a.pem\"", "mta_sts_certificate"),
+        ("tlsrpt = [\"postmaster@a.example\"]", "tlsrpt"),
+        ("tlsrpt = [\"mailto:a@b.example;v=x\"]", "tlsrpt"),
+        ("dmarc = \"strict\"", "dmarc"),
+        ("dmarc_reports = [\"https://a.example\"]", "dmarc_reports"),
+        ("spf = [\"a b\"]", "spf"),
+        ("dkim = [\"s1\"]", "dkim"),
+        ("dkim = [\"s1=hunter2\"]", "dkim"),
+        ("dkim = [\"s1=file:/a\", \"s1=file:/b\"]", "dkim"),
+        ("dkim = [\"s1=file:/a\"]\ndkim_retired = [\"s1\"]", "dkim_retired"),
+    ] {
+        let line = if key == "dkim_retired" { 6 } else { 5 };
+        let said = refused(&format!("{domain}{setting}\n"));
+        let begin = format!("w.toml:{line}: domain[0].publish.{key}: ");
+        assert!(said.starts_with(&begin), "{setting}\n{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let update = "[publish.update]\nserver = \"192.0.2.53\"\n";
+    let named = "tsig_name = \"k\"\ntsig_key = \"file:/k\"\n";
+    assert!(refused(update).contains("belong together"));
+    let tls = update.replace("192.0.2.53", "tls://192.0.2.53#ns.example");
+    assert!(refused(&format!("{tls}{named}")).contains("publish.update.server"));
+    let sha1 = format!("{update}{named}tsig_algorithm = \"hmac-sha1\"\n");
+    assert!(refused(&sha1).starts_with("w.toml:5: publish.update.tsig_algorithm: "));
+    assert!(refused("[publish]\nttl = \"2d\"\n").starts_with("w.toml:2: publish.ttl: "));
+    let many = format!("[[publish.mx]]\nhost = \"mx.example\"\nnext = {:?}\n", vec!["k"; 9]);
+    assert!(refused(&many).contains("at most 8 files"));
+    let near = refused(&format!("{domain}mta_stst = \"off\"\n"));
+    assert!(near.ends_with("did you mean \"mta_sts\"?"), "{near}");
+}
+
+#[test]
 fn values_print_as_they_are_written() {
     fn same<T: std::str::FromStr<Err = BadValue> + fmt::Display>(texts: &[&str]) {
         for text in texts {
