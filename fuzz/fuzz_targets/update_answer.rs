@@ -1,0 +1,26 @@
+//! Answers to our updates from whoever sits at that address: never a yes without the key.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use waxseal_core::{
+    domain::Domain,
+    publish::{
+        Memory,
+        update::{Algorithm, Key, request, response},
+    },
+    time::UnixTime,
+};
+
+fuzz_target!(|data: &[u8]| {
+    let name = Domain::parse("waxseal.key").unwrap();
+    let key = Key::new(&name, Algorithm::HmacSha256, &[7; 32]).unwrap();
+    let now = UnixTime(1_800_000_000);
+    let asked = request(&name, &[], &key, 0x1234, now).unwrap();
+    assert!(response(&asked, &key, data, now).is_err());
+    // What was remembered is a file that somebody may have edited.
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(memory) = Memory::read(text)
+    {
+        assert_eq!(Memory::read(&memory.write()), Ok(memory));
+    }
+});
