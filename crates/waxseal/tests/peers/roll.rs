@@ -242,3 +242,43 @@ async fn two_key_rolls_by_the_gate_refuse_no_mail_of_a_sender_with_dane() {
     submit(world.sender.address, count).await;
     until_logged(&world.sender, "status=deferred", 1).await;
 }
+
+/// An outsider or a mistake: another secret, another name, records that the key may not change, a
+/// policy that nobody serves yet. Each is said with what to do, and nothing counts as sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_the_name_server_refuses_is_said_with_its_reason() {
+    let world = World::new().await;
+    key(world.folder.path(), "spare");
+    world.configure("first", "spare");
+    let good = fs::read_to_string(world.path("waxseal.toml")).unwrap();
+    let change = |from: &str, to: &str| {
+        assert!(good.contains(from), "{from}");
+        fs::write(world.path("waxseal.toml"), good.replace(from, to)).unwrap();
+    };
+    let refused = async |why: &str| {
+        let (code, said) = world.publish(&["tlsa", "--update"]).await;
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("NOT SENT") && said.contains(why), "{why}:\n{said}");
+    };
+    fs::write(world.path("tsig"), "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=").unwrap();
+    refused("BADSIG").await;
+    fs::write(world.path("tsig"), TSIG.1).unwrap();
+    change("waxseal.key", "another.key");
+    refused("BADKEY").await;
+    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let primary = format!("server = \"{}\"", world.primary.address);
+    change(&primary, &format!("server = \"{nobody}\""));
+    refused("Connection refused").await;
+    // One that answers, and is no primary.
+    change(&primary, &format!("server = \"{}\"", world.secondary.address));
+    refused("zone receiver.test").await;
+    // A policy is announced only once it is served.
+    let domain = format!(
+        "[[domain]]\nname = \"{ZONE}\"\ninside = \"127.0.0.1:1\"\ninside_tls = \"opportunistic\"\n\
+         [domain.publish]\nmx = [\"mx.{ZONE}\"]\nmta_sts = \"testing\"\n[publish]\n"
+    );
+    change("[publish]\n", &domain);
+    let (code, said) = world.publish(&["mta-sts", "--update"]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("the policy has to be served first"), "{said}");
+}
