@@ -4,6 +4,7 @@ mod compare;
 mod csv;
 mod html;
 mod json;
+mod profiles;
 mod progress;
 mod report;
 #[cfg(test)]
@@ -20,7 +21,10 @@ use anyhow::Context as _;
 use rustls_pki_types::TrustAnchor;
 use tokio::task::JoinSet;
 use waxseal_core::{
-    assess::{Against, assess},
+    assess::{
+        Against, assess,
+        profile::{Profile, judge_profile},
+    },
     domain::Domain,
     org::Terms,
 };
@@ -59,6 +63,12 @@ pub(crate) struct Args {
     /// Look at the DKIM key of this selector, too; may be repeated
     #[arg(long, value_name = "NAME")]
     selector: Vec<String>,
+    /// Judge by this standard: a built-in profile or a TOML file; may be repeated
+    ///
+    /// Built in are internet-nl, bsi-tr-03108, dsk-normal, dsk-high, nta-7516, uk-gov, nz-sge and
+    /// nist-800-177. A profile that is not met counts as something wrong.
+    #[arg(long, value_name = "NAME|FILE")]
+    profile: Vec<String>,
     /// Group the domains by who runs their mail hosts, and compare
     #[arg(long)]
     compare: bool,
@@ -93,11 +103,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         Some(path) => Journal::open(path).map(|(journal, done)| (Some(journal), done))?,
         None => (None, Vec::new()),
     };
+    let checker = Checker::build(args, context)?;
     let wanted: std::collections::HashSet<_> = work.iter().cloned().collect();
-    reports.retain(|report| wanted.contains(&report.input));
+    // What was judged by other profiles has to be looked at again.
+    reports
+        .retain(|report| wanted.contains(&report.input) && report.is_judged_by(&checker.profiles));
     let done: std::collections::HashSet<_> = reports.iter().map(|r| r.input.clone()).collect();
     work.retain(|input| !done.contains(input));
-    let checker = Checker::build(args, context)?;
     let mut progress = Progress::new(context, total, reports.len());
     let mut running = JoinSet::new();
     let mut waiting = work.into_iter();
@@ -217,11 +229,15 @@ struct Checker {
     surveyor: Surveyor,
     roots: Arc<Vec<TrustAnchor<'static>>>,
     scope: Scope,
+    profiles: Arc<Vec<Profile>>,
+    /// For the JSON in the shape of Internet.nl's, where that is asked for.
+    internet_nl: Option<&'static Profile>,
 }
 
 impl Checker {
     fn build(args: &Args, context: &Context) -> anyhow::Result<Self> {
         let refuse = |text: String| Exit::Config.because(text);
+        let profiles = Arc::new(profiles::load(&args.profile)?);
         let config = config(args, context)?;
         let now = system_clock()();
         let policies = Arc::new(Forgetful::default());
@@ -229,7 +245,10 @@ impl Checker {
         let parts = Parts::build(config, around, None).map_err(refuse)?;
         let depth = if args.dns_only { Depth::DnsOnly } else { Depth::Full };
         let scope = Scope { selectors: args.selector.clone(), ..Scope::new(depth) };
-        Ok(Self { surveyor: parts.surveyor, roots: parts.roots, scope })
+        let internet_nl =
+            args.internet_nl.as_ref().and_then(|_| profiles::named(profiles::INTERNET_NL));
+        let (surveyor, roots) = (parts.surveyor, parts.roots);
+        Ok(Self { surveyor, roots, scope, profiles, internet_nl })
     }
 
     async fn check(&self, input: String) -> Report {
@@ -243,7 +262,14 @@ impl Checker {
         let against =
             Against { roots: &self.roots, terms: &terms, before: None, testing_since: None, now };
         let assessment = assess(&survey, &against);
-        let outcome = Outcome::Assessed(Box::new(Assessed::of(&survey, assessment)));
+        let judge = |profile: &Profile| judge_profile(profile, &survey, &assessment);
+        let judged = self.profiles.iter().map(judge).collect();
+        let internet_nl = self.internet_nl.map(judge);
+        let outcome = Outcome::Assessed(Box::new(Assessed {
+            profiles: judged,
+            internet_nl,
+            ..Assessed::of(&survey, assessment)
+        }));
         Report { input, outcome }
     }
 }

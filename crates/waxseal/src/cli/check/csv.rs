@@ -4,7 +4,7 @@ use waxseal_core::assess::Severity;
 
 use super::report::{Outcome, Report};
 
-const HEADER: [&str; 20] = [
+const HEADER: [&str; 21] = [
     "domain",
     "checked_at",
     "level",
@@ -24,6 +24,7 @@ const HEADER: [&str; 20] = [
     "unknown",
     "warnings",
     "findings",
+    "profiles",
     "problem",
 ];
 
@@ -51,6 +52,8 @@ fn row(report: &Report) -> String {
     };
     let mut ids: Vec<_> = assessment.findings.iter().map(|f| f.id.as_str()).collect();
     ids.dedup();
+    let judged = one.profiles.iter();
+    let profiles: Vec<_> = judged.map(|p| format!("{}={}", p.name, p.status)).collect();
     let mut cells = vec![
         assessment.domain.to_string(),
         assessment.checked_at.to_string(),
@@ -65,6 +68,7 @@ fn row(report: &Report) -> String {
         count(Severity::Unknown),
         count(Severity::Warning),
         ids.join(" "),
+        profiles.join(" "),
         String::new(),
     ]);
     line(cells.into_iter())

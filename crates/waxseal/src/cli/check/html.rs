@@ -2,14 +2,15 @@
 
 use askama::Template;
 use waxseal_core::{
-    assess::{Check, Offer, Severity},
+    assess::{Check, Offer, Severity, profile::Status},
     channel::Level,
 };
 
 use super::{
     compare::Provider,
+    profiles::summary,
     report::{Outcome, Report},
-    text::{Tone, tone},
+    text::{Tone, status_tone, tone},
 };
 
 /// The style of all our pages.
@@ -52,6 +53,17 @@ const fn class(tone: Tone) -> &'static str {
         Tone::Unknown => "unknown",
         Tone::Plain => "plain",
     }
+}
+
+/// Class and glyph for what a profile or a requirement comes to.
+const fn status_parts(status: Status) -> (&'static str, &'static str) {
+    let glyph = match status {
+        Status::Met => "✓",
+        Status::NotMet => "✗",
+        Status::Unknown => "?",
+        Status::NotApplicable | Status::ByHand => "·",
+    };
+    (class(status_tone(status)), glyph)
 }
 
 fn level_word(level: &Option<Level>) -> &'static str {

@@ -1,7 +1,10 @@
 //! The contract of DESIGN §9, and the shape that readers of Internet.nl's results know.
 
 use serde_json::{Map, Value, json};
-use waxseal_core::assess::{Check, Offer};
+use waxseal_core::assess::{
+    Check,
+    profile::{Status, Weight},
+};
 
 use super::report::{Assessed, Outcome, Report};
 
@@ -36,7 +39,12 @@ pub(super) fn contract(report: &Report) -> Value {
         "tlsrpt": one.tlsrpt,
         "offers": one.offers,
         "findings": assessment.findings,
-        "profiles": {},
+        "profiles": one.profiles.iter().map(|verdict| (verdict.name.clone(), json!({
+            "title": verdict.title,
+            "status": verdict.status,
+            "unverified": verdict.unverified,
+            "requirements": verdict.requirements,
+        }))).collect::<Map<_, _>>(),
     })
 }
 
@@ -69,29 +77,39 @@ pub(super) fn internet_nl(reports: &[Report]) -> Value {
 
 fn result(one: &Assessed) -> Value {
     let offers = &one.offers;
-    let starttls = one
-        .assessment
-        .hosts
+    let judged = one.internet_nl.iter().flat_map(|verdict| &verdict.requirements);
+    let judged: Vec<_> = judged.filter(|one| one.status != Status::ByHand).collect();
+    let tests: Map<_, _> = judged
         .iter()
-        .any(|host| host.addresses.iter().any(|address| !address.keys.is_empty()));
-    let test = |offer: Offer| json!({ "status": status(offer), "verdict": offer.as_str() });
-    let seen = if starttls { Offer::Yes } else { Offer::Unknown };
+        .map(|test| {
+            let status = test_status(test.status, test.severity);
+            (test.id.clone(), json!({ "status": status, "verdict": test.status.as_str() }))
+        })
+        .collect();
+    // As there, a category is its worst test that counts.
+    let category = |prefix: &str| {
+        let tests = judged.iter().filter(|test| test.id.starts_with(prefix));
+        let counted: Vec<_> = tests.filter(|test| test.severity == Weight::Error).collect();
+        let any = |status| counted.iter().any(|test| test.status == status);
+        let status = if any(Status::NotMet) {
+            "failed"
+        } else if any(Status::Unknown) || !any(Status::Met) {
+            "not_tested"
+        } else {
+            "passed"
+        };
+        json!({ "status": status, "verdict": status })
+    };
     json!({
         "status": "ok",
         "results": {
             "categories": {
-                "mail_ipv6": test(offers.ipv6),
-                "mail_dnssec": test(offers.dnssec),
-                "mail_starttls": test(seen.and(offers.dane)),
+                "mail_ipv6": category("mail_ipv6"),
+                "mail_dnssec": category("mail_dnssec"),
+                "mail_auth": category("mail_auth"),
+                "mail_starttls": category("mail_starttls"),
             },
-            "tests": {
-                "mail_ipv6_mx_address": test(offers.ipv6),
-                "mail_dnssec_mx_exist": test(offers.dnssec),
-                "mail_starttls_tls_available": test(seen),
-                "mail_starttls_tls_version": test(offers.hygiene),
-                "mail_starttls_dane_exist": test(offers.dane),
-                "mail_starttls_dane_valid": test(offers.dane),
-            },
+            "tests": tests,
             "custom": {
                 "tls_1_3_support": offers.tls13.as_str(),
                 "waxseal_level": one.assessment.level,
@@ -102,11 +120,12 @@ fn result(one: &Assessed) -> Value {
     })
 }
 
-const fn status(offer: Offer) -> &'static str {
-    match offer {
-        Offer::Yes => "passed",
-        Offer::Partly => "warning",
-        Offer::No => "failed",
-        Offer::Unknown => "not_tested",
+const fn test_status(status: Status, severity: Weight) -> &'static str {
+    match (status, severity) {
+        (Status::Met, _) => "passed",
+        (Status::NotMet, Weight::Error) => "failed",
+        (Status::NotMet, Weight::Warning) => "warning",
+        (Status::NotMet, Weight::Notice | Weight::Info) => "info",
+        (Status::Unknown | Status::NotApplicable | Status::ByHand, _) => "not_tested",
     }
 }

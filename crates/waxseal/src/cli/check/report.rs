@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
-    assess::{Assessment, Offers, Published, Severity, Survey, offers},
+    assess::{
+        Assessment, Offers, Published, Severity, Survey, offers,
+        profile::{Profile, ProfileVerdict, Status},
+    },
     facts::{Known, StsFact, StsFailure},
     sts::{Mode, MxPattern},
     tlsrpt::{self, ReportTo},
@@ -40,6 +43,12 @@ pub(super) struct Assessed {
     pub(super) sts: StsTold,
     /// Where reports go.
     pub(super) tlsrpt: ReportsTold,
+    /// What the profiles that were asked for say.
+    #[serde(default)]
+    pub(super) profiles: Vec<ProfileVerdict>,
+    /// What the profile `internet-nl` says, for the JSON of that shape.
+    #[serde(default)]
+    pub(super) internet_nl: Option<ProfileVerdict>,
 }
 
 /// MTA-STS, as reports tell it.
@@ -77,6 +86,17 @@ impl Report {
         }
     }
 
+    /// Whether it was judged by exactly these profiles.
+    pub(super) fn is_judged_by(&self, profiles: &[Profile]) -> bool {
+        match &self.outcome {
+            Outcome::NoDomain(_) => true,
+            Outcome::Assessed(one) => {
+                let judged = one.profiles.iter().map(|verdict| &verdict.name);
+                judged.eq(profiles.iter().map(|profile| &profile.name))
+            }
+        }
+    }
+
     /// How many findings are errors.
     pub(super) fn errors(&self) -> usize {
         match &self.outcome {
@@ -93,14 +113,15 @@ impl Assessed {
     pub(super) fn of(survey: &Survey, assessment: Assessment) -> Self {
         let offers = offers(survey, &assessment);
         let (sts, tlsrpt) = (StsTold::of(&survey.facts.sts), ReportsTold::of(&survey.tlsrpt));
-        Self { assessment, offers, sts, tlsrpt }
+        Self { assessment, offers, sts, tlsrpt, profiles: Vec::new(), internet_nl: None }
     }
 
     fn exit(&self) -> Exit {
         let has = |severity| self.assessment.findings.iter().any(|f| f.severity == severity);
-        if has(Severity::Error) {
+        let judged = |status| self.profiles.iter().any(|verdict| verdict.status == status);
+        if has(Severity::Error) || judged(Status::NotMet) {
             Exit::Negative
-        } else if has(Severity::Unknown) {
+        } else if has(Severity::Unknown) || judged(Status::Unknown) {
             Exit::Unknown
         } else {
             Exit::Ok

@@ -1,6 +1,21 @@
 //! What scripts, spreadsheets and terminals are given.
 
-use super::{csv, progress::bar, verdict, work};
+use waxseal_core::{
+    assess::{
+        Assessment, Delivery, Offer, Offers,
+        profile::{ProfileVerdict, RequirementVerdict, Status, Weight},
+    },
+    domain::Domain,
+    time::UnixTime,
+};
+
+use super::{
+    Exit, csv, html, json, profiles,
+    progress::bar,
+    report::{Assessed, Outcome, Report, ReportsTold, StsTold},
+    text, verdict, work,
+};
+use crate::cli::Paint;
 
 /// The attacker is the owner of a domain whose records end up in a spreadsheet.
 #[test]
@@ -45,4 +60,121 @@ fn progress_ends_full() {
 #[test]
 fn nothing_to_tell_is_fine() {
     assert_eq!(verdict(&[]), super::Exit::Ok);
+}
+
+fn judged(status: Status) -> ProfileVerdict {
+    let one = |id: &str, status, severity| RequirementVerdict {
+        id: id.to_owned(),
+        text: format!("{id} is in order."),
+        status,
+        severity,
+        evidence: "<b>seen</b>".to_owned(),
+        source: "the standard".to_owned(),
+        unverified: true,
+    };
+    ProfileVerdict {
+        name: "suppliers".to_owned(),
+        title: "What we ask".to_owned(),
+        status,
+        unverified: true,
+        requirements: vec![
+            one("first", Status::Met, Weight::Error),
+            one("second", status, Weight::Error),
+            one("third", Status::ByHand, Weight::Error),
+        ],
+    }
+}
+
+fn report(status: Status) -> Report {
+    let offer = Offer::Unknown;
+    let assessed = Assessed {
+        assessment: Assessment {
+            domain: Domain::parse("example.com").unwrap(),
+            checked_at: UnixTime(1_800_000_000),
+            level: None,
+            delivery: Delivery::Unknown,
+            headline: "It could not be found out.".to_owned(),
+            why_not_higher: None,
+            hosts: Vec::new(),
+            findings: Vec::new(),
+        },
+        offers: Offers {
+            operator: "example.net".to_owned(),
+            dane: offer,
+            sts: offer,
+            tlsrpt: offer,
+            tls13: offer,
+            post_quantum: offer,
+            ipv6: offer,
+            dnssec: offer,
+            require_tls: offer,
+            hygiene: offer,
+        },
+        sts: StsTold {
+            state: "absent".to_owned(),
+            id: None,
+            max_age: None,
+            mx: Vec::new(),
+            note: None,
+        },
+        tlsrpt: ReportsTold { state: "absent".to_owned(), rua: Vec::new(), note: None },
+        profiles: vec![judged(status)],
+        internet_nl: Some(judged(status)),
+    };
+    Report { input: "example.com".to_owned(), outcome: Outcome::Assessed(Box::new(assessed)) }
+}
+
+/// A profile that was asked for and is not met is something wrong; one that could not be judged is
+/// something that could not be found out.
+#[test]
+fn a_profile_decides_the_exit_code() {
+    assert_eq!(report(Status::Met).exit(), Exit::Ok);
+    assert_eq!(report(Status::NotMet).exit(), Exit::Negative);
+    assert_eq!(report(Status::Unknown).exit(), Exit::Unknown);
+}
+
+#[test]
+fn a_profile_is_told_in_every_form() {
+    let report = report(Status::NotMet);
+    let page = text::page(&report, Paint::Plain);
+    assert!(
+        page.contains("suppliers  not met (1 of 2 requirements met; 1 more to look at by hand")
+    );
+    assert!(page.contains("✗ second") && !page.contains("✗ first"), "{page}");
+    assert!(text::line(&report, Paint::Plain).ends_with(" suppliers=not-met\n"));
+    assert!(csv::table(std::slice::from_ref(&report)).contains("suppliers=not-met"));
+    let contract = json::contract(&report);
+    assert_eq!(contract["profiles"]["suppliers"]["status"], "not-met");
+    assert_eq!(contract["profiles"]["suppliers"]["requirements"][1]["id"], "second");
+    // The attacker is the owner of a domain whose words end up in a page.
+    let page = html::page(std::slice::from_ref(&report), None).unwrap();
+    assert!(page.contains("What we ask") && page.contains("second is in order."), "{page}");
+    assert!(!page.contains("<b>seen"), "{page}");
+    let shape = json::internet_nl(std::slice::from_ref(&report));
+    let tests = &shape["domains"]["example.com"]["results"]["tests"];
+    assert_eq!(tests["first"]["status"], "passed");
+    assert_eq!(tests["second"]["status"], "failed");
+    assert!(tests.get("third").is_none(), "what a person has to look at was not tested");
+}
+
+#[test]
+fn profiles_are_built_in_or_files_and_nothing_else() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let loaded = profiles::load(&names(&["internet-nl", "dsk-high"])).unwrap();
+    assert_eq!(loaded.len(), 2);
+    let error = profiles::load(&names(&["internet"])).unwrap_err().to_string();
+    assert!(error.contains("built in are internet-nl, bsi-tr-03108"), "{error}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "name = \"x\"\ncolour = 1\n").unwrap();
+    let path = file.path().to_string_lossy().into_owned();
+    let error = profiles::load(&[path]).unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("colour"), "{error}");
+}
+
+/// A run that goes on with other profiles looks again: old verdicts are not mixed with new ones.
+#[test]
+fn a_report_counts_as_done_for_the_profiles_that_judged_it() {
+    let asked = profiles::load(&["internet-nl".to_owned()]).unwrap();
+    assert!(!report(Status::Met).is_judged_by(&asked));
+    assert!(!report(Status::Met).is_judged_by(&[]));
 }

@@ -4,12 +4,16 @@
 use std::fmt::Write as _;
 
 use waxseal_core::{
-    assess::{AddressAssessment, Check, Finding, HostAssessment, KeyAssessment, Severity},
+    assess::{
+        AddressAssessment, Check, Finding, HostAssessment, KeyAssessment, Severity,
+        profile::{ProfileVerdict, Status, Weight},
+    },
     channel::Level,
 };
 
 use super::{
     super::Paint,
+    profiles,
     report::{Assessed, Outcome, Report},
 };
 
@@ -46,6 +50,9 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
     for finding in &assessment.findings {
         finding_lines(finding, paint, &mut text);
     }
+    for verdict in &one.profiles {
+        profile_lines(verdict, paint, &mut text);
+    }
     text
 }
 
@@ -71,11 +78,13 @@ pub(super) fn line(report: &Report, paint: Paint) -> String {
                     told.push(id);
                 }
             }
+            let judged = one.profiles.iter();
+            let judged: String = judged.map(|p| format!(" {}={}", p.name, p.status)).collect();
             let more = told.len().saturating_sub(4);
             told.truncate(4);
             let more = if more == 0 { String::new() } else { format!(" +{more}") };
             format!(
-                "{} {} {:<40} {}{more}\n",
+                "{} {} {:<40} {}{more}{judged}\n",
                 mark(tone, paint),
                 colour(tone, &format!("{level:<10}"), paint),
                 assessment.domain.as_str(),
@@ -165,6 +174,34 @@ fn finding_lines(finding: &Finding, paint: Paint, text: &mut String) {
     wrapped(evidence, "      ", text);
     if !fix.is_empty() {
         wrapped(&format!("→ {fix}"), "      ", text);
+    }
+}
+
+fn profile_lines(verdict: &ProfileVerdict, paint: Paint, text: &mut String) {
+    let name = paint.bold(&verdict.name);
+    let tone = status_tone(verdict.status);
+    let _ = writeln!(text, "\n  {} {name}  {}", mark(tone, paint), profiles::summary(verdict));
+    wrapped(&verdict.title, "      ", text);
+    for one in profiles::open(verdict) {
+        let tone = match (one.status, one.severity) {
+            (Status::NotMet, Weight::Error) => Tone::Bad,
+            (Status::NotMet, Weight::Warning | Weight::Notice | Weight::Info) => Tone::Poor,
+            (Status::Met | Status::Unknown | Status::NotApplicable | Status::ByHand, _) => {
+                Tone::Unknown
+            }
+        };
+        let _ = writeln!(text, "    {} {}", mark(tone, paint), one.id);
+        wrapped(&one.text, "      ", text);
+        wrapped(&format!("seen: {}", one.evidence), "      ", text);
+    }
+}
+
+/// What a profile comes to at a glance.
+pub(super) const fn status_tone(status: Status) -> Tone {
+    match status {
+        Status::Met => Tone::Good,
+        Status::NotMet => Tone::Bad,
+        Status::Unknown | Status::NotApplicable | Status::ByHand => Tone::Unknown,
     }
 }
 
