@@ -114,7 +114,7 @@ impl Part {
     }
 
     const fn has_hosts(self) -> bool {
-        matches!(self, Self::All | Self::Tlsa)
+        matches!(self, Self::All | Self::Tlsa | Self::Tlsrpt)
     }
 }
 
@@ -202,7 +202,9 @@ async fn looked(
     }
     if part.has_hosts() {
         for host in &chosen.hosts {
-            seen.hosts.push(looker.host(host).await);
+            let mut look = looker.host(host).await;
+            narrow_host(part, &mut look);
+            seen.hosts.push(look);
         }
     }
     state.save().map_err(|error| Exit::Unknown.because(error.to_string()))?;
@@ -234,6 +236,18 @@ fn narrow(part: Part, look: &mut DomainLook) {
     }
 }
 
+/// The same for a host.
+fn narrow_host(part: Part, look: &mut HostLook) {
+    match part {
+        Part::All => {}
+        Part::Tlsa => look.tlsrpt = None,
+        Part::Tlsrpt | Part::MtaSts | Part::Plan => {
+            look.tlsa = None;
+            look.zone = None;
+        }
+    }
+}
+
 /// All findings that a part shows.
 pub(super) fn findings(part: Part, seen: &Seen) -> Vec<&Finding> {
     let mut all: Vec<&Finding> = Vec::new();
@@ -246,8 +260,7 @@ pub(super) fn findings(part: Part, seen: &Seen) -> Vec<&Finding> {
         all.extend(&look.dkim);
         all.extend(&look.dmarc);
     }
-    let has_records = |look: &&HostLook| !look.tlsa.wanted.is_empty();
-    all.extend(seen.hosts.iter().filter(has_records).map(|look| &look.tlsa));
+    all.extend(seen.hosts.iter().flat_map(|look| look.tlsa.iter().chain(&look.tlsrpt)));
     all
 }
 
@@ -294,7 +307,8 @@ async fn send(seen: &mut Seen, (sender, surplus): (&Sender, Surplus), looker: &L
             )),
         }
     }
-    findings.extend(seen.hosts.iter().map(|look| look.tlsa.clone()));
+    let hosts = seen.hosts.iter().flat_map(|look| look.tlsa.iter().chain(&look.tlsrpt));
+    findings.extend(hosts.cloned());
     for finding in findings {
         match sender.settle(&finding, surplus, looker).await {
             Ok(Some(sent)) => seen.sent.push(sent),

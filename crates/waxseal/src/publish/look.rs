@@ -77,8 +77,10 @@ pub struct Zone {
 pub struct HostLook {
     /// Its name.
     pub host: Domain,
-    /// Its TLSA records.
-    pub tlsa: Finding,
+    /// Its TLSA records, where a key is configured.
+    pub tlsa: Option<Finding>,
+    /// TLSRPT of its own, where it is wanted.
+    pub tlsrpt: Option<Finding>,
     /// What its zone lacks.
     pub zone: Option<Zone>,
 }
@@ -288,7 +290,7 @@ impl Looker {
         Zone { readiness: readiness(&facts), zone }
     }
 
-    /// The TLSA records of one host.
+    /// The records of one host.
     pub async fn host(&self, wanted: &HostWanted) -> HostLook {
         let host = wanted.keys.host.clone();
         let answer = match host.below("_25._tcp") {
@@ -300,11 +302,16 @@ impl Looker {
             }),
         };
         let tlsa = publish::tlsa(wanted.records.clone(), &answer);
+        let tlsa = (!wanted.records.is_empty()).then_some(tlsa);
+        let tlsrpt = match &wanted.tlsrpt {
+            Some(record) => Some(self.text(record, "v=TLSRPTv1").await),
+            None => None,
+        };
         let zone = match self.resolver.apex(&host).await {
             Ok(apex) => Some(self.zone(apex.zone).await),
             Err(_) => None,
         };
-        HostLook { host, tlsa, zone }
+        HostLook { host, tlsa, tlsrpt, zone }
     }
 
     /// The doors of one host: every server asked directly.

@@ -63,6 +63,8 @@ pub struct HostWanted {
     pub keys: HostKeys,
     /// Its TLSA records: keys in use, next keys, issuers.
     pub records: Vec<Record>,
+    /// TLSRPT of its own: reports about DANE go to the host's name (RFC 8460 §1.1).
+    pub tlsrpt: Option<Record>,
 }
 
 impl Wanted {
@@ -164,5 +166,16 @@ fn of_host(config: &Config, mx: &MxKeys) -> Result<HostWanted, String> {
     let records = texts::tlsa(&mx.host, tlsa.collect(), config.publish.ttl)
         .map_err(|error| format!("{}: {error}", mx.host))?;
     let host = mx.host.clone();
-    Ok(HostWanted { keys: HostKeys { host, current, next, issuers }, records })
+    let ours = |domain: &&SenderDomain| {
+        let publish = &domain.publish;
+        !publish.tlsrpt.is_empty() && (publish.mx.contains(&host) || host.is_within(&domain.name))
+    };
+    let tlsrpt = match config.domains.iter().find(ours) {
+        None => None,
+        Some(domain) => {
+            let record = texts::tlsrpt(&host, &domain.publish.tlsrpt, config.publish.ttl);
+            Some(record.map_err(|error| format!("{host}: {error}"))?)
+        }
+    };
+    Ok(HostWanted { keys: HostKeys { host, current, next, issuers }, records, tlsrpt })
 }

@@ -28,6 +28,8 @@ async fn records_are_printed_without_a_look() {
         "mta-sts.own.test. 3600 IN CNAME gw.own.test.\n",
         ";   mode: testing\n",
         "own.test. 3600 IN TXT \"v=spf1 a:gw.own.test ~all\"\n",
+        // Reports about DANE are asked for under the name of the MX host (RFC 8460 §1.1).
+        "_smtp._tls.mx.own.test. 3600 IN TXT \"v=TLSRPTv1; rua=mailto:tls@own.test\"\n",
         "_dmarc.own.test. 3600 IN TXT \"v=DMARC1; p=reject\"\n",
         &format!("_25._tcp.mx.own.test. 3600 IN TLSA 3 1 1 {}\n", hex(&now)),
         // From a private key alone: there is no certificate for it yet.
@@ -47,6 +49,7 @@ async fn each_record_is_live_missing_different_or_unknown() {
     let (now, next) = (place.key("now"), place.key("next"));
     let zone = own_zone()
         .record("_smtp._tls", &Data::txt("v=TLSRPTv1; rua=mailto:tls@own.test"))
+        .record("_smtp._tls.mx", &Data::txt("v=TLSRPTv1; rua=mailto:tls@own.test"))
         .record("_dmarc", &Data::txt("v=DMARC1; p=none"))
         .record("@", &Data::txt("v=spf1 include:x.example -all"))
         .record("_25._tcp.mx", &tlsa(&now))

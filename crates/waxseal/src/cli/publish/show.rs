@@ -17,7 +17,7 @@ use waxseal_core::{
 use super::{Part, Seen};
 use crate::{
     cli::Paint,
-    publish::{DomainLook, HostLook, Wanted, Zone},
+    publish::{DomainLook, HostLook, HostWanted, Wanted, Zone},
 };
 
 /// `; words`
@@ -48,11 +48,18 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
         records.iter().for_each(|record| line(&mut text, record));
     }
     if part.has_hosts() {
-        for record in wanted.hosts.iter().flat_map(|host| &host.records) {
-            line(&mut text, record);
+        for host in &wanted.hosts {
+            host_records(part, host).into_iter().for_each(|record| line(&mut text, record));
         }
     }
     nothing(text)
+}
+
+/// What a part shows of a host.
+fn host_records(part: Part, host: &HostWanted) -> Vec<&Record> {
+    let tlsa = host.records.iter().filter(|_| matches!(part, Part::All | Part::Tlsa));
+    let tlsrpt = host.tlsrpt.iter().filter(|_| matches!(part, Part::All | Part::Tlsrpt));
+    tlsa.chain(tlsrpt).collect()
 }
 
 fn line(text: &mut String, record: &Record) {
@@ -87,7 +94,7 @@ pub(super) fn looked(part: Part, seen: &Seen, paint: Paint) -> String {
         domain(&mut text, part, look, paint);
     }
     for look in &seen.hosts {
-        host(&mut text, look, paint);
+        host(&mut text, part, look, paint);
     }
     for sent in &seen.sent {
         let records = sent.records.len();
@@ -121,13 +128,17 @@ fn domain(text: &mut String, part: Part, look: &DomainLook, paint: Paint) {
     text.push('\n');
 }
 
-fn host(text: &mut String, look: &HostLook, paint: Paint) {
-    comment(text, &paint.bold(&format!("--- MX host {} ---", look.host)));
-    if look.tlsa.wanted.is_empty() {
-        comment(text, "no key is configured: name its certificate in `current`");
-    } else {
-        finding(text, &look.tlsa, paint);
+fn host(text: &mut String, part: Part, look: &HostLook, paint: Paint) {
+    if part == Part::Tlsrpt && look.tlsrpt.is_none() {
+        return;
     }
+    comment(text, &paint.bold(&format!("--- MX host {} ---", look.host)));
+    match &look.tlsa {
+        Some(tlsa) => finding(text, tlsa, paint),
+        None if part == Part::Tlsrpt => {}
+        None => comment(text, "no key is configured: name its certificate in `current`"),
+    }
+    look.tlsrpt.iter().for_each(|one| finding(text, one, paint));
     look.zone.iter().for_each(|one| zone(text, one));
     text.push('\n');
 }
@@ -272,7 +283,7 @@ pub(super) fn offline_json(part: Part, wanted: &Wanted) -> String {
         json!({ "domain": domain.domain, "records": records, "policy": policy })
     });
     let hosts = wanted.hosts.iter().filter(|_| part.has_hosts()).map(|host| {
-        let records: Vec<Value> = host.records.iter().map(record_json).collect();
+        let records: Vec<Value> = host_records(part, host).into_iter().map(record_json).collect();
         json!({ "host": host.keys.host, "records": records })
     });
     let domains: Vec<Value> = domains.collect();
@@ -330,7 +341,7 @@ pub(super) fn looked_json(part: Part, seen: &Seen) -> String {
     let hosts = seen.hosts.iter().map(|look| {
         json!({
             "host": look.host,
-            "findings": [finding_json(&look.tlsa)],
+            "findings": look.tlsa.iter().chain(&look.tlsrpt).map(finding_json).collect::<Vec<_>>(),
             "dnssec": look.zone.iter().map(zone_json).collect::<Vec<_>>(),
         })
     });
