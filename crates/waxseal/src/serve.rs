@@ -44,6 +44,7 @@ use crate::{
     resolve::Clock,
     secrets::{SecretSource, StoreKeys},
     store::{self, Access, Store, StoreError},
+    survey::probe::Memory,
     web,
 };
 use health::Doctor;
@@ -387,7 +388,8 @@ async fn around(store: &Store, clock: &Clock) -> Around {
         }
     };
     exceptions::warn(&exceptions, now);
-    Around { policies, exceptions, mark, now }
+    let probes = Memory::kept_in(Arc::new(store.clone()));
+    Around { policies, probes, exceptions, mark, now }
 }
 
 fn open_store(config: &Config) -> Result<Store, StartError> {

@@ -11,6 +11,7 @@
 //! | `servers` | every server of a zone, one by one |
 //! | `policy` | what the MTA-STS policy host serves now |
 //! | `probe` | addresses of mail hosts: one probe each, shared and paced |
+//! | `memory` | what is known of mail hosts already |
 //! | `smtp` | one connection up to STARTTLS |
 //! | `weak` | what a host takes that nobody should offer |
 //!
@@ -18,6 +19,7 @@
 
 mod host;
 mod mail;
+mod memory;
 mod policy;
 pub mod probe;
 mod servers;
@@ -31,6 +33,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use waxseal_core::{
     assess::{HostSurvey, MailRecords, MxSurvey, Quoted, Survey},
+    channel::Seen,
     dns::Answer,
     dnssec::RecordType,
     domain::Domain,
@@ -38,7 +41,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use self::probe::Prober;
+use self::probe::{Deliveries, Prober};
 use crate::{
     fetch::PolicyFetcher,
     gather::Gatherer,
@@ -64,12 +67,19 @@ pub struct Scope {
     pub selectors: Vec<String>,
     /// A mail host that was probed longer ago is probed again.
     pub oldest_probe: Duration,
+    /// Whether our own deliveries count as probes.
+    pub deliveries: Deliveries,
 }
 
 impl Scope {
     /// So much, without selectors; probes may be six hours old.
     pub const fn new(depth: Depth) -> Self {
-        Self { depth, selectors: Vec::new(), oldest_probe: Duration::from_secs(6 * 3_600) }
+        Self {
+            depth,
+            selectors: Vec::new(),
+            oldest_probe: Duration::from_secs(6 * 3_600),
+            deliveries: Deliveries::DoNotCount,
+        }
     }
 }
 
@@ -137,6 +147,11 @@ impl Surveyor {
         let report_targets = self.report_targets(&tlsrpt).await;
         let mail = MailRecords { security_txt, ..mail };
         Survey { facts, mx, zone, hosts, policy, tlsrpt, report_targets, mail }
+    }
+
+    /// Learns from a delivery what was seen of a mail host.
+    pub fn delivered(&self, seen: &Seen) {
+        self.0.tools.prober.delivered(seen);
     }
 
     fn resolver(&self) -> &Resolver {

@@ -40,7 +40,7 @@ use crate::{
     gather::Forgetful,
     queue::system_clock,
     serve::{Around, Parts},
-    survey::{Depth, Scope, Surveyor},
+    survey::{Depth, Scope, Surveyor, probe::Memory},
 };
 
 /// How well domains protect the mail that is sent to them, and what to repair
@@ -241,7 +241,8 @@ impl Checker {
         let config = config(args, context)?;
         let now = system_clock()();
         let policies = Arc::new(Forgetful::default());
-        let around = Around { policies, exceptions: Vec::new(), mark: None, now };
+        let around =
+            Around { policies, probes: Memory::default(), exceptions: Vec::new(), mark: None, now };
         let parts = Parts::build(config, around, None).map_err(refuse)?;
         let depth = if args.dns_only { Depth::DnsOnly } else { Depth::Full };
         let scope = Scope { selectors: args.selector.clone(), ..Scope::new(depth) };

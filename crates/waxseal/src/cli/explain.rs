@@ -23,6 +23,7 @@ use crate::{
     queue::system_clock,
     serve::{Around, Parts, path::headers},
     store::{Access, Settings, Space, Store},
+    survey::probe,
 };
 
 /// What would happen to mail for a recipient now, and why
@@ -134,7 +135,8 @@ impl World {
             Some(store) => Arc::new(store.clone()),
             None => Arc::new(Forgetful::default()),
         };
-        let around = Around { policies, exceptions, mark: None, now };
+        let around =
+            Around { policies, probes: probe::Memory::default(), exceptions, mark: None, now };
         let parts =
             Parts::build(config, around, None).map_err(|error| Exit::Config.because(error))?;
         Ok(Self { parts, store })

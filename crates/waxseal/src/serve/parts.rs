@@ -71,6 +71,8 @@ impl fmt::Debug for Parts {
 pub struct Around {
     /// Where policies survive a restart.
     pub policies: Arc<dyn PolicyStore>,
+    /// What is known of mail hosts from assessments.
+    pub probes: probe::Memory,
     /// Exceptions from the rules that hold now.
     pub exceptions: Vec<Exception>,
     /// Which state of the exceptions that is.
@@ -125,7 +127,8 @@ impl Parts {
             ..gather::Settings::default()
         };
         let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher.clone()), around.policies);
-        let prober = Prober::new(probe::Settings::new(hostname.as_str()), dialler.clone())
+        let probing = probe::Settings::new(hostname.as_str());
+        let prober = Prober::new(probing, dialler.clone(), around.probes)
             .map_err(|error| error.to_string())?;
         let tools = Tools {
             authorities: Authorities::new(resolver.clone(), dialler.clone(), own.clone()),

@@ -143,6 +143,8 @@ impl Path for Stages {
             now: turn.now,
         };
         let delivery = parts.deliverer.deliver(job, &Kept(promise)).await;
+        let seen = delivery.tries.iter().filter_map(|tried| tried.seen.as_deref());
+        seen.for_each(|seen| parts.surveyor.delivered(seen));
         let outcomes = delivery.outcomes.clone();
         let level = carried(&delivery).and_then(|tried| tried.level());
         outcomes.iter().for_each(|outcome| metrics::attempt(level, outcome));

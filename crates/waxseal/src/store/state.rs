@@ -24,6 +24,8 @@ pub enum Space {
     Blob = 5,
     /// State of the web listeners: sessions, one-time links.
     Web = 6,
+    /// What is known of mail hosts, for assessments.
+    Probe = 16,
 }
 
 /// A value with its name.

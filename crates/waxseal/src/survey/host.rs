@@ -12,7 +12,10 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{Depth, Scope, Surveyor, probe::Target};
+use super::{
+    Depth, Scope, Surveyor,
+    probe::{Enough, Target},
+};
 
 /// The most addresses of one host that are probed.
 const MOST_PROBED: usize = 8;
@@ -121,6 +124,7 @@ impl Surveyor {
             observed: Observed::Not(Unprobed::Refused(refusal(*why).to_owned())),
         });
         let mut found: Vec<AddressSurvey> = refused.collect();
+        let enough = Enough { oldest: scope.oldest_probe, deliveries: scope.deliveries };
         let good: &[IpAddr] = facts.addresses.value().map_or(&[], Vec::as_slice);
         for (place, ip) in good.iter().copied().enumerate() {
             let observed = match scope.depth {
@@ -132,7 +136,7 @@ impl Surveyor {
                         sni: server_name(name, facts),
                         address: (ip, facts.port).into(),
                     };
-                    self.0.tools.prober.probe(&target, scope.oldest_probe, now).await
+                    self.0.tools.prober.probe(&target, enough, now).await
                 }
             };
             found.push(AddressSurvey { ip, observed });

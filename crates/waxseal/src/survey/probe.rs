@@ -14,25 +14,27 @@ use std::{
 use rustls::ClientConfig;
 use tokio::time::Instant;
 use waxseal_core::{
-    assess::{Contact, HandshakeTried, KeyKind, Observed, Probe, StartTlsSeen, Tried, Unprobed},
-    channel::Legacy,
+    assess::{
+        Contact, HandshakeTried, KeyKind, Observed, OfferedSession, Probe, Quoted, StartTlsSeen,
+        Tried, Unprobed,
+    },
+    channel::{Legacy, Seen, TlsSeen},
     domain::Domain,
     facts::Peer,
     pki::{Certificate, presents},
     time::UnixTime,
 };
 
-use super::smtp::{Call, Ended, Greeted, Line, Stop};
+pub use super::memory::{Memory, ProbeStore};
+use super::{
+    memory::{Key, MOST_NAMES, Sight, Source},
+    smtp::{Call, Ended, Greeted, Line, Stop},
+};
 use crate::{
     deliver::{Gates, Pace, Turn, operator},
     dial::Dialler,
     tls::{Parameters, smtp_client_config, smtp_probe_config},
 };
-
-/// Names under which one address is probed at most: a hostile zone cannot aim us at somebody.
-const MOST_NAMES: usize = 8;
-/// Addresses that are remembered in memory.
-const MOST_KEPT: usize = 20_000;
 
 /// Kinds of keys that are asked for.
 const KINDS: [KeyKind; 3] = [KeyKind::Rsa, KeyKind::Ecdsa, KeyKind::Ed25519];
@@ -88,7 +90,7 @@ struct Shared {
     dialler: Dialler,
     tls: Configs,
     gates: Gates,
-    kept: Mutex<HashMap<Key, Kept>>,
+    memory: Memory,
     /// One lock for each address that is being probed, so that a thousand domains probe once.
     busy: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -102,11 +104,24 @@ struct Configs {
     ed25519: Arc<ClientConfig>,
 }
 
-/// Who probably runs it, and where.
-type Key = (String, SocketAddr);
+/// What will do instead of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enough {
+    /// What was seen longer ago does not count.
+    pub oldest: Duration,
+    /// Whether a delivery counts, which saw one certificate and asked nothing else.
+    pub deliveries: Deliveries,
+}
 
-/// What was seen at one address under each name, latest last.
-type Kept = Vec<(Domain, Observed, UnixTime)>;
+/// Whether our own deliveries count as probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Deliveries {
+    /// Only a probe will do.
+    #[default]
+    DoNotCount,
+    /// They do: a partner that we write to every day is not probed as well.
+    Count,
+}
 
 impl fmt::Debug for Prober {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,7 +134,11 @@ impl Prober {
     ///
     /// # Errors
     /// The cryptographic provider lacks what TLS 1.2 or 1.3 need: a broken build.
-    pub fn new(settings: Settings, dialler: Dialler) -> Result<Self, rustls::Error> {
+    pub fn new(
+        settings: Settings,
+        dialler: Dialler,
+        memory: Memory,
+    ) -> Result<Self, rustls::Error> {
         let tls = Configs {
             all: smtp_client_config(Parameters::All)?,
             rsa: smtp_probe_config(KeyKind::Rsa)?,
@@ -132,15 +151,15 @@ impl Prober {
             settings,
             dialler,
             tls,
-            kept: Mutex::default(),
+            memory,
             busy: Mutex::default(),
         })))
     }
 
-    /// What is to be seen at an address: from memory where that is no older than `oldest`.
-    pub async fn probe(&self, target: &Target, oldest: Duration, now: UnixTime) -> Observed {
+    /// What is to be seen at an address: from memory where that is enough.
+    pub async fn probe(&self, target: &Target, enough: Enough, now: UnixTime) -> Observed {
         let key = (operator(&Peer::Name(target.host.clone())), target.address);
-        if let Some(known) = self.known(&key, target, oldest, now) {
+        if let Some(known) = self.known(&key, target, enough, now).await {
             return known;
         }
         let turn = {
@@ -149,11 +168,17 @@ impl Prober {
         };
         let guard = turn.lock().await;
         // Somebody else may have probed while we waited.
-        let observed = match self.known(&key, target, oldest, now) {
+        let observed = match self.known(&key, target, enough, now).await {
             Some(known) => known,
             None => {
                 let observed = self.look(target, now).await;
-                self.keep(&key, target, &observed, now);
+                let sight = Sight {
+                    sni: target.sni.clone(),
+                    observed: observed.clone(),
+                    at: now,
+                    source: Source::Probe,
+                };
+                self.0.memory.keep(&key, sight, now).await;
                 observed
             }
         };
@@ -164,44 +189,60 @@ impl Prober {
         observed
     }
 
-    fn known(
+    /// Learns from a delivery: what was seen of a host need not be asked again.
+    pub fn delivered(&self, seen: &Seen) {
+        let (Peer::Name(host), TlsSeen::Established(session)) = (&seen.peer, &seen.tls) else {
+            return;
+        };
+        let offered = OfferedSession::from(session);
+        let Some(kind) = offered.key() else { return };
+        let probe = Probe {
+            at: session.at,
+            contact: Contact::Spoke {
+                greeting: Quoted::default(),
+                keywords: vec![Quoted::new("STARTTLS")],
+                starttls: StartTlsSeen::Ready,
+            },
+            keywords_in_tls: None,
+            handshakes: vec![HandshakeTried { key: kind, tried: Tried::Session(offered) }],
+            legacy: Vec::new(),
+            weak: None,
+        };
+        let sight = Sight {
+            sni: session.sni.clone().unwrap_or_else(|| host.clone()),
+            at: session.at,
+            observed: Observed::Probed(Box::new(probe)),
+            source: Source::Delivery,
+        };
+        self.0.memory.note(&(operator(&seen.peer), seen.address), sight);
+    }
+
+    async fn known(
         &self,
         key: &Key,
         target: &Target,
-        oldest: Duration,
+        enough: Enough,
         now: UnixTime,
     ) -> Option<Observed> {
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries = kept.get(key)?;
-        let fresh = |(_, observed, at): &&(Domain, Observed, UnixTime)| {
-            let life =
-                if is_result(observed) { oldest } else { oldest.min(self.0.settings.failure_kept) };
-            now.since(*at) < life || oldest.is_zero() && now == *at
+        let sights = self.0.memory.sights(key, now).await;
+        let life = |sight: &Sight| match is_result(&sight.observed) {
+            true => enough.oldest,
+            false => enough.oldest.min(self.0.settings.failure_kept),
         };
-        let mut fresh = entries.iter().rev().filter(fresh).peekable();
-        let last = fresh.peek().map(|(_, observed, _)| observed.clone());
-        let full = entries.len() >= MOST_NAMES;
-        fresh
-            .find(|(sni, observed, _)| *sni == target.sni || serves(observed, &target.sni))
-            .map(|(_, observed, _)| observed.clone())
-            .or(last.filter(|_| full))
-    }
-
-    fn keep(&self, key: &Key, target: &Target, observed: &Observed, now: UnixTime) {
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST_KEPT && !kept.contains_key(key) {
-            // Any eighth goes. Which one does not matter, each can be probed again.
-            let victims: Vec<_> = kept.keys().take(MOST_KEPT / 8).cloned().collect();
-            for victim in victims {
-                kept.remove(&victim);
-            }
-        }
-        let entries = kept.entry(key.clone()).or_default();
-        entries.retain(|(sni, _, _)| *sni != target.sni);
-        if entries.len() >= MOST_NAMES {
-            entries.remove(0);
-        }
-        entries.push((target.sni.clone(), observed.clone(), now));
+        // What was seen at this very moment is never asked again: many may have waited for it.
+        let fresh = |sight: &&Sight| now.since(sight.at) < life(sight) || now == sight.at;
+        let of = |source: Source| {
+            let fits = |one: &&Sight| one.sni == target.sni || serves(&one.observed, &target.sni);
+            let mut sights =
+                sights.iter().rev().filter(move |one| one.source == source).filter(fresh);
+            let last = sights.clone().next();
+            let full = sights.clone().count() >= MOST_NAMES;
+            sights.find(fits).or(last.filter(|_| full)).map(|one| one.observed.clone())
+        };
+        of(Source::Probe).or_else(|| match enough.deliveries {
+            Deliveries::Count => of(Source::Delivery),
+            Deliveries::DoNotCount => None,
+        })
     }
 
     async fn look(&self, target: &Target, now: UnixTime) -> Observed {

@@ -7,7 +7,7 @@ use waxseal::{
     gather::Forgetful,
     resolve::Clock,
     serve::{Around, Parts},
-    survey::{Depth, Scope},
+    survey::{Depth, Scope, probe::Memory},
 };
 use waxseal_core::{
     assess::{
@@ -37,7 +37,8 @@ impl World {
         let config = Config::load(&file).unwrap();
         let now = Clock::system().now();
         let policies = Arc::new(Forgetful::default());
-        let around = Around { policies, exceptions: Vec::new(), mark: None, now };
+        let around =
+            Around { policies, probes: Memory::default(), exceptions: Vec::new(), mark: None, now };
         let parts = Parts::build(config, around, None).unwrap();
         Self { lab, parts, _folder: folder }
     }

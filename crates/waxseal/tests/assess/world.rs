@@ -18,7 +18,7 @@ use waxseal::{
     resolve::{self, Authorities, Resolver, Transport, Upstream},
     survey::{
         Surveyor, Tools,
-        probe::{self, Prober},
+        probe::{self, Memory, Prober},
     },
 };
 use waxseal_core::dnssec::Anchors;
@@ -127,7 +127,7 @@ pub(super) fn surveyor(
         pace: Pace { at_once: 1, interval: Duration::ZERO },
         ..probe::Settings::new("gw.sender.example")
     };
-    let prober = Prober::new(probing, dialler.clone()).unwrap();
+    let prober = Prober::new(probing, dialler.clone(), Memory::default()).unwrap();
     let authorities = Authorities::new(resolver.clone(), dialler, Own::default());
     Surveyor::new(Tools { resolver, gatherer, fetcher, authorities, prober })
 }
