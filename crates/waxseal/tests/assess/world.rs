@@ -95,7 +95,7 @@ impl World {
         map.insert(([192, 0, 2, 53], 53).into(), first.addr());
         map.insert(([192, 0, 2, 54], 53).into(), second.addr());
         let roots = vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()];
-        let surveyor = surveyor(&first, map, &roots);
+        let surveyor = surveyor(&first, map, &roots, Memory::default());
         let hosts = (servers, attackers, policy, openssl);
         Self { surveyor, roots, _dns: [first, second], _hosts: hosts, _folder: folder }
     }
@@ -106,6 +106,7 @@ pub(super) fn surveyor(
     dns: &DnsServer,
     map: HashMap<SocketAddr, SocketAddr>,
     roots: &[TrustAnchor<'static>],
+    memory: Memory,
 ) -> Surveyor {
     let upstream = Upstream { address: dns.addr(), transport: Transport::Udp };
     let anchors = Anchors::parse(&dns.root_ds()).unwrap();
@@ -127,7 +128,7 @@ pub(super) fn surveyor(
         pace: Pace { at_once: 1, interval: Duration::ZERO },
         ..probe::Settings::new("gw.sender.example")
     };
-    let prober = Prober::new(probing, dialler.clone(), Memory::default()).unwrap();
+    let prober = Prober::new(probing, dialler.clone(), memory).unwrap();
     let authorities = Authorities::new(resolver.clone(), dialler, Own::default());
     Surveyor::new(Tools { resolver, gatherer, fetcher, authorities, prober })
 }
