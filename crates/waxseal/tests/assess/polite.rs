@@ -166,11 +166,11 @@ async fn a_delivery_counts_as_a_look_where_that_is_wanted() {
     let now = Clock::system().now();
     let mut scope = Scope::new(Depth::Full);
     let first = surveyor.survey(&domain(0), &scope, now).await;
-    let sessions = probe(&first).handshakes.iter().filter_map(|one| match &one.tried {
+    let mut sessions = probe(&first).handshakes.iter().filter_map(|one| match &one.tried {
         Tried::Session(session) => Some(session.session()),
         Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
     });
-    let mut session = sessions.last().unwrap();
+    let mut session = sessions.next_back().unwrap();
     let tomorrow = now + Duration::from_secs(86_400);
     session.at = tomorrow;
     surveyor.delivered(&Seen {
