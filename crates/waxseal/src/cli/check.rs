@@ -296,5 +296,11 @@ fn config(args: &Args, context: &Context) -> anyhow::Result<Config> {
         let name = if name.contains('.') { name } else { format!("{name}.invalid") };
         config.hostname = Domain::parse(&name).ok();
     }
+    // A check writes no mail, so that nobody has to be configured who would.
+    if config.domains.is_empty() {
+        let nobody = config.hostname.as_ref().map(|name| format!("postmaster@{name}"));
+        config.author.from = config.author.from.take().or(nobody.clone());
+        config.author.postmaster = config.author.postmaster.take().or(nobody);
+    }
     Ok(config)
 }
