@@ -56,8 +56,11 @@ pub(super) fn failed(out: &mut Findings, place: Place, failure: &LookupFailure) 
             "sign the zone again, or put the DS record at the parent right; validating resolvers \
              cannot see these names",
         ),
+        // Once is enough, whatever was asked for.
         FailureKind::SignaturesStripped | FailureKind::Unreachable | FailureKind::Clock => {
-            (Id::DnsFailed, Severity::Unknown, "look at the resolver or the clock on our side")
+            let fix = "look at the resolver or the clock on our side; the domain is not to blame";
+            let words = said(&failure.detail, fix);
+            return out.add(Id::DnsFailed, Severity::Unknown, Place::named(&"our resolver"), words);
         }
         FailureKind::Indeterminate
         | FailureKind::ServFail

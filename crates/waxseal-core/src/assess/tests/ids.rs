@@ -466,3 +466,17 @@ fn hostile_words_are_harmless_in_findings_and_headlines() {
     }
     assert!(text.len() < 20_000, "{}", text.len());
 }
+
+/// A resolver of ours that cannot validate is told once, and not as a fault of each record.
+#[test]
+fn a_fault_on_our_side_is_one_finding() {
+    let mut world = World::new();
+    let failed = failure(FailureKind::SignaturesStripped);
+    world.survey.facts.mx = MxFact::Failed(failed.clone());
+    world.survey.zone.signing = Signing::Failed(failed.clone());
+    world.survey.policy.record = Published::Failed(failed.clone());
+    world.survey.tlsrpt = Published::Failed(failed.clone());
+    world.survey.mail.spf = Published::Failed(failed);
+    let finding = only(&world, Id::DnsFailed);
+    assert_eq!((finding.subject.as_str(), finding.severity), ("our resolver", Severity::Unknown));
+}
