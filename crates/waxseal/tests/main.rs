@@ -10,6 +10,7 @@
 )]
 
 mod assess;
+mod check_differential;
 mod delivery;
 mod demo;
 mod dnssec_differential;

@@ -15,8 +15,9 @@ use waxseal_core::{
 };
 use waxseal_lab::dns::{DnsServer, Tree};
 
+pub(crate) use self::oracles::Unbound;
 use self::{
-    oracles::{Delv, Unbound},
+    oracles::Delv,
     world::{Expected, World},
 };
 

@@ -36,7 +36,7 @@ fn scratch() -> tempfile::TempDir {
 }
 
 /// A running unbound. Dropping it stops it.
-pub(super) struct Unbound {
+pub(crate) struct Unbound {
     process: Child,
     address: SocketAddr,
     _folder: tempfile::TempDir,
@@ -44,11 +44,16 @@ pub(super) struct Unbound {
 
 impl Unbound {
     pub(super) async fn start(upstream: SocketAddr, anchor: &str) -> Self {
-        let (package, libraries) = package("unbound");
-        let folder = scratch();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
         drop(socket);
+        Self::start_at(address, upstream, anchor).await
+    }
+
+    /// The same at an address of 127.0.0.1 that is known to be free.
+    pub(crate) async fn start_at(address: SocketAddr, upstream: SocketAddr, anchor: &str) -> Self {
+        let (package, libraries) = package("unbound");
+        let folder = scratch();
         let anchors: String =
             anchor.lines().map(|line| format!("  trust-anchor: \"{line}\"\n")).collect();
         let text = format!(

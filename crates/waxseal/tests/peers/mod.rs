@@ -12,7 +12,7 @@ mod roll;
 pub(crate) use exim::exim;
 pub(crate) use opensmtpd::opensmtpd;
 pub(crate) use postfix::{postfix, postfix_behind, postfix_sender, postfix_with_changing_keys};
-pub(crate) use process::{Identity, Peer};
+pub(crate) use process::{Identity, Peer, package, root};
 
 mod tests;
 mod world;
