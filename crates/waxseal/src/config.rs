@@ -4,6 +4,7 @@
 //! it means. `keys` knows the vocabulary, from the example that we ship.
 
 mod build;
+mod checks;
 mod keys;
 mod publish;
 mod raw;
@@ -23,6 +24,7 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 use waxseal_core::{domain::Domain, facts::Peer};
 
+pub use checks::{Checks, MailAlerts, Private, Webhook};
 pub use keys::{EXAMPLE, nearest, schema, uncommented};
 pub use publish::{DkimKey, DomainPublish, MxKeys, PolicySite, Publish, Update};
 pub use raw::{
@@ -69,6 +71,8 @@ pub struct Config {
     pub web: Web,
     /// What we publish about ourselves.
     pub publish: Publish,
+    /// What is looked at regularly.
+    pub checks: Checks,
     /// What is logged, and how.
     pub log: Log,
     /// Mail that we write ourselves.

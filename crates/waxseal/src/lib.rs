@@ -22,4 +22,5 @@ pub mod spool;
 pub mod store;
 pub mod survey;
 pub mod tls;
+pub mod watch;
 pub mod web;

@@ -68,6 +68,10 @@ fn describe() {
     describe_counter!("waxseal_dropped_total", "messages that ended without anybody to tell");
     describe_counter!("waxseal_reloads_total", "configuration reloads, by result");
     describe_gauge!("waxseal_certificate_not_after", "Unix time at which our certificate ends");
+    describe_gauge!("waxseal_checked_domains", "checked domains, by whose they are and level");
+    describe_counter!("waxseal_checks_total", "regular checks, by whose domain and result");
+    describe_counter!("waxseal_alerts_lost_total", "alerts that a channel did not take");
+    describe_gauge!("waxseal_own_not_after", "Unix time at which something of our domains ends");
     describe_gauge!("waxseal_healthy", "1 while /healthz says so");
 }
 
@@ -238,6 +242,68 @@ pub enum Reloaded {
 /// When our certificate ends, in Unix time. Alert two weeks before.
 pub fn certificate_not_after(at: waxseal_core::time::UnixTime) {
     gauge!("waxseal_certificate_not_after").set(at.0 as f64);
+}
+
+/// How a regular check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// There is a result.
+    Done,
+    /// What it asked could not be found out.
+    Unknown,
+    /// It could not be kept, or broke off.
+    Failed,
+}
+
+/// A regular check ended; `whose` is `own` or `partner`. Alert when `done` of `own` stands still
+/// for hours.
+pub fn checked(whose: &'static str, result: Checked) {
+    let result = match result {
+        Checked::Done => "done",
+        Checked::Unknown => "unknown",
+        Checked::Failed => "failed",
+    };
+    counter!("waxseal_checks_total", "whose" => whose, "result" => result).increment(1);
+}
+
+/// Levels that a checked domain can have, and what it can have instead.
+const CHECKED: [&str; 11] = [
+    "cleartext",
+    "encrypted",
+    "named",
+    "sts-first",
+    "sts",
+    "anchored",
+    "dane",
+    "pinned",
+    "refuses",
+    "no-mail",
+    "unknown",
+];
+
+/// How many domains have which level, by whose they are: `(own, dane)`. Alert when one of our own
+/// is at `refuses`, `cleartext` or `encrypted`.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; domains are few")]
+pub fn checked_domains(levels: &std::collections::BTreeMap<(&str, &str), u64>) {
+    for whose in ["own", "partner"] {
+        for level in CHECKED {
+            let count = levels.get(&(whose, level)).copied().unwrap_or_default();
+            gauge!("waxseal_checked_domains", "whose" => whose, "level" => level).set(count as f64);
+        }
+    }
+}
+
+/// When the first certificate, DNSSEC signature or MTA-STS policy of our own domains ends, in Unix
+/// time; not there where none was seen. Alert two weeks before for `certificate`, two days before
+/// for `signature`.
+pub fn own_not_after(kind: &'static str, at: Option<waxseal_core::time::UnixTime>) {
+    let at = at.map_or(f64::NAN, |at| at.0 as f64);
+    gauge!("waxseal_own_not_after", "kind" => kind).set(at);
+}
+
+/// An alert was not taken by `mail` or `webhook`. Alert on any: look into the log.
+pub fn alert_lost(channel: &'static str) {
+    counter!("waxseal_alerts_lost_total", "channel" => channel).increment(1);
 }
 
 #[cfg(test)]

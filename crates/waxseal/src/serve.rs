@@ -45,6 +45,7 @@ use crate::{
     secrets::{SecretSource, StoreKeys},
     store::{self, Access, Store, StoreError},
     survey::probe::Memory,
+    watch::{Partners, Post, Tools, Watcher},
     web,
 };
 use health::Doctor;
@@ -130,7 +131,13 @@ impl Gateway {
         let around = around(&store, &clock).await;
         let parts = Parts::build(config, around, None).map_err(StartError::Config)?;
         let live = Live::new(Arc::new(parts));
-        let stages = Stages { live: live.clone(), store: store.clone(), stored: Arc::default() };
+        let partners = Partners::default();
+        let stages = Stages {
+            live: live.clone(),
+            store: store.clone(),
+            stored: Arc::default(),
+            partners: partners.clone(),
+        };
         let parts = live.now();
         let turns = settings::queue(&parts.config);
         let now = clock.clone();
@@ -138,6 +145,7 @@ impl Gateway {
         let room = AtomicU64::new(0);
         let spool = Spool { queue: queue.clone(), store: store.clone(), live: live.clone(), room };
         let desk = Desk::new(spool, Box::new(dkim::Verifier(live.clone())), clock.clone());
+        let post: Arc<dyn Post> = Arc::new(queue.clone());
         let doctor = Doctor::new(live.clone(), store.clone(), clock.clone());
         let (stop, _) = watch::channel(false);
         let (open, pages, tasks) = (Vec::new(), Vec::new(), JoinSet::new());
@@ -154,6 +162,14 @@ impl Gateway {
             }
         });
         gateway.spawn_keepers();
+        let tools = Tools {
+            live: gateway.live.clone(),
+            store: gateway.store.clone(),
+            clock: gateway.clock.clone(),
+            partners,
+            post,
+        };
+        gateway.tasks.spawn(Watcher::new(tools).run(gateway.stop.subscribe()));
         for listener in listeners {
             gateway.serve(listener);
         }

@@ -25,3 +25,4 @@ mod resolve;
 mod scenario;
 mod serve;
 mod submission;
+mod watch;

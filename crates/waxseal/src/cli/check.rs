@@ -2,6 +2,7 @@
 
 mod compare;
 mod csv;
+mod history;
 mod html;
 mod json;
 mod profiles;
@@ -84,6 +85,9 @@ pub(crate) struct Args {
     /// Keep what is done in this file, and skip what it holds
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Ask nobody: show what the regular checks of `serve` saw of these domains
+    #[arg(long, conflicts_with_all = ["from", "dns_only", "compare", "html", "csv", "internet_nl", "resume"])]
+    history: bool,
     /// EHLO name for probes; that of the configuration, or of this machine
     #[arg(long, value_name = "NAME")]
     hello: Option<String>,
@@ -94,6 +98,9 @@ const FEW: usize = 3;
 
 /// Runs it.
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.history && !args.domains.is_empty() {
+        return history::run(&args.domains, context).await;
+    }
     let mut work = work::list(&args.domains, args.from.as_deref())?;
     if work.is_empty() {
         return Err(Exit::Usage.because("no domain was given; name one, or use --from FILE"));

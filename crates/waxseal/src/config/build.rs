@@ -45,9 +45,13 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
     }
     let rules = raw.rules.unwrap_or_default();
     let log = raw.log.unwrap_or_default();
+    let author = build.author(raw.author.unwrap_or_default());
+    let domains = build.domains(raw.domain.unwrap_or_default());
+    let checks =
+        build.checks(raw.checks.unwrap_or_default(), &domains, author.postmaster.as_deref());
     let config = Config {
         hostname: raw.hostname,
-        domains: build.domains(raw.domain.unwrap_or_default()),
+        domains,
         listeners: build.listeners(raw.listen.unwrap_or_default()),
         dns: build.dns(raw.dns.unwrap_or_default()),
         tls: build.tls(raw.tls.unwrap_or_default()),
@@ -72,7 +76,8 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
             format: log.format.unwrap_or(LogFormat::Human),
             level: log.level.unwrap_or(LogLevel::Info),
         },
-        author: build.author(raw.author.unwrap_or_default()),
+        checks,
+        author,
         limits: build.limits(raw.limits.unwrap_or_default()),
         data_dir,
     };

@@ -49,6 +49,7 @@ table!(Raw {
     store: RawStore,
     web: RawWeb,
     publish: RawPublish,
+    checks: RawChecks,
     log: RawLog,
     author: RawAuthor,
     limits: RawLimits,
@@ -166,6 +167,17 @@ table!(RawUpdate {
     tsig_name: String,
     tsig_algorithm: TsigAlgorithm,
     tsig_key: String,
+});
+
+table!(RawChecks {
+    own: Span,
+    partners: Span,
+    partners_max: usize,
+    repeat: Span,
+    mail: bool,
+    webhook: String,
+    webhook_secret: String,
+    webhook_allow_private: bool,
 });
 
 table!(RawLog { format: LogFormat, level: LogLevel });

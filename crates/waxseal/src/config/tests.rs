@@ -119,8 +119,8 @@ fn a_wrong_key_is_refused_with_line_and_nearest() {
         "w.toml:2: delivery.connect: there is no such key here; it belongs in [delivery.timeouts]"
     );
     assert_eq!(
-        refused("[mail]\nx = 1\n"),
-        "w.toml:1: mail: there is no such key; `waxseal config example` shows all"
+        refused("[smtp]\nx = 1\n"),
+        "w.toml:1: smtp: there is no such key; `waxseal config example` shows all"
     );
 }
 

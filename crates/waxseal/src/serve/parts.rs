@@ -29,6 +29,7 @@ use crate::{
         probe::{self, Prober},
     },
     tls,
+    watch::{Network, TIMEOUT, Webhook},
 };
 
 /// What one configuration comes to.
@@ -58,6 +59,8 @@ pub struct Parts {
     pub roots: Arc<Vec<TrustAnchor<'static>>>,
     /// Writes reports and notices.
     pub author: Author,
+    /// Where alerts are posted.
+    pub webhook: Option<Webhook>,
 }
 
 impl fmt::Debug for Parts {
@@ -112,6 +115,14 @@ impl Parts {
         let own = settings::own(&config);
         let dns: Arc<dyn Dns> = Arc::new(resolver.clone());
         let fetch = fetch::Settings { own: own.clone(), ..fetch::Settings::default() };
+        let webhook = match &config.checks.webhook {
+            Some(webhook) => {
+                let (dns, dialler) = (Arc::clone(&dns), dialler.clone());
+                let network = Network { dns, dialler, own: own.clone(), timeout: TIMEOUT };
+                Some(Webhook::new(webhook, network, &roots)?)
+            }
+            None => None,
+        };
         let fetcher = PolicyFetcher::new(fetch, Arc::clone(&dns), dialler.clone(), &roots)
             .map_err(|error| error.to_string())?;
         let preloaded = match &config.sts.preload {
@@ -157,6 +168,7 @@ impl Parts {
             surveyor,
             roots,
             author,
+            webhook,
         })
     }
 

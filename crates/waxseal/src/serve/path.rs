@@ -33,6 +33,7 @@ use crate::{
     queue::{Done, Fate, Judged, Path, Promise, Turn},
     record::{self, Basis, Stored},
     store::{Actor, Entry, Event, EventKind, Head, NewMessage, Space, Store, StoreError},
+    watch::Partners,
 };
 
 /// Memory is confirmed again after this time: not every delivery writes.
@@ -47,6 +48,7 @@ pub(super) struct Stages {
     pub(super) live: Live,
     pub(super) store: Store,
     pub(super) stored: Arc<Stored>,
+    pub(super) partners: Partners,
 }
 
 /// What was observed for one turn, and the parts that all its stages use.
@@ -241,6 +243,9 @@ impl Stages {
             && let Some(level) = tried.level()
         {
             memory = memory.confirm(level, &tried.peer, turn.now);
+        }
+        if accepted {
+            self.partners.used(destination);
         }
         let stale = |one: &Memory, other: &Memory| match (&one.best, &other.best) {
             (Some(one), Some(other)) => {

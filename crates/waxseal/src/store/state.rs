@@ -26,6 +26,8 @@ pub enum Space {
     Web = 6,
     /// What is known of mail hosts, for assessments.
     Probe = 16,
+    /// What regular checks saw, by domain.
+    Check = 7,
 }
 
 /// A value with its name.

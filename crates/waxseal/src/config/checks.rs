@@ -1,0 +1,161 @@
+//! `[checks]`: what is looked at again and again, and who hears of it.
+
+use std::time::Duration;
+
+use hyper::Uri;
+use waxseal_core::domain::Domain;
+
+use super::{SecretRef, SenderDomain, build::Build, raw::RawChecks, values::Span};
+
+/// `[checks]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checks {
+    /// Between two looks at one of our domains; `None`: never.
+    pub own: Option<Duration>,
+    /// Between two looks at a domain that we send to; `None`: never.
+    pub partners: Option<Duration>,
+    /// The most of them, those most used.
+    pub partners_max: usize,
+    /// Nothing is told again within this.
+    pub repeat: Duration,
+    /// Where alerts are posted.
+    pub webhook: Option<Webhook>,
+    /// Whether the postmaster hears of alerts.
+    pub mail: MailAlerts,
+}
+
+/// Whether alerts are sent as mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailAlerts {
+    /// To `author.postmaster`.
+    Sent,
+    /// Not.
+    NotSent,
+}
+
+/// Where alerts are posted: `https://host[:port]/path`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// A name or an address.
+    pub host: String,
+    /// 443.
+    pub port: u16,
+    /// Path and query.
+    pub path: String,
+    /// What signs.
+    pub secret: Option<SecretRef>,
+    /// Whether it may be inside our own network.
+    pub private: Private,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not its path: many services take that for a password.
+        f.debug_struct("Webhook").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// Whether addresses that are none of the public Internet's are connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Private {
+    /// They are.
+    Allowed,
+    /// They are not.
+    Refused,
+}
+
+/// Looks at others more often than this are not polite.
+const LEAST_PARTNERS: Duration = Duration::from_hours(1);
+/// Looks at ourselves more often than this say nothing new.
+const LEAST_OWN: Duration = Duration::from_secs(60);
+
+impl Build<'_> {
+    pub(super) fn checks(
+        &mut self,
+        raw: RawChecks,
+        domains: &[SenderDomain],
+        postmaster: Option<&str>,
+    ) -> Checks {
+        let own = self.every(raw.own, Duration::from_hours(1), ("checks.own", LEAST_OWN));
+        let day = Duration::from_hours(24);
+        let partners = self.every(raw.partners, day, ("checks.partners", LEAST_PARTNERS));
+        let partners_max = raw.partners_max.unwrap_or(200);
+        if partners_max > 1_000 {
+            self.fault("checks.partners_max", "at most 1000: others pay for our curiosity");
+        }
+        let mail = match raw.mail.unwrap_or(false) {
+            true => MailAlerts::Sent,
+            false => MailAlerts::NotSent,
+        };
+        // The report that a domain is attacked must not travel the way that is attacked.
+        let inside = postmaster.is_none_or(|address| {
+            let domain = address.rsplit_once('@').and_then(|(_, name)| Domain::parse(name).ok());
+            domain.is_some_and(|domain| domains.iter().any(|own| own.name == domain))
+        });
+        if mail == MailAlerts::Sent && !inside {
+            self.fault("checks.mail", "author.postmaster has to be in one of our own domains");
+        }
+        let secret = self.secret(raw.webhook_secret, "checks.webhook_secret");
+        let private = match raw.webhook_allow_private.unwrap_or(false) {
+            true => Private::Allowed,
+            false => Private::Refused,
+        };
+        let webhook = match raw.webhook.filter(|text| !text.is_empty()) {
+            Some(text) => self.webhook(&text, secret, private),
+            None => {
+                if secret.is_some() {
+                    self.fault("checks.webhook_secret", "its `webhook` is missing");
+                }
+                None
+            }
+        };
+        let repeat = self.span(raw.repeat, 86_400, "checks.repeat");
+        Checks { own, partners, partners_max, repeat, webhook, mail }
+    }
+
+    /// A span, or never where it is nothing.
+    fn every(
+        &mut self,
+        span: Option<Span>,
+        default: Duration,
+        (key, least): (&str, Duration),
+    ) -> Option<Duration> {
+        let span = span.map_or(default, |span| span.0);
+        if span.is_zero() {
+            return None;
+        }
+        if span < least {
+            self.fault(key, format!("at least {}, or 0s for never", Span(least)));
+        }
+        Some(span)
+    }
+
+    fn webhook(
+        &mut self,
+        text: &str,
+        secret: Option<SecretRef>,
+        private: Private,
+    ) -> Option<Webhook> {
+        // The text is not repeated: many services put a password into the path.
+        let mut refuse = |what: &str| {
+            self.fault("checks.webhook", what);
+            None
+        };
+        let Ok(url) = text.parse::<Uri>() else { return refuse("not a URL") };
+        if url.scheme_str() != Some("https") {
+            return refuse("has to begin with https://");
+        }
+        let Some(authority) = url.authority().filter(|authority| !authority.as_str().contains('@'))
+        else {
+            return refuse("has to name a host, and nobody's password");
+        };
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let is_host = host.parse::<std::net::IpAddr>().is_ok() || Domain::parse(&host).is_ok();
+        if !is_host || text.len() > 2_048 {
+            return refuse("not a host name or address, or longer than 2048 octets");
+        }
+        let path = url.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let port = url.port_u16().unwrap_or(443);
+        Some(Webhook { host, port, path, secret, private })
+    }
+}

@@ -1,0 +1,343 @@
+//! Regular checks: looks at our own domains and at those that we send to again and again, keeps
+//! what it saw, and tells somebody when one becomes weaker.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `history` | what is kept of a domain, and what a new look makes of it |
+//! | `expiry` | what runs out, and when |
+//! | `partners` | which domains we send to, most used first |
+//! | `schedule` | whose turn it is |
+//! | `alert` | what somebody is told |
+//! | `webhook` | one POST over HTTPS |
+//!
+//! Never in the way of mail: two looks at a time, at the pace of the surveyor.
+
+mod alert;
+mod expiry;
+mod history;
+mod partners;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod webhook;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, task::JoinSet};
+use waxseal_core::{
+    assess::{Against, Delivery, Survey, assess},
+    domain::Domain,
+    org::Terms,
+    time::UnixTime,
+};
+
+use self::schedule::Schedule;
+pub use self::{
+    alert::Alert,
+    expiry::Expiries,
+    history::{Glance, History, Noted, Outcome, Sight},
+    partners::Partners,
+    webhook::{Network, PAUSES, TIMEOUT, Webhook},
+};
+use crate::{
+    author::Letter,
+    config::MailAlerts,
+    gather::Soon,
+    metrics::{self, Checked},
+    queue::{Path, Queue},
+    resolve::Clock,
+    serve::{Live, Parts},
+    store::{Entry, NewMessage, Space, Store, StoreError},
+    survey::{Depth, Scope},
+};
+
+/// Domains that are looked at at the same time.
+const AT_ONCE: usize = 2;
+/// Alerts that are being told at the same time; a webhook that hangs holds one for minutes.
+const TOLD_AT_ONCE: usize = 16;
+/// The longest nap: after that a new configuration is noticed.
+const NAP: Duration = Duration::from_secs(5);
+/// A domain that nobody looked at for so long is forgotten.
+const FORGOTTEN: Duration = Duration::from_hours(90 * 24);
+/// How often the most used partners are found out.
+const PARTNERS: Duration = Duration::from_hours(1);
+
+/// Whose domain it is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// One of `[[domain]]`.
+    Own,
+    /// One that we send to.
+    #[default]
+    Partner,
+}
+
+impl Whose {
+    /// As it is written in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Partner => "partner",
+        }
+    }
+}
+
+/// Takes letters of ours: the queue.
+pub trait Post: Send + Sync + 'static {
+    /// Durable when it answers `Ok`.
+    fn post(&self, letter: NewMessage) -> Soon<'_, Result<(), StoreError>>;
+}
+
+/// Looks again and again. Clones share everything.
+#[derive(Clone)]
+pub struct Watcher {
+    live: Live,
+    store: Store,
+    clock: Clock,
+    partners: Partners,
+    post: Arc<dyn Post>,
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watcher").finish_non_exhaustive()
+    }
+}
+
+/// What a watcher works with.
+#[derive(Clone)]
+pub struct Tools {
+    /// The configuration in force, and what follows from it.
+    pub live: Live,
+    /// Where histories are kept.
+    pub store: Store,
+    /// The time.
+    pub clock: Clock,
+    /// Counts deliveries.
+    pub partners: Partners,
+    /// Takes letters.
+    pub post: Arc<dyn Post>,
+}
+
+impl fmt::Debug for Tools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tools").finish_non_exhaustive()
+    }
+}
+
+/// What is kept of a domain; `None` where it was never looked at.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn history(
+    store: &Store,
+    domain: &Domain,
+    now: UnixTime,
+) -> Result<Option<History>, StoreError> {
+    let Some(bytes) = store.load(Space::Check, domain.as_str(), now).await? else {
+        return Ok(None);
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(history) => Ok(Some(history)),
+        Err(error) => {
+            // Another version wrote it. What it knew is learnt again.
+            tracing::warn!(
+                "what is kept of a checked domain cannot be read, and begins anew: {error}"
+            );
+            Ok(None)
+        }
+    }
+}
+
+impl<P: Path> Post for Queue<P> {
+    fn post(&self, letter: NewMessage) -> Soon<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.accept(letter).await.map(drop) })
+    }
+}
+
+impl Watcher {
+    /// A watcher that has not begun.
+    pub fn new(tools: Tools) -> Self {
+        let Tools { live, store, clock, partners, post } = tools;
+        Self { live, store, clock, partners, post }
+    }
+
+    /// One look at one domain: kept, compared, and logged. Answers what was kept and what somebody
+    /// has to be told.
+    ///
+    /// # Errors
+    /// The store fails; nothing was taken in then.
+    pub async fn look(
+        &self,
+        domain: &Domain,
+        whose: Whose,
+    ) -> Result<(History, Option<Alert>), StoreError> {
+        let (parts, now) = (self.live.now(), self.clock.now());
+        let known = history(&self.store, domain, now).await?;
+        let mut history = known.unwrap_or_else(|| History::new(whose));
+        history.whose = whose;
+        let checks = &parts.config.checks;
+        let interval = match whose {
+            Whose::Own => checks.own,
+            Whose::Partner => checks.partners,
+        };
+        let scope = Scope {
+            // Fresher than the last look, or it would see the same again.
+            oldest_probe: match history.is_suspicious() {
+                true => Duration::ZERO,
+                false => interval.unwrap_or_default() / 2,
+            },
+            ..Scope::new(Depth::Full)
+        };
+        let survey = parts.surveyor.survey(domain, &scope, now).await;
+        let outcome = judge(&mut history, &survey, &parts, now);
+        let value = serde_json::to_vec(&history)?;
+        let name = domain.as_str().to_owned();
+        let entry = Entry { name, value, expires: Some(now + FORGOTTEN) };
+        self.store.save(Space::Check, entry).await?;
+        for change in &outcome.fresh {
+            tracing::debug!(%domain, kind = ?change.kind, class = %change.class, "a checked domain changed");
+        }
+        if let Some(alert) = &outcome.alert {
+            alert.log();
+        }
+        Ok((history, outcome.alert))
+    }
+
+    /// Tells of an alert by mail and webhook, as far as the configuration says so. What fails is
+    /// logged and counted; the log line of the alert itself is there already.
+    pub async fn tell(&self, alert: &Alert, pauses: &[Duration]) {
+        let (parts, now) = (self.live.now(), self.clock.now());
+        if parts.config.checks.mail == MailAlerts::Sent {
+            let letter = parts.author.notice(&alert.subject(), &alert.text(), now);
+            if let Err(error) = self.post.post(message(letter, now)).await {
+                metrics::alert_lost("mail");
+                tracing::error!("an alert could not be queued as mail: {error}");
+            }
+        }
+        if let Some(webhook) = &parts.webhook
+            && let Err(error) = webhook.post(&alert.json(&parts.hostname), pauses, now).await
+        {
+            metrics::alert_lost("webhook");
+            tracing::error!("an alert could not be posted to the webhook: {error}");
+        }
+    }
+
+    /// Looks, until `stop`.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut schedule = Schedule::default();
+        let (mut looks, mut told) = (JoinSet::new(), JoinSet::new());
+        let mut partners = (Vec::new(), None);
+        loop {
+            let now = self.clock.now();
+            let parts = self.live.now();
+            self.partners(&parts, &mut partners, now).await;
+            schedule.plan(&parts.config, &partners.0, now);
+            for domain in schedule.unknown() {
+                match history(&self.store, &domain, now).await {
+                    Ok(known) => schedule.known(&domain, known.as_ref()),
+                    Err(error) => tracing::error!("a checked domain cannot be read: {error}"),
+                }
+            }
+            schedule.publish();
+            drop(parts);
+            while looks.len() < AT_ONCE
+                && let Some((domain, whose)) = schedule.take(now)
+            {
+                let watcher = self.clone();
+                looks.spawn(async move {
+                    let seen = watcher.look(&domain, whose).await;
+                    (domain, whose, seen)
+                });
+            }
+            let nap = schedule.nap(now).min(NAP);
+            let seen = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(seen) = looks.join_next() => seen,
+                Some(_) = told.join_next() => continue,
+                () = tokio::time::sleep(nap) => continue,
+            };
+            let Ok((domain, whose, seen)) = seen else {
+                metrics::checked(Whose::Partner.as_str(), Checked::Failed);
+                schedule.lost(self.clock.now());
+                continue;
+            };
+            match seen {
+                Ok((history, alert)) => {
+                    metrics::checked(whose.as_str(), result(&history));
+                    schedule.done(&domain, &history);
+                    self.hand_on(alert, &mut told);
+                }
+                Err(error) => {
+                    metrics::checked(whose.as_str(), Checked::Failed);
+                    tracing::error!("a check could not be kept: {error}");
+                    schedule.failed(&domain, self.clock.now());
+                }
+            }
+        }
+        looks.shutdown().await;
+        told.shutdown().await;
+    }
+
+    fn hand_on(&self, alert: Option<Alert>, told: &mut JoinSet<()>) {
+        let Some(alert) = alert else { return };
+        if told.len() >= TOLD_AT_ONCE {
+            metrics::alert_lost("any");
+            tracing::error!("too many alerts wait for a webhook; this one is only in the log");
+            return;
+        }
+        let watcher = self.clone();
+        told.spawn(async move { watcher.tell(&alert, &PAUSES).await });
+    }
+
+    /// The partners to look at, found out again once an hour.
+    async fn partners(
+        &self,
+        parts: &Parts,
+        known: &mut (Vec<Domain>, Option<UnixTime>),
+        now: UnixTime,
+    ) {
+        if known.1.is_some_and(|at| now.since(at) < PARTNERS) {
+            return;
+        }
+        // Room for those that are our own, and for more after a reload.
+        let most = parts.config.checks.partners_max.saturating_add(parts.config.domains.len());
+        match self.partners.most_used(&self.store, most, now).await {
+            Ok(domains) => *known = (domains, Some(now)),
+            Err(error) => {
+                tracing::error!("the domains that we send to cannot be counted: {error}");
+                known.1 = Some(now);
+            }
+        }
+    }
+}
+
+fn result(history: &History) -> Checked {
+    match history.looks.back() {
+        Some(glance) if glance.delivery == Delivery::Unknown => Checked::Unknown,
+        Some(_) | None => Checked::Done,
+    }
+}
+
+fn message(letter: Letter, now: UnixTime) -> NewMessage {
+    NewMessage { arrived: now, envelope: letter.envelope, content: Bytes::from(letter.message) }
+}
+
+fn judge(history: &mut History, survey: &Survey, parts: &Parts, now: UnixTime) -> Outcome {
+    let terms = Terms::default();
+    let against = Against {
+        roots: &parts.roots,
+        terms: &terms,
+        before: history.before(),
+        testing_since: history.testing_since(),
+        now,
+    };
+    let mut assessment = assess(survey, &against);
+    assessment.checked_at = now;
+    history.observe(survey, &assessment, parts.config.checks.repeat)
+}

@@ -1,0 +1,345 @@
+//! What is kept of a domain between looks, and what a new look makes of it.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use waxseal_core::{
+    assess::{
+        Assessment, Delivery, Id, Observed, Servers, Severity, Survey, Tried,
+        change::{Certainty, Change, Class, Event, Kind, Look, Watch, changes},
+    },
+    channel::Level,
+    facts::{StsFact, StsFailure},
+    sts::Mode,
+    time::UnixTime,
+};
+
+use super::{
+    Whose,
+    alert::Alert,
+    expiry::{Expiries, expiries},
+};
+
+/// Looks that are kept: two and a half days of an own domain, two months of a partner.
+const MOST_LOOKS: usize = 64;
+/// Changes that are kept.
+const MOST_CHANGES: usize = 64;
+/// Findings that are kept of one look.
+const MOST_FINDINGS: usize = 24;
+/// Changes that were announced and are remembered, so that they are not announced again.
+const MOST_ANNOUNCED: usize = 64;
+/// After so long what is different is how the domain is now: as long as downgrade memory stands.
+const TERM: std::time::Duration = waxseal_core::memory::TERM;
+/// Octets of one domain in the store. A hostile domain with twenty hosts of large certificates is
+/// watched by its findings only, without comparing.
+const LARGEST: usize = 512 * 1024;
+
+/// One domain, look after look.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct History {
+    /// Whether it is one of ours.
+    pub whose: Whose,
+    /// The last looks, oldest first.
+    pub looks: VecDeque<Glance>,
+    /// What changed, oldest first.
+    pub changes: VecDeque<Noted>,
+    /// What is watched: alarms that are open, and those that may become one.
+    pub watch: Watch,
+    /// What ran out first at the last look.
+    pub expiries: Expiries,
+    /// What was different at the last look.
+    last: Vec<Change>,
+    announced: Vec<Announced>,
+    testing_since: Option<UnixTime>,
+    baseline: Option<Baseline>,
+}
+
+/// One look, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Glance {
+    /// When.
+    pub at: UnixTime,
+    /// What an attacker leaves.
+    pub level: Option<Level>,
+    /// Whether mail would be delivered.
+    pub delivery: Delivery,
+    /// Findings of severity warning and worse, each kind once.
+    pub findings: Vec<Id>,
+    /// Whether it saw as much as the look before all changes.
+    pub certainty: Sight,
+}
+
+/// Whether a look saw enough to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sight {
+    /// It did.
+    Whole,
+    /// Something could not be found out.
+    Partial,
+}
+
+/// One change and when it was seen first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// When.
+    pub at: UnixTime,
+    /// What.
+    pub change: Change,
+}
+
+/// What somebody was told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Announced {
+    kind: Kind,
+    subject: String,
+    class: Class,
+    at: UnixTime,
+    over: Option<UnixTime>,
+}
+
+/// The look that held before any change that is watched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Baseline {
+    survey: Survey,
+    assessment: Assessment,
+}
+
+/// What a look came to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Changes that the look before did not show.
+    pub fresh: Vec<Change>,
+    /// What somebody has to be told.
+    pub alert: Option<Alert>,
+}
+
+impl History {
+    /// Of a domain that nobody has looked at.
+    pub fn new(whose: Whose) -> Self {
+        Self { whose, ..Self::default() }
+    }
+
+    /// When it was looked at last.
+    pub fn last_look(&self) -> Option<UnixTime> {
+        self.looks.back().map(|glance| glance.at)
+    }
+
+    /// What an assessment may compare with.
+    pub fn before(&self) -> Option<&Survey> {
+        self.baseline.as_ref().map(|baseline| &baseline.survey)
+    }
+
+    /// Since when the MTA-STS policy is seen in mode `testing`.
+    pub const fn testing_since(&self) -> Option<UnixTime> {
+        self.testing_since
+    }
+
+    /// Whether something looks like an attack that nobody was told of yet: the next look should
+    /// come soon, for one look can be a fault of the way there.
+    pub fn is_suspicious(&self) -> bool {
+        self.watch
+            .open
+            .iter()
+            .any(|open| !open.raised && open.seen > 0 && open.change.class == Class::LikelyAttack)
+    }
+
+    /// Takes in a look. Nothing that was announced is announced again within `repeat`.
+    pub fn observe(
+        &mut self,
+        survey: &Survey,
+        assessment: &Assessment,
+        repeat: std::time::Duration,
+    ) -> Outcome {
+        let now = assessment.checked_at;
+        let sight = self.sight(assessment);
+        self.testing(survey, now);
+        self.expiries = expiries(survey);
+        let found = match &self.baseline {
+            Some(baseline) => changes(
+                Look { survey: &baseline.survey, assessment: &baseline.assessment },
+                Look { survey, assessment },
+            ),
+            None => Vec::new(),
+        };
+        let known = |change: &Change| {
+            self.last.iter().any(|last| {
+                (last.kind, &last.subject, &last.after)
+                    == (change.kind, &change.subject, &change.after)
+            })
+        };
+        let fresh: Vec<Change> = found.iter().filter(|change| !known(change)).cloned().collect();
+        for change in &fresh {
+            keep(&mut self.changes, Noted { at: now, change: change.clone() }, MOST_CHANGES);
+        }
+        let glance = Glance {
+            at: now,
+            level: assessment.level,
+            delivery: assessment.delivery,
+            findings: worth_keeping(assessment),
+            certainty: sight,
+        };
+        keep(&mut self.looks, glance, MOST_LOOKS);
+        let certainty = match sight {
+            Sight::Whole => Certainty::Seen,
+            Sight::Partial => Certainty::NotSeen,
+        };
+        let events = self.watch.observe(&found, certainty, now);
+        let (raised, cleared) = self.announce(&events, repeat, now);
+        self.advance(survey, assessment, sight);
+        self.last = if self.watch.open.is_empty() { Vec::new() } else { found };
+        self.last.truncate(MOST_CHANGES);
+        let alert = (!raised.is_empty() || !cleared.is_empty()).then(|| Alert {
+            domain: assessment.domain.clone(),
+            whose: self.whose,
+            at: now,
+            level: assessment.level,
+            headline: assessment.headline.clone(),
+            raised,
+            cleared,
+        });
+        Outcome { fresh, alert }
+    }
+
+    /// Whether a look leaves nothing unknown that the baseline knew.
+    fn sight(&self, assessment: &Assessment) -> Sight {
+        let unknown = |assessment: &Assessment| -> Vec<(Id, String)> {
+            let unknown =
+                |finding: &&waxseal_core::assess::Finding| finding.severity == Severity::Unknown;
+            let findings = assessment.findings.iter().filter(unknown);
+            findings.map(|finding| (finding.id, finding.subject.clone())).collect()
+        };
+        let before = match &self.baseline {
+            Some(baseline) => unknown(&baseline.assessment),
+            None => unknown(assessment),
+        };
+        match unknown(assessment).iter().all(|one| before.contains(one)) {
+            true => Sight::Whole,
+            false => Sight::Partial,
+        }
+    }
+
+    fn testing(&mut self, survey: &Survey, now: UnixTime) {
+        match &survey.policy.served {
+            Some(Ok(policy)) if policy.mode == Mode::Testing => {
+                self.testing_since.get_or_insert(now);
+            }
+            Some(Ok(_)) => self.testing_since = None,
+            // Not having seen it does not end it.
+            Some(Err(
+                StsFailure::Record(_)
+                | StsFailure::Fetch(_)
+                | StsFailure::Certificate(_)
+                | StsFailure::Invalid(_),
+            )) => {}
+            None => match &survey.facts.sts {
+                StsFact::Absent { .. } => self.testing_since = None,
+                StsFact::Policy { .. } | StsFact::Unknown { .. } | StsFact::NotAsked => {}
+            },
+        }
+    }
+
+    /// What has to be told: what is raised and was not told, or became worse; and what is over.
+    fn announce(
+        &mut self,
+        events: &[Event],
+        repeat: std::time::Duration,
+        now: UnixTime,
+    ) -> (Vec<Change>, Vec<Change>) {
+        let (mut raised, mut cleared) = (Vec::new(), Vec::new());
+        for open in self.watch.open.iter().filter(|open| open.raised && open.gone == 0) {
+            let change = &open.change;
+            let before = self
+                .announced
+                .iter_mut()
+                .find(|one| one.kind == change.kind && one.subject == change.subject);
+            let told = Announced {
+                kind: change.kind,
+                subject: change.subject.clone(),
+                class: change.class,
+                at: now,
+                over: None,
+            };
+            match before {
+                Some(before) if change.class > before.class => *before = told,
+                Some(before) if before.over.is_some() && now.since(before.at) >= repeat => {
+                    *before = told;
+                }
+                Some(_) => continue,
+                None => self.announced.push(told),
+            }
+            raised.push(change.clone());
+        }
+        for event in events {
+            let Event::Cleared(change) = event else { continue };
+            let told = self.announced.iter_mut().find(|one| {
+                one.kind == change.kind && one.subject == change.subject && one.over.is_none()
+            });
+            if let Some(told) = told {
+                told.over = Some(now);
+                cleared.push(change.clone());
+            }
+        }
+        self.announced.retain(|one| one.over.is_none_or(|_| now.since(one.at) < repeat));
+        let surplus = self.announced.len().saturating_sub(MOST_ANNOUNCED);
+        self.announced.drain(..surplus);
+        (raised, cleared)
+    }
+
+    /// The next look is compared with this one where nothing is watched; otherwise with the one
+    /// before all that is watched, until it is so old that things are as they are.
+    fn advance(&mut self, survey: &Survey, assessment: &Assessment, sight: Sight) {
+        let calm = self.watch.open.is_empty() && sight == Sight::Whole;
+        let now = assessment.checked_at;
+        let old = self
+            .baseline
+            .as_ref()
+            .is_none_or(|baseline| now.since(baseline.assessment.checked_at) > TERM);
+        if !calm && !old {
+            return;
+        }
+        if old {
+            self.watch = Watch::default();
+        }
+        let kept = Baseline { survey: slim(survey), assessment: assessment.clone() };
+        let size = serde_json::to_vec(&kept).map_or(usize::MAX, |bytes| bytes.len());
+        self.baseline = (size <= LARGEST).then_some(kept);
+    }
+}
+
+/// A survey without what no comparison looks at: issuers, and what single servers said.
+fn slim(survey: &Survey) -> Survey {
+    let mut survey = survey.clone();
+    let unkept = || Servers::NotAsked("not kept".into());
+    survey.zone.servers = unkept();
+    for host in &mut survey.hosts {
+        host.zone.servers = unkept();
+        for address in &mut host.addresses {
+            let Observed::Probed(probe) = &mut address.observed else { continue };
+            for handshake in &mut probe.handshakes {
+                if let Tried::Session(session) = &mut handshake.tried {
+                    session.chain.truncate(1);
+                }
+            }
+        }
+    }
+    survey
+}
+
+fn worth_keeping(assessment: &Assessment) -> Vec<Id> {
+    let mut ids: Vec<Id> = Vec::new();
+    for finding in &assessment.findings {
+        let bad = finding.severity >= Severity::Warning;
+        if bad && ids.len() < MOST_FINDINGS && !ids.contains(&finding.id) {
+            ids.push(finding.id);
+        }
+    }
+    ids
+}
+
+fn keep<T>(queue: &mut VecDeque<T>, value: T, most: usize) {
+    while queue.len() >= most {
+        queue.pop_front();
+    }
+    queue.push_back(value);
+}

@@ -1,0 +1,272 @@
+//! Alerts to somebody else's system: one POST over HTTPS, signed, within limits, tried a few times.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{ServerName, TrustAnchor};
+use tokio_rustls::TlsConnector;
+use waxseal_core::{dns::Answer, domain::Domain, time::UnixTime};
+
+use crate::{
+    config::{self, Private},
+    dial::Dialler,
+    gather::{Dns, Own},
+    secrets::{Secret, SecretSource},
+};
+
+/// What a call may take, unless a test is in a hurry.
+pub const TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest head of an answer; its body is not read.
+const MAX_HEAD: usize = 16 * 1024;
+/// The most addresses that are tried.
+const MAX_ADDRESSES: usize = 4;
+/// Between attempts; after the last nothing more is tried.
+pub const PAUSES: [Duration; 3] =
+    [Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)];
+
+/// Where alerts are posted.
+#[derive(Clone)]
+pub struct Webhook {
+    config: config::Webhook,
+    secret: Option<Secret>,
+    own: Own,
+    dns: Arc<dyn Dns>,
+    dialler: Dialler,
+    tls: TlsConnector,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not its path: many services take that for a password.
+        f.debug_tuple("Webhook").field(&self.config.host).finish()
+    }
+}
+
+/// What a webhook calls with.
+#[derive(Clone)]
+pub struct Network {
+    /// Asks for its addresses.
+    pub dns: Arc<dyn Dns>,
+    /// Connects.
+    pub dialler: Dialler,
+    /// Our own addresses.
+    pub own: Own,
+    /// For one call: addresses, TLS, request and answer.
+    pub timeout: Duration,
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Network").field(&self.dialler).finish()
+    }
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Failure {
+    /// It may work in a moment.
+    Later(String),
+    /// It will not: a refused address, an answer of 4xx.
+    Never(String),
+}
+
+impl Webhook {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// In one sentence: the secret cannot be read, or TLS cannot be set up.
+    pub fn new(
+        config: &config::Webhook,
+        network: Network,
+        roots: &[TrustAnchor<'static>],
+    ) -> Result<Self, String> {
+        let secret = match &config.secret {
+            Some(secret) => {
+                let read = SecretSource::from(secret).read();
+                Some(read.map_err(|error| format!("checks.webhook_secret: {error}"))?)
+            }
+            None => None,
+        };
+        let roots: RootCertStore = roots.iter().cloned().collect();
+        let mut tls = ClientConfig::builder_with_provider(crate::tls::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = TlsConnector::from(Arc::new(tls));
+        let Network { dns, dialler, own, timeout } = network;
+        Ok(Self { config: config.clone(), secret, own, dns, dialler, tls, timeout })
+    }
+
+    /// Posts `body` until it is taken: at most once more than there are pauses.
+    ///
+    /// # Errors
+    /// The last failure, in words; no part of the URL but its host.
+    pub async fn post(
+        &self,
+        body: &[u8],
+        pauses: &[Duration],
+        now: UnixTime,
+    ) -> Result<(), String> {
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        let mut pauses = pauses.iter();
+        loop {
+            let one = self.once(body, &id, now);
+            let failed = match tokio::time::timeout(self.timeout, one).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(failed)) => failed,
+                Err(_) => Failure::Later(format!(
+                    "{} did not answer within {} s",
+                    self.config.host,
+                    self.timeout.as_secs()
+                )),
+            };
+            match (failed, pauses.next()) {
+                (Failure::Later(_), Some(pause)) => tokio::time::sleep(*pause).await,
+                (Failure::Later(why) | Failure::Never(why), _) => return Err(why),
+            }
+        }
+    }
+
+    async fn once(&self, body: &[u8], id: &str, now: UnixTime) -> Result<(), Failure> {
+        let host = &self.config.host;
+        let mut last = Failure::Later(format!("{host} has no address"));
+        for address in self.addresses().await? {
+            let address = SocketAddr::new(address, self.config.port);
+            match self.dialler.connect(address).await {
+                Ok(tcp) => return self.exchange(tcp, body, id, now).await,
+                Err(error) => {
+                    last = Failure::Later(format!("{host} cannot be reached: {error}"));
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// The addresses that may be connected to: an alert must not become a request inside our own
+    /// network, whatever the DNS of the service says (SSRF).
+    async fn addresses(&self) -> Result<Vec<IpAddr>, Failure> {
+        let host = &self.config.host;
+        let all = match host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => {
+                let name = Domain::parse(host)
+                    .map_err(|error| Failure::Never(format!("{host}: {error}")))?;
+                match self.dns.addresses(&name).await.answer {
+                    Answer::Found { value, .. } => value,
+                    Answer::Absent { .. } => {
+                        return Err(Failure::Later(format!("{host} has no address")));
+                    }
+                    Answer::Failed(failure) => return Err(Failure::Later(failure.to_string())),
+                }
+            }
+        };
+        let families = self.dialler.families();
+        let may = |address: &IpAddr| match self.config.private {
+            Private::Allowed => true,
+            Private::Refused => self.own.refuses(*address).is_none(),
+        };
+        let good: Vec<_> = all
+            .into_iter()
+            .filter(|address| families.allow(*address))
+            .filter(may)
+            .take(MAX_ADDRESSES)
+            .collect();
+        if good.is_empty() {
+            return Err(Failure::Never(format!(
+                "{host} has no public address; checks.webhook_allow_private = true would allow \
+                 others"
+            )));
+        }
+        Ok(good)
+    }
+
+    async fn exchange(
+        &self,
+        tcp: tokio::net::TcpStream,
+        body: &[u8],
+        id: &str,
+        now: UnixTime,
+    ) -> Result<(), Failure> {
+        let host = &self.config.host;
+        let name = ServerName::try_from(host.clone())
+            .map_err(|_| Failure::Never(format!("{host} cannot be a host name")))?;
+        let tls = self.tls.connect(name, tcp).await;
+        let tls = tls.map_err(|error| Failure::Later(format!("no TLS with {host}: {error}")))?;
+        let broken = |error: hyper::Error| Failure::Later(format!("{host} broke off: {error}"));
+        let (mut requests, connection) = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(tls))
+            .await
+            .map_err(broken)?;
+        let request = self.request(body, id, now)?;
+        let mut connection = std::pin::pin!(connection);
+        let mut answer = std::pin::pin!(requests.send_request(request));
+        let response = tokio::select! {
+            response = &mut answer => response,
+            _ = &mut connection => answer.await,
+        };
+        let status = response.map_err(broken)?.status();
+        let words = format!("{host} answered {status}");
+        match status {
+            status if status.is_success() => Ok(()),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Err(Failure::Later(words))
+            }
+            status if status.is_server_error() => Err(Failure::Later(words)),
+            // A redirect is not followed: the configuration says where alerts go.
+            _ => Err(Failure::Never(words)),
+        }
+    }
+
+    fn request(
+        &self,
+        body: &[u8],
+        id: &str,
+        now: UnixTime,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        let authority = match self.config.port {
+            443 => self.config.host.clone(),
+            port => format!("{}:{port}", self.config.host),
+        };
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(&self.config.path)
+            .header(header::HOST, authority)
+            .header(header::USER_AGENT, concat!("waxseal/", env!("CARGO_PKG_VERSION")))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("Waxseal-Alert", id);
+        if let Some(secret) = &self.secret {
+            request = request.header("Waxseal-Signature", signature(secret, body, now));
+        }
+        request
+            .body(Full::new(Bytes::copy_from_slice(body)))
+            .map_err(|error| Failure::Never(error.to_string()))
+    }
+}
+
+/// `t=SECONDS,v1=HEX`: HMAC-SHA-256 over `SECONDS.BODY`. The time is covered, so that
+/// a receiver can refuse what is old.
+fn signature(secret: &Secret, body: &[u8], now: UnixTime) -> String {
+    let text = secret.text().map_or(secret.bytes(), str::as_bytes);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, text);
+    let mut context = hmac::Context::with_key(&key);
+    context.update(format!("{}.", now.0).as_bytes());
+    context.update(body);
+    let mut value = format!("t={},v1=", now.0);
+    for byte in context.sign().as_ref() {
+        value.push_str(&format!("{byte:02x}"));
+    }
+    value
+}

@@ -1,0 +1,280 @@
+//! Regular checks, in a little Internet of one domain that changes.
+
+mod gateway;
+mod webhook;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use waxseal::{
+    config::Config,
+    gather::{Forgetful, Soon},
+    resolve::Clock,
+    secrets::{SecretSource, StoreKeys},
+    serve::{Around, Live, Parts},
+    store::{Access, NewMessage, Settings, Store, StoreError},
+    watch::{Alert, History, Partners, Post, Tools, Watcher, Whose, history},
+};
+use waxseal_core::{
+    assess::change::{Class, Kind},
+    channel::Level,
+    domain::Domain,
+    time::UnixTime,
+};
+use waxseal_lab::{
+    attacker::{Attacker, Method},
+    ca::{Identity, ServerKey, Validity},
+    dns::{Data, DnsServer, Tree, Zone},
+    mx::{MxServer, Personality, StartTls},
+    sink::Sink,
+};
+
+const HOST: &str = "mx.partner.example";
+const HOUR: u64 = 3_600;
+
+/// Keeps letters instead of sending them.
+#[derive(Clone, Default)]
+struct Letters(Arc<Mutex<Vec<NewMessage>>>);
+
+impl Post for Letters {
+    fn post(&self, letter: NewMessage) -> Soon<'_, Result<(), StoreError>> {
+        self.0.lock().unwrap().push(letter);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+struct World {
+    dns: DnsServer,
+    mx: MxServer,
+    /// In front of the IPv6 address only.
+    attacker: Attacker,
+    clock: Clock,
+    folder: tempfile::TempDir,
+    store: Store,
+    letters: Letters,
+}
+
+fn identity(key: &ServerKey) -> Identity {
+    Identity::self_signed(key, &[HOST], Validity::Current).unwrap()
+}
+
+/// A signed domain with one host and these TLSA records.
+fn tree(tlsa: &[&Identity]) -> Tree {
+    let mut zone = Zone::new("partner.example").signed();
+    zone.add("partner.example.", &Data::mx(10, HOST));
+    zone.add("mx", &Data::A("192.0.2.1".parse().unwrap()));
+    zone.add("mx", &Data::Aaaa("2001:db8::1".parse().unwrap()));
+    for one in tlsa {
+        let data = one.spki_sha256.clone();
+        zone.add("_25._tcp.mx", &Data::Tlsa { usage: 3, selector: 1, matching: 1, data });
+    }
+    Tree::build(vec![Zone::new("example").signed(), zone]).unwrap()
+}
+
+fn store(folder: &std::path::Path) -> Store {
+    let settings = Settings::new(folder.join("data"));
+    let source = SecretSource::File(folder.join("store.key"));
+    let keys = StoreKeys::load(&source, &settings.data_dir, &settings.database).unwrap();
+    Store::open(settings, keys, Access::Serve).unwrap()
+}
+
+impl World {
+    async fn start(now: &Identity) -> Self {
+        let dns = DnsServer::start(tree(&[now])).await.unwrap();
+        let works = Personality::new(HOST, StartTls::Works(now.clone()));
+        let mx = MxServer::start(works, Sink::default()).await.unwrap();
+        let attacker = Attacker::start(mx.addr(), Method::Absent).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let clock = Clock::fixed(Clock::system().now());
+        Self { dns, mx, attacker, clock, folder, store, letters: Letters::default() }
+    }
+
+    /// What a configuration comes to that begins without any cache.
+    fn parts(&self) -> Parts {
+        std::fs::write(self.folder.path().join("root.ds"), self.dns.root_ds()).unwrap();
+        let ca = waxseal_lab::ca::Ca::new("Nobody's").unwrap();
+        std::fs::write(self.folder.path().join("roots.pem"), ca.pem()).unwrap();
+        let text = format!(
+            "hostname = \"gw.sender.example\"\ndata_dir = \"data\"\n\
+             [dns]\nupstream = [\"{}\"]\ntrust_anchors = \"root.ds\"\n\
+             [tls]\nroots = \"roots.pem\"\n\
+             [checks]\nmail = true\n\
+             [[domain]]\nname = \"sender.example\"\ninside = \"mail.sender.example:25\"\n\
+             [web.metrics]\naddress = \"127.0.0.1:0\"\n\
+             [network.map]\n\"192.0.2.1:25\" = \"{}\"\n\"[2001:db8::1]:25\" = \"{}\"\n",
+            self.dns.addr(),
+            self.mx.addr(),
+            self.attacker.addr(),
+        );
+        let config = Config::parse(&text, &self.folder.path().join("waxseal.toml")).unwrap();
+        let policies = Arc::new(Forgetful::default());
+        let now = self.clock.now();
+        let probes = waxseal::survey::probe::Memory::default();
+        let around = Around { policies, probes, exceptions: Vec::new(), mark: None, now };
+        Parts::build(config, around, None).unwrap()
+    }
+
+    fn watcher(&self) -> Watcher {
+        Watcher::new(Tools {
+            live: Live::new(Arc::new(self.parts())),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            partners: Partners::default(),
+            post: Arc::new(self.letters.clone()),
+        })
+    }
+
+    /// A look, so long after the last one.
+    async fn look(&self, later: u64) -> (History, Option<Alert>) {
+        self.clock.set(UnixTime(self.clock.now().0 + later));
+        self.watcher().look(&domain(), Whose::Own).await.unwrap()
+    }
+}
+
+fn domain() -> Domain {
+    Domain::parse("partner.example").unwrap()
+}
+
+fn kinds(alert: &Alert) -> Vec<(Kind, Class)> {
+    alert.raised.iter().map(|change| (change.kind, change.class)).collect()
+}
+
+/// The signed zone itself denies the records: that is the domain's own doing, and is told when it
+/// was seen three times. The end of it is told once, and what comes back within a day is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn tlsa_taken_back_with_a_signed_denial_is_a_weakening_after_three_looks() {
+    let key = ServerKey::generate().unwrap();
+    let now = identity(&key);
+    let world = World::start(&now).await;
+    let (first, alert) = world.look(0).await;
+    assert_eq!(alert, None);
+    assert_eq!(first.looks[0].level, Some(Level::Dane), "{first:?}");
+    world.dns.replace(tree(&[]));
+    for _ in 0..2 {
+        assert_eq!(world.look(HOUR).await.1, None, "not yet");
+    }
+    let alert = world.look(HOUR).await.1.unwrap();
+    assert!(kinds(&alert).contains(&(Kind::Tlsa, Class::Weakening)), "{alert:?}");
+    assert_eq!(alert.class(), Some(Class::Weakening));
+    assert_eq!(world.look(HOUR).await.1, None, "told once");
+    world.dns.replace(tree(&[&now]));
+    assert_eq!(world.look(HOUR).await.1, None, "one good look does not end it");
+    let over = world.look(HOUR).await.1.unwrap();
+    assert!(over.raised.is_empty() && !over.cleared.is_empty(), "{over:?}");
+    world.dns.replace(tree(&[]));
+    for _ in 0..4 {
+        assert_eq!(world.look(HOUR).await.1, None, "told within the last day");
+    }
+    let mut told = false;
+    for _ in 0..4 {
+        told |= world.look(6 * HOUR).await.1.is_some();
+    }
+    assert!(told, "and told again after that");
+}
+
+/// Attacker on the path to one of two addresses. One look is not enough (a fault of the way there
+/// looks the same), so the next one comes after a minute, not after an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn starttls_stripped_before_one_address_is_a_likely_attack_within_a_minute() {
+    let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
+    world.look(0).await;
+    world.attacker.begin(Method::StripStartTls);
+    let (history, alert) = world.look(HOUR).await;
+    assert_eq!(alert, None);
+    assert!(history.is_suspicious(), "{history:?}");
+    let (history, alert) = world.look(60).await;
+    let alert = alert.unwrap();
+    assert!(kinds(&alert).contains(&(Kind::Starttls, Class::LikelyAttack)), "{alert:?}");
+    assert!(alert.raised.iter().any(|change| change.subject.contains("2001:db8::1")), "{alert:?}");
+    assert!(!history.is_suspicious());
+    world.watcher().tell(&alert, &[]).await;
+    let letters = world.letters.0.lock().unwrap();
+    let text = String::from_utf8_lossy(&letters[0].content).into_owned();
+    assert!(text.contains("Subject: Likely attack: partner.example\r\n"), "{text}");
+    assert!(text.contains("To: <postmaster@sender.example>\r\n"), "{text}");
+}
+
+/// RFC 7671 §8.1: the next key is published, then used, then the old record goes. No look of it
+/// is an alarm, and each is in the history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_renewed_with_its_record_is_drift() {
+    let (old, new) =
+        (identity(&ServerKey::generate().unwrap()), identity(&ServerKey::generate().unwrap()));
+    let world = World::start(&old).await;
+    world.look(0).await;
+    let roll = Personality::new(HOST, StartTls::Works(new.clone()));
+    world.dns.replace(tree(&[&old, &new]));
+    assert_eq!(world.look(HOUR).await.1, None);
+    world.mx.become_like(roll);
+    assert_eq!(world.look(HOUR).await.1, None);
+    world.dns.replace(tree(&[&new]));
+    for _ in 0..4 {
+        assert_eq!(world.look(HOUR).await.1, None);
+    }
+    let kept = history(&world.store, &domain(), world.clock.now()).await.unwrap().unwrap();
+    let noted: Vec<_> =
+        kept.changes.iter().map(|one| (one.change.kind, one.change.class)).collect();
+    assert!(noted.contains(&(Kind::Certificate, Class::Drift)), "{noted:?}");
+    assert!(noted.contains(&(Kind::Tlsa, Class::Drift)), "{noted:?}");
+    assert!(noted.iter().all(|(_, class)| *class == Class::Drift), "{noted:?}");
+    assert!(kept.expiries.certificate.is_some() && kept.expiries.signature.is_some());
+}
+
+/// What is known of a domain is in the store: a restart between two looks changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_the_history() {
+    let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
+    world.look(0).await;
+    world.dns.replace(tree(&[]));
+    world.look(HOUR).await;
+    world.look(HOUR).await;
+    let World { dns, mx, attacker, clock, folder, store: before, letters } = world;
+    drop(before);
+    let again = store(folder.path());
+    let world = World { dns, mx, attacker, clock, folder, store: again, letters };
+    let (history, alert) = world.look(HOUR).await;
+    assert_eq!(history.looks.len(), 4);
+    assert!(alert.is_some(), "the third look in a row: {history:?}");
+}
+
+/// A hostile file is not the question here: another version may have written the value.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_cannot_be_read_begins_anew() {
+    let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
+    let entry = waxseal::store::Entry {
+        name: domain().as_str().to_owned(),
+        value: b"{\"looks\":7}".to_vec(),
+        expires: None,
+    };
+    world.store.save(waxseal::store::Space::Check, entry).await.unwrap();
+    let (history, alert) = world.look(0).await;
+    assert_eq!((history.looks.len(), alert), (1, None));
+}
+
+/// Past the limit: the oldest look goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_is_bounded() {
+    let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
+    let (mut history, _) = world.look(0).await;
+    let parts = world.parts();
+    let scope = waxseal::survey::Scope::new(waxseal::survey::Depth::DnsOnly);
+    let survey = parts.surveyor.survey(&domain(), &scope, world.clock.now()).await;
+    let terms = waxseal_core::org::Terms::default();
+    let against = waxseal_core::assess::Against {
+        roots: &parts.roots,
+        terms: &terms,
+        before: None,
+        testing_since: None,
+        now: world.clock.now(),
+    };
+    let mut assessment = waxseal_core::assess::assess(&survey, &against);
+    for _ in 0..100 {
+        assessment.checked_at = assessment.checked_at + Duration::from_secs(HOUR);
+        history.observe(&survey, &assessment, Duration::from_secs(HOUR));
+    }
+    assert_eq!(history.looks.len(), 64);
+    assert_eq!(history.looks[63].at, assessment.checked_at);
+}

@@ -1,0 +1,201 @@
+//! Alerts over HTTPS, to a real server.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use waxseal::{
+    config::{self, Private, SecretRef},
+    dial::{Dialler, Families},
+    gather::Own,
+    resolve::Clock,
+    watch::{Network, Webhook},
+};
+use waxseal_lab::{
+    ca::{Ca, ServerKey, Validity},
+    dns::{Data, DnsServer, Tree, Zone},
+};
+
+/// An HTTPS server that answers with these codes, the last one again and again.
+pub(super) struct Server {
+    pub(super) port: u16,
+    ca: Ca,
+    requests: Arc<Mutex<Vec<String>>>,
+    _task: JoinSet<()>,
+}
+
+async fn request(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let (mut text, mut buffer) = (Vec::new(), [0_u8; 4096]);
+    loop {
+        let read = stream.read(&mut buffer).await.unwrap();
+        text.extend_from_slice(&buffer[..read]);
+        let seen = String::from_utf8_lossy(&text).into_owned();
+        let Some((head, body)) = seen.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if read == 0 || body.len() >= length.unwrap_or("0").parse::<usize>().unwrap() {
+            return seen;
+        }
+    }
+}
+
+impl Server {
+    pub(super) async fn start(codes: &'static [u16]) -> Self {
+        let ca = Ca::new("Hook CA").unwrap();
+        let key = ServerKey::generate().unwrap();
+        let names = ["127.0.0.1", "hook.example"];
+        let identity = ca.issue(&key, &names, Validity::Current).unwrap();
+        let acceptor = TlsAcceptor::from(identity.config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&requests);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            for nth in 0.. {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
+                let seen = request(&mut tls).await;
+                kept.lock().unwrap().push(seen);
+                let code = codes.get(nth).or(codes.last()).unwrap();
+                let answer = format!(
+                    "HTTP/1.1 {code} Word\r\nLocation: https://127.0.0.1:1/\r\n\
+                     Content-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                tls.write_all(answer.as_bytes()).await.unwrap();
+                let _ = tls.shutdown().await;
+            }
+        });
+        Self { port, ca, requests, _task: task }
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// A webhook at that server under this name, and the DNS that says where the name is.
+async fn webhook(server: &Server, host: &str, private: Private) -> (Webhook, DnsServer) {
+    hasty(server, (host, private), waxseal::watch::TIMEOUT).await
+}
+
+async fn hasty(
+    server: &Server,
+    (host, private): (&str, Private),
+    timeout: Duration,
+) -> (Webhook, DnsServer) {
+    let zone = Zone::new("hook.example").record("hook.example.", &Data::A([127, 0, 0, 1].into()));
+    let tree = Tree::build(vec![Zone::new("example"), zone]).unwrap();
+    let dns = DnsServer::start(tree).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let anchor = folder.path().join("root.ds");
+    std::fs::write(&anchor, dns.root_ds()).unwrap();
+    let text = format!(
+        "[dns]\nupstream = [\"{}\"]\ntrust_anchors = \"{}\"\n",
+        dns.addr(),
+        anchor.display()
+    );
+    let parsed = config::Config::parse(&text, "waxseal.toml".as_ref()).unwrap();
+    let resolver =
+        waxseal::resolve::Resolver::new(waxseal::serve::resolver_settings(&parsed).unwrap());
+    let dialler = Dialler::new(waxseal::serve::dialler_settings(&parsed));
+    assert_eq!(dialler.families(), Families::Both);
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "swordfish\n").unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let settings = config::Webhook {
+        host: host.to_owned(),
+        port: server.port,
+        path: "/alerts?to=us".into(),
+        secret: Some(SecretRef::File(secret)),
+        private,
+    };
+    let own = Own::default();
+    let network = Network { dns: Arc::new(resolver), dialler, own, timeout };
+    let root = webpki::anchor_from_trusted_cert(server.ca.der()).unwrap().to_owned();
+    (Webhook::new(&settings, network, &[root]).unwrap(), dns)
+}
+
+const NONE: [Duration; 3] = [Duration::ZERO; 3];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_is_posted_once_and_signed() {
+    let server = Server::start(&[204]).await;
+    let (webhook, _dns) = webhook(&server, "hook.example", Private::Allowed).await;
+    let now = Clock::system().now();
+    webhook.post(b"{\"a\":1}", &NONE, now).await.unwrap();
+    let [seen] = &server.requests()[..] else { panic!("one request") };
+    assert!(seen.starts_with("POST /alerts?to=us HTTP/1.1\r\n"), "{seen}");
+    assert!(seen.contains(&format!("host: hook.example:{}\r\n", server.port)), "{seen}");
+    assert!(seen.contains("content-type: application/json\r\n"), "{seen}");
+    assert!(seen.ends_with("\r\n\r\n{\"a\":1}"), "{seen}");
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"swordfish");
+    let tag = aws_lc_rs::hmac::sign(&key, format!("{}.{{\"a\":1}}", now.0).as_bytes());
+    let tag: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(seen.contains(&format!("waxseal-signature: t={},v1={tag}\r\n", now.0)), "{seen}");
+}
+
+/// Somebody who rules the DNS of the service aims it at a machine inside: no connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_address_is_refused_unless_allowed() {
+    let server = Server::start(&[200]).await;
+    for host in ["hook.example", "127.0.0.1"] {
+        let (webhook, _dns) = webhook(&server, host, Private::Refused).await;
+        let error = webhook.post(b"{}", &NONE, Clock::system().now()).await.unwrap_err();
+        assert!(error.contains("no public address"), "{error}");
+    }
+    assert!(server.requests().is_empty());
+    assert!(Own::default().refuses(IpAddr::from([127, 0, 0, 1])).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_is_asked_again_a_few_times() {
+    let recovers = Server::start(&[500, 503, 200]).await;
+    let (hook, _dns) = webhook(&recovers, "127.0.0.1", Private::Allowed).await;
+    hook.post(b"{}", &NONE, Clock::system().now()).await.unwrap();
+    let seen = recovers.requests();
+    let id = |text: &String| {
+        text.lines().find(|line| line.starts_with("waxseal-alert: ")).map(str::to_owned)
+    };
+    assert_eq!(seen.len(), 3);
+    assert!(id(&seen[0]).is_some() && id(&seen[0]) == id(&seen[2]), "one alert, one id");
+
+    let down = Server::start(&[500]).await;
+    let (hook, _dns) = webhook(&down, "127.0.0.1", Private::Allowed).await;
+    let error = hook.post(b"{}", &NONE, Clock::system().now()).await.unwrap_err();
+    assert!(error.contains("500"), "{error}");
+    assert!(!error.contains("/alerts"), "the path may be a password: {error}");
+    assert_eq!(down.requests().len(), 4, "bounded");
+}
+
+/// A hostile or moved service: no redirect is followed, and what it refuses is not repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_or_a_refusal_ends_it() {
+    for codes in [&[302][..], &[403][..]] {
+        let server = Server::start(codes).await;
+        let (webhook, _dns) = webhook(&server, "127.0.0.1", Private::Allowed).await;
+        webhook.post(b"{}", &NONE, Clock::system().now()).await.unwrap_err();
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+/// A server that takes the connection and says nothing is given up on after the time limit.
+#[tokio::test]
+async fn a_silent_server_does_not_hold_an_alert_for_ever() {
+    let server = Server::start(&[200]).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let moved = Server { port, ..server };
+    let at = ("127.0.0.1", Private::Allowed);
+    let (webhook, _dns) = hasty(&moved, at, Duration::from_millis(200)).await;
+    let now = Clock::system().now();
+    let error = webhook.post(b"{}", &[], now).await.unwrap_err();
+    assert!(error.contains("did not answer within"), "{error}");
+}
