@@ -25,7 +25,7 @@ use waxseal_core::{
 };
 
 pub use pace::Pace;
-pub(crate) use pace::{Gates, Turn, operator};
+pub(crate) use pace::{Gates, operator};
 
 use self::{pool::Pool, walk::Walk};
 use crate::{

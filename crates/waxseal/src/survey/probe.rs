@@ -7,7 +7,10 @@ use std::{
     collections::HashMap,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,7 +34,7 @@ use super::{
     smtp::{Call, Ended, Greeted, Line, Stop},
 };
 use crate::{
-    deliver::{Gates, Pace, Turn, operator},
+    deliver::{Gates, Pace, operator},
     dial::Dialler,
     tls::{Parameters, smtp_client_config, smtp_probe_config},
 };
@@ -46,11 +49,11 @@ pub struct Settings {
     pub hello: String,
     /// How long one connection may take, from the first packet to the last.
     pub connection: Duration,
-    /// How long all connections to one address may take together, waiting for a turn included not.
+    /// How long all connections to one address may take together, once it is their turn.
     pub address: Duration,
     /// How long somebody may wait for a turn at an operator that many ask about.
     pub patience: Duration,
-    /// Connections to one operator at the same time, and the time between their beginnings.
+    /// Hosts of one operator that are probed at the same time, and the time between connections.
     pub pace: Pace,
     /// How long a probe without a result is believed: rate limits and outages pass.
     pub failure_kept: Duration,
@@ -249,8 +252,15 @@ impl Prober {
         if !self.0.dialler.families().allow(target.address.ip()) {
             return Observed::Not(Unprobed::NoFamily);
         }
-        let visit = Visit { shared: &self.0, target, now, began: Instant::now() };
-        visit.probe().await
+        let until = Instant::now() + self.0.settings.patience;
+        let peer = Peer::Name(target.host.clone());
+        // One turn for all connections: nobody else asks this operator in between.
+        let Some(_turn) = self.0.gates.host(&peer, target.address, until).await else {
+            let why = "not asked: no turn at this operator for an hour".to_owned();
+            return Observed::Probed(Box::new(empty(now, Contact::Unreachable(why))));
+        };
+        let (began, connections) = (Instant::now(), AtomicU32::new(0));
+        Visit { shared: &self.0, target, now, began, connections }.probe().await
     }
 }
 
@@ -288,26 +298,32 @@ pub(super) struct Visit<'a> {
     pub(super) target: &'a Target,
     now: UnixTime,
     began: Instant,
+    /// How many were made.
+    connections: AtomicU32,
+}
+
+/// A probe that came no further than this.
+const fn empty(at: UnixTime, contact: Contact) -> Probe {
+    Probe {
+        at,
+        contact,
+        keywords_in_tls: None,
+        handshakes: Vec::new(),
+        legacy: Vec::new(),
+        weak: None,
+    }
 }
 
 impl Visit<'_> {
     async fn probe(&self) -> Observed {
-        let probe = |contact| Probe {
-            at: self.now,
-            contact,
-            keywords_in_tls: None,
-            handshakes: Vec::new(),
-            legacy: Vec::new(),
-            weak: None,
-        };
-        let found = |contact| Observed::Probed(Box::new(probe(contact)));
+        let found = |contact| Observed::Probed(Box::new(empty(self.now, contact)));
         let (greeted, line) = match self.greet().await {
             Ok(greeted) => greeted,
             Err(Ended::NoFamily) => return Observed::Not(Unprobed::NoFamily),
             Err(Ended::Contact(contact)) => return found(contact),
         };
         let Some(line) = line else { return found(greeted.contact()) };
-        let mut probe = probe(greeted.contact());
+        let mut probe = empty(self.now, greeted.contact());
         match line.handshake(&self.shared.tls.all, &self.target.sni, self.now).await {
             Ok((offered, keywords)) => {
                 probe.keywords_in_tls = keywords;
@@ -353,28 +369,23 @@ impl Visit<'_> {
         }
     }
 
-    /// One connection up to STARTTLS, when it is our turn.
+    /// One connection up to STARTTLS, at our pace.
     pub(super) async fn greet(&self) -> Result<(Greeted, Option<Line>), Ended> {
-        let unknown = |text: &str| Ended::Contact(Contact::Unreachable(text.to_owned()));
-        let Some(turn) = self.turn().await else {
-            return Err(unknown("not asked: no turn at this operator for an hour"));
-        };
-        if self.began.elapsed() > self.shared.settings.address {
-            return Err(unknown("not asked again: the address took too long before"));
+        let settings = &self.shared.settings;
+        if self.connections.fetch_add(1, Ordering::Relaxed) > 0 {
+            tokio::time::sleep(settings.pace.interval).await;
+        }
+        if self.began.elapsed() > settings.address {
+            let why = "not asked again: the address took too long before".to_owned();
+            return Err(Ended::Contact(Contact::Unreachable(why)));
         }
         let call = Call {
             dialler: &self.shared.dialler,
-            hello: &self.shared.settings.hello,
+            hello: &settings.hello,
             address: self.target.address,
-            until: Instant::now() + self.shared.settings.connection,
+            until: Instant::now() + settings.connection,
         };
-        call.greet(turn).await
-    }
-
-    async fn turn(&self) -> Option<Turn> {
-        let until = Instant::now() + self.shared.settings.patience;
-        let peer = Peer::Name(self.target.host.clone());
-        self.shared.gates.host(&peer, self.target.address, until).await
+        call.greet().await
     }
 }
 

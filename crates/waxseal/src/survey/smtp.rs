@@ -23,7 +23,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use crate::{deliver::Turn, dial::Dialler, tls};
+use crate::{dial::Dialler, tls};
 
 /// EHLO keywords that are kept.
 const MOST_KEYWORDS: usize = 64;
@@ -85,13 +85,11 @@ pub(super) struct Line {
     talk: Talk<TcpStream>,
     address: SocketAddr,
     hello: String,
-    /// Held as long as the connection is.
-    _turn: Turn,
 }
 
 impl Call<'_> {
     /// Connects and speaks up to STARTTLS. The line is there where a handshake may follow.
-    pub(super) async fn greet(&self, turn: Turn) -> Result<(Greeted, Option<Line>), Ended> {
+    pub(super) async fn greet(&self) -> Result<(Greeted, Option<Line>), Ended> {
         let mut talk = self.connect().await?;
         let greeting = talk.reply().await.map_err(|why| why.ended("the greeting"))?;
         match greeting.severity() {
@@ -132,7 +130,7 @@ impl Call<'_> {
         };
         let ready = starttls == StartTlsSeen::Ready;
         let hello = self.hello.to_owned();
-        let line = ready.then(|| Line { talk, address: self.address, hello, _turn: turn });
+        let line = ready.then(|| Line { talk, address: self.address, hello });
         Ok((Greeted { greeting, keywords, starttls }, line))
     }
 
@@ -158,7 +156,7 @@ impl Line {
         sni: &Domain,
         now: UnixTime,
     ) -> Result<(OfferedSession, Option<Vec<Quoted>>), Stop> {
-        let Self { talk, address, hello, _turn } = self;
+        let Self { talk, address, hello } = self;
         let until = talk.until;
         let name = ServerName::try_from(sni.as_str().to_owned())
             .unwrap_or_else(|_| ServerName::IpAddress(address.ip().into()));
@@ -182,7 +180,7 @@ impl Line {
 impl Line {
     /// Says this hello, and nothing after the answer: the connection is dropped.
     pub(super) async fn said_to(self, hello: &[u8], until: Until) -> Answer {
-        let Self { mut talk, address: _, hello: _, _turn } = self;
+        let Self { mut talk, .. } = self;
         let mut words = Words::new(until);
         let mut buffer = [0; READ];
         match timeout_at(talk.until, talk.stream.write_all(hello)).await {
