@@ -40,6 +40,10 @@ pub struct HostMemory {
     /// TTL of the records, or of their absence, at the last look, in seconds: as long as a cache may
     /// still hold what stood there before.
     pub ttl: u64,
+    /// Until when a cache may hold a set that had a longer TTL than the one at the last look: who lowers
+    /// the TTL and adds a key a moment later has not outrun the old one.
+    #[serde(default)]
+    pub stale_until: UnixTime,
     /// Keys that are on every server, by the SHA-256 of their SubjectPublicKeyInfo in hexadecimal.
     pub keys: BTreeMap<String, KeyMemory>,
 }

@@ -271,6 +271,17 @@ fn the_ttl_of_what_stood_there_before_counts() {
 }
 
 #[test]
+fn a_ttl_that_was_lowered_a_moment_ago_is_not_outrun() {
+    let (host, mut memory) = (host(&[1], &[2]), HostMemory::default());
+    ask(&host, &[has(&[1], 3_600)], &mut memory, NOW);
+    // First the TTL, then the record: caches may hold the first set until 3610.
+    ask(&host, &[has(&[1], 60)], &mut memory, later(10));
+    let items = ask(&host, &[has(&[1, 2], 60)], &mut memory, later(20));
+    assert_eq!(waits(&items[0]), Some(later(3_611)));
+    assert!(ask(&host, &[has(&[1, 2], 60)], &mut memory, later(3_611))[0].is_open());
+}
+
+#[test]
 fn a_server_that_does_not_answer_opens_no_door_and_starts_no_clock_anew() {
     let (host, mut memory) = (host(&[1], &[2]), HostMemory::default());
     let good = has(&[1, 2], 60);

@@ -71,6 +71,10 @@ pub fn keys(
     }
     // The set at the last look, for the next change of it.
     if let Some(ttl) = all.ttl {
+        if ttl.as_secs() < memory.ttl {
+            let old = now + Duration::from_secs(memory.ttl);
+            memory.stale_until = memory.stale_until.max(old);
+        }
         memory.ttl = ttl.as_secs();
     }
     // Keys that nobody asks about any more are forgotten.
@@ -151,13 +155,18 @@ fn next(
     }
     let known = memory.everywhere(key.hex(), all.ttl.unwrap_or_default(), now);
     let wait = Duration::from_secs(known.ttl) * TTLS;
-    let until = known.since + wait + ROUNDING;
+    let until = (known.since + wait).max(memory.stale_until) + ROUNDING;
     let servers = all.views.len();
     if now < until {
+        let why = if memory.stale_until > known.since + wait {
+            "a longer TTL stood there before".to_owned()
+        } else {
+            format!("{TTLS} x TTL {} s", known.ttl)
+        };
         let because = format!(
             "its TLSA record is on all {servers} server addresses since {}; caches forget what stood \
-             there before at {until} ({TTLS} x TTL {} s)",
-            known.since, known.ttl
+             there before at {until} ({why})",
+            known.since
         );
         return (State::Waiting { until: Some(until) }, because);
     }
