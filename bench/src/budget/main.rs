@@ -1,7 +1,8 @@
 //! The budgets of DESIGN §10 that are about one process: time of a plan and of cached facts, memory
-//! with many queued messages, many idle sessions, many cached policies. (Relaying beside Postfix is
+//! with many queued messages, many idle sessions, many cached policies; and of assessing many domains. (Relaying beside Postfix is
 //! the program `relay`.) Ends with 1 where a budget is missed.
 
+mod check;
 mod clients;
 mod facts;
 mod messages;
@@ -43,6 +44,8 @@ enum What {
     Sessions(sessions::Args),
     /// Memory with many known MTA-STS policies
     Policies(policies::Args),
+    /// Domains a minute of `waxseal check`, and how often it probes the mail hosts of many domains
+    Check(check::Args),
     /// The clients of `sessions`, in a process of their own
     #[command(hide = true)]
     Clients(clients::Args),
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<ExitCode> {
         What::Queue(queue) => queue::measure(&mut report, queue, &args.data)?,
         What::Sessions(sessions) => sessions::measure(&mut report, sessions, &args.data)?,
         What::Policies(policies) => policies::measure(&mut report, policies, &args.data)?,
+        What::Check(check) => check::measure(&mut report, check, &args.data)?,
         What::Clients(clients) => {
             clients::run(clients)?;
             return Ok(ExitCode::SUCCESS);
