@@ -43,7 +43,7 @@ pub use self::{
 };
 use crate::{
     author::Letter,
-    config::MailAlerts,
+    config::{MOST_PARTNERS, MailAlerts},
     gather::Soon,
     metrics::{self, Checked},
     queue::{Path, Queue},
@@ -305,8 +305,8 @@ impl Watcher {
         if known.1.is_some_and(|at| now.since(at) < PARTNERS) {
             return;
         }
-        // Room for those that are our own, and for more after a reload.
-        let most = parts.config.checks.partners_max.saturating_add(parts.config.domains.len());
+        // Room for those that are our own; a reload may want more than the configuration does now.
+        let most = MOST_PARTNERS.saturating_add(parts.config.domains.len());
         match self.partners.most_used(&self.store, most, now).await {
             Ok(domains) => *known = (domains, Some(now)),
             Err(error) => {

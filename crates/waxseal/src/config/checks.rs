@@ -64,6 +64,8 @@ pub enum Private {
     Refused,
 }
 
+/// The most that `partners_max` can be.
+pub const MOST_PARTNERS: usize = 1_000;
 /// Looks at others more often than this are not polite.
 const LEAST_PARTNERS: Duration = Duration::from_hours(1);
 /// Looks at ourselves more often than this say nothing new.
@@ -80,7 +82,7 @@ impl Build<'_> {
         let day = Duration::from_hours(24);
         let partners = self.every(raw.partners, day, ("checks.partners", LEAST_PARTNERS));
         let partners_max = raw.partners_max.unwrap_or(200);
-        if partners_max > 1_000 {
+        if partners_max > MOST_PARTNERS {
             self.fault("checks.partners_max", "at most 1000: others pay for our curiosity");
         }
         let mail = match raw.mail.unwrap_or(false) {

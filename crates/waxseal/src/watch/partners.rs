@@ -45,8 +45,11 @@ impl Partners {
         }
     }
 
-    /// Keeps what was counted, and answers the most used.
-    pub(super) async fn most_used(
+    /// Keeps what was counted, and answers the most used, at most so many.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn most_used(
         &self,
         store: &Store,
         most: usize,

@@ -101,15 +101,18 @@ impl World {
             "hostname = \"gw.sender.example\"\ndata_dir = \"data\"\n\
              [dns]\nupstream = [\"{}\"]\ntrust_anchors = \"root.ds\"\n\
              [tls]\nroots = \"roots.pem\"\n\
-             [checks]\nmail = true\n\
+             [store]\nkey = \"file:{}\"\n[checks]\nmail = true\n\
              [[domain]]\nname = \"sender.example\"\ninside = \"mail.sender.example:25\"\n\
              [web.metrics]\naddress = \"127.0.0.1:0\"\n\
              [network.map]\n\"192.0.2.1:25\" = \"{}\"\n\"[2001:db8::1]:25\" = \"{}\"\n",
             self.dns.addr(),
+            self.folder.path().join("store.key").display(),
             self.mx.addr(),
             self.attacker.addr(),
         );
-        let config = Config::parse(&text, &self.folder.path().join("waxseal.toml")).unwrap();
+        let file = self.folder.path().join("waxseal.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&file).unwrap();
         let policies = Arc::new(Forgetful::default());
         let now = self.clock.now();
         let probes = waxseal::survey::probe::Memory::default();
@@ -277,4 +280,59 @@ async fn a_history_is_bounded() {
     }
     assert_eq!(history.looks.len(), 64);
     assert_eq!(history.looks[63].at, assessment.checked_at);
+}
+
+/// The store is there, so that nobody is asked: the command only reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_a_domain_is_shown() {
+    let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
+    world.look(0).await;
+    let run = |name: &'static str, json: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_waxseal"));
+        command.arg("--config").arg(world.folder.path().join("waxseal.toml"));
+        let out = command.args(["check", "--history", name]).args(json).output().unwrap();
+        (out.status.code(), String::from_utf8(out.stdout).unwrap())
+    };
+    let (code, text) = run("partner.example", &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("dane") && text.contains("Changes\n  none\n"), "{text}");
+    world.dns.replace(tree(&[]));
+    for _ in 0..3 {
+        world.look(HOUR).await;
+    }
+    let (code, text) = run("partner.example", &[]);
+    assert_eq!(code, Some(1), "an alarm is open: {text}");
+    assert!(text.contains("  ! since ") && text.contains("(weakening)"), "{text}");
+    let (_, text) = run("partner.example", &["--json"]);
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["looks"].as_array().unwrap().len(), 4);
+    assert!(document["open"][0]["change"]["class"] == "weakening", "{document}");
+    assert_eq!(run("other.example", &[]).0, Some(2), "nobody has looked at it");
+}
+
+/// Where mail went is counted across restarts, fades, and is forgotten after some weeks.
+#[tokio::test]
+async fn partners_are_those_that_mail_goes_to_most_used_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let named = |name: &str| Domain::parse(name).unwrap();
+    let (rare, often) = (named("rare.example"), named("often.example"));
+    let partners = Partners::default();
+    let mut now = Clock::system().now();
+    partners.used(&rare);
+    (0..3).for_each(|_| partners.used(&often));
+    let found = partners.most_used(&store, 10, now).await.unwrap();
+    assert_eq!(found, [often.clone(), rare.clone()]);
+    assert_eq!(partners.most_used(&store, 1, now).await.unwrap(), std::slice::from_ref(&often));
+    let after_a_restart = Partners::default();
+    for _ in 0..7 {
+        now = now + Duration::from_secs(24 * HOUR);
+        let found = after_a_restart.most_used(&store, 10, now).await.unwrap();
+        assert_eq!(found, [often.clone(), rare.clone()], "a domain of once a week stays");
+    }
+    for _ in 0..60 {
+        now = now + Duration::from_secs(24 * HOUR);
+        after_a_restart.most_used(&store, 10, now).await.unwrap();
+    }
+    assert!(after_a_restart.most_used(&store, 10, now).await.unwrap().is_empty());
 }
