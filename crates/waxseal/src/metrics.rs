@@ -294,7 +294,7 @@ pub fn checked_domains(levels: &std::collections::BTreeMap<(&str, &str), u64>) {
 }
 
 /// When the first certificate, DNSSEC signature or MTA-STS policy of our own domains ends, in Unix
-/// time; not there where none was seen. Alert two weeks before for `certificate`, two days before
+/// time; NaN where none was seen. Alert two weeks before for `certificate`, two days before
 /// for `signature`.
 pub fn own_not_after(kind: &'static str, at: Option<waxseal_core::time::UnixTime>) {
     let at = at.map_or(f64::NAN, |at| at.0 as f64);
