@@ -28,10 +28,12 @@ pub use checks::{Checks, MOST_PARTNERS, MailAlerts, Private, Webhook};
 pub use keys::{EXAMPLE, nearest, schema, uncommented};
 pub use publish::{DkimKey, DomainPublish, MxKeys, PolicySite, Publish, Update};
 pub use raw::{
-    Family, ListenTls, LogFormat, LogLevel, PeerTls, RelayProof, RulesMode, TsigAlgorithm,
+    Family, ListenKind, ListenTls, LogFormat, LogLevel, PeerTls, RelayProof, RulesMode,
+    TsigAlgorithm,
 };
 pub use values::{
-    BadValue, Endpoint, KeyPin, Network, Roots, RouteDomain, SecretRef, Size, Span, Upstream,
+    BadValue, ClientId, Endpoint, KeyPin, Network, RelayClient, Roots, RouteDomain, SecretRef,
+    Size, Span, Upstream,
 };
 
 /// What the administrator decided, in parsed types. Files that it names are not read yet.
@@ -114,6 +116,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// What is done about TLS.
     pub tls: ListenTls,
+    /// Mail servers, or people's programs.
+    pub kind: ListenKind,
     /// Who may relay by address.
     pub relay_from: Vec<IpNet>,
     /// What a peer of these networks has to show beside its address.
@@ -122,6 +126,8 @@ pub struct Listen {
     pub auth: Option<PathBuf>,
     /// PEM file with the CA of client certificates.
     pub client_ca: Option<PathBuf>,
+    /// Which of its certificates may relay.
+    pub clients: Vec<RelayClient>,
     /// Its own certificate and key, or those of `[tls]`.
     pub identity: Option<Identity>,
 }

@@ -30,7 +30,7 @@ pub use passwords::{Passwords, PasswordsError, hash};
 pub use submission::{
     Accept, AcceptError, Client, DkimUnknown, DkimVerifier, NoDkim, Submission, Verification,
 };
-pub use tls::{ServerTls, TlsFiles, TlsFilesError};
+pub use tls::{ClientCa, ServerTls, TlsFiles, TlsFilesError};
 
 use crate::resolve::Clock;
 use limits::{Crowded, Failures, Place};

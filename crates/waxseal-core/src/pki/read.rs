@@ -197,7 +197,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// The DNS-IDs of its subjectAltName, in lower case.
-    pub(crate) fn dns_ids(&self) -> Result<Vec<String>, Fault> {
+    pub fn dns_ids(&self) -> Result<Vec<String>, Fault> {
         let mut names = Vec::new();
         for extension in self.extensions()? {
             if extension.extn_id != x509_cert::der::oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME {

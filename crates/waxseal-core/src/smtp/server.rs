@@ -16,7 +16,7 @@ mod sign_in;
 use std::{fmt, io::Write, sync::Arc};
 
 pub use settings::{
-    AuthOffer, Grant, Incoming, Limits, Settings, Standing, StartTls, Taken, Verified,
+    AuthOffer, Certified, Grant, Incoming, Limits, Settings, Standing, StartTls, Taken, Verified,
 };
 
 use crate::{

@@ -11,7 +11,8 @@ use waxseal_core::{domain::Domain, facts::Peer};
 
 use super::{
     Author, Config, Delivery, Dkim, Dns, Family, Fault, FirstPolicy, HostDemand, Identity, Limits,
-    Listen, ListenTls, Log, LogFormat, LogLevel, PeerTls, PolicySite, RelayProof, Roots, Route,
+    Listen, ListenKind, ListenTls, Log, LogFormat, LogLevel, PeerTls, PolicySite, RelayProof,
+    Roots, Route,
     RouteAuth, Rules, RulesMode, SecretRef, SenderDomain, Store, StorePlace, Sts, Timeouts, Tls,
     Web,
     raw::{
@@ -49,10 +50,12 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
     let domains = build.domains(raw.domain.unwrap_or_default());
     let checks =
         build.checks(raw.checks.unwrap_or_default(), &domains, author.postmaster.as_deref());
+    let listeners = build.listeners(raw.listen.unwrap_or_default());
+    build.check_clients(&listeners, &domains);
     let config = Config {
         hostname: raw.hostname,
         domains,
-        listeners: build.listeners(raw.listen.unwrap_or_default()),
+        listeners,
         dns: build.dns(raw.dns.unwrap_or_default()),
         tls: build.tls(raw.tls.unwrap_or_default()),
         delivery: build.delivery(raw.delivery.unwrap_or_default()),
@@ -207,9 +210,15 @@ impl Build<'_> {
             if listeners.iter().any(twice) {
                 self.fault(format!("{at}.address"), format!("{address} is listed twice"));
             }
+            // RFC 6409 §3.1, RFC 8314 §7.3.
+            let by_port = match address.port() {
+                465 | 587 => ListenKind::Submission,
+                _ => ListenKind::Relay,
+            };
             let listen = Listen {
                 address,
                 tls: raw.tls.unwrap_or(ListenTls::Starttls),
+                kind: raw.kind.unwrap_or(by_port),
                 relay_from: raw
                     .relay_from
                     .unwrap_or_default()
@@ -219,6 +228,7 @@ impl Build<'_> {
                 proof: raw.proof.unwrap_or(RelayProof::None),
                 auth: self.path(raw.auth),
                 client_ca: self.path(raw.client_ca),
+                clients: raw.clients.unwrap_or_default(),
                 identity: self.identity(raw.certificate, raw.key, &format!("{at}.")),
             };
             self.check_listener(&listen, &at);
@@ -245,6 +255,26 @@ impl Build<'_> {
         }
         if listen.proof == RelayProof::Auth && listen.auth.is_none() {
             self.fault(format!("{at}.proof"), "\"auth\" needs `auth`, the password file");
+        }
+    }
+
+    /// Who may relay by certificate is said, never assumed: a CA may have other customers.
+    fn check_clients(&mut self, listeners: &[Listen], domains: &[SenderDomain]) {
+        for (nth, listen) in listeners.iter().enumerate() {
+            let at = format!("listen[{nth}].clients");
+            match (&listen.client_ca, listen.clients.is_empty()) {
+                (Some(_), true) => self.fault(
+                    format!("listen[{nth}].client_ca"),
+                    "say in `clients` whose certificates of this CA may relay; [\"*\"] means all",
+                ),
+                (None, false) => self.fault(at.clone(), "certificates need their CA: `client_ca`"),
+                (Some(_), false) | (None, true) => {}
+            }
+            for domain in listen.clients.iter().flat_map(|client| &client.domains) {
+                if !domains.iter().any(|ours| ours.name == *domain) {
+                    self.fault(at.clone(), format!("{domain} is no [[domain]] of ours"));
+                }
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use waxseal_core::{domain::Domain, publish::Mta};
 
 use super::values::{
-    Endpoint, KeyPin, Network, Roots, RouteDomain, SecretRef, Size, Span, Upstream,
+    Endpoint, KeyPin, Network, RelayClient, Roots, RouteDomain, SecretRef, Size, Span, Upstream,
 };
 
 /// A table of the file.
@@ -81,10 +81,12 @@ table!(RawDomainPublish {
 table!(RawListen {
     address: SocketAddr,
     tls: ListenTls,
+    kind: ListenKind,
     relay_from: Vec<Network>,
     proof: RelayProof,
     auth: PathBuf,
     client_ca: PathBuf,
+    clients: Vec<RelayClient>,
     certificate: PathBuf,
     key: PathBuf,
 });
@@ -206,6 +208,16 @@ words! {
         Implicit,
         /// None: for loopback only.
         None,
+    }
+}
+
+words! {
+    /// What a listener is for.
+    ListenKind {
+        /// Mail servers: messages stay as they are.
+        Relay,
+        /// People's programs: what a message lacks is added (RFC 6409 §8).
+        Submission,
     }
 }
 

@@ -178,6 +178,19 @@ fn dangerous_combinations_are_refused_with_their_line() {
             "w.toml:3: listen[0].proof",
         ),
         ("[[listen]]\naddress = \"[::]:25\"\nproof = \"auth\"\n", "w.toml:3: listen[0].proof"),
+        // A CA has other customers, and insiders.
+        (
+            "[[listen]]\naddress = \"[::]:25\"\nclient_ca = \"ca.pem\"\n",
+            "w.toml:3: listen[0].client_ca: say in `clients`",
+        ),
+        (
+            "[[listen]]\naddress = \"[::]:25\"\nclients = [\"mail.example.com\"]\n",
+            "w.toml:3: listen[0].clients",
+        ),
+        (
+            "[[listen]]\naddress = \"[::]:25\"\nclient_ca = \"ca.pem\"\nclients = [\"* for example.net\"]\n",
+            "w.toml:4: listen[0].clients: example.net is no [[domain]] of ours",
+        ),
         ("[tls]\ncertificate = \"a.pem\"\n", "w.toml:2: tls.certificate"),
         ("[store]\nkey = \"file:/var/lib/waxseal/key\"\n", "w.toml:2: store.key"),
         ("[web.admin]\naddress = \"0.0.0.0:8080\"\n", "w.toml:2: web.admin.address"),
@@ -202,6 +215,19 @@ fn dangerous_combinations_are_refused_with_their_line() {
         let said = refused(text);
         assert!(said.starts_with(line), "{text}\n{said}");
     }
+}
+
+/// The usual port says what a listener is for, and the administrator may say otherwise.
+#[test]
+fn what_a_listener_is_for_follows_from_its_port_unless_it_is_said() {
+    let kind = |text: &str| parsed(&format!("[[listen]]\n{text}\n")).listeners[0].kind;
+    for port in [465, 587] {
+        assert_eq!(kind(&format!("address = \"[::]:{port}\"")), ListenKind::Submission);
+    }
+    assert_eq!(kind("address = \"[::]:25\"\nauth = \"passwords\""), ListenKind::Relay);
+    assert_eq!(kind("address = \"[::]:2525\"\nkind = \"submission\""), ListenKind::Submission);
+    assert_eq!(kind("address = \"[::]:587\"\nkind = \"relay\""), ListenKind::Relay);
+    assert!(refused("[[listen]]\nkind = \"mx\"\n").contains("listen[0].kind"));
 }
 
 #[test]
@@ -258,6 +284,12 @@ fn values_print_as_they_are_written() {
     same::<SecretRef>(&["credential:store-key", "file:/run/key"]);
     same::<Upstream>(&["192.0.2.53:53", "tls://[2001:db8::53]:853#dns.example"]);
     same::<RouteDomain>(&["*", ".example.net", "example.net"]);
+    let key = format!("sha256:{}", "0a".repeat(32));
+    same::<RelayClient>(&["*", "mail.example.com", "* for example.com example.org", &key]);
+    for wrong in ["", "* for ", "mail.example.com for", "sha256:0a", "*.example.com", "a for b c!"]
+    {
+        assert!(wrong.parse::<RelayClient>().is_err(), "{wrong}");
+    }
     same::<Network>(&["10.0.0.0/8", "2001:db8::/32"]);
     for wrong in ["", "s", "5", "5w", "-1s", "99999999999999999999d", "4000d"] {
         assert!(wrong.parse::<Span>().is_err(), "{wrong}");

@@ -289,6 +289,74 @@ impl fmt::Display for KeyPin {
     }
 }
 
+/// Whose client certificate may relay, and from which of our domains: `mail.example.com`,
+/// `sha256:...`, or `*` for every certificate of the CA; then, where it is not for all of our
+/// domains, ` for example.com example.org`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RelayClient {
+    /// Whose certificate.
+    pub who: ClientId,
+    /// Only mail from these; empty: from all of our domains.
+    pub domains: Vec<Domain>,
+}
+
+/// How a client certificate is recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientId {
+    /// Whatever the CA issued.
+    Any,
+    /// By a DNS name in it (RFC 5280 §4.2.1.6), letter by letter: no wildcards.
+    Name(Domain),
+    /// By its public key.
+    Key(KeyPin),
+}
+
+by_text!(RelayClient);
+
+impl FromStr for RelayClient {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        const HOW: &str = "a client is the DNS name in its certificate, sha256: and the SHA-256 of its public key, or *; then perhaps: for example.com example.org";
+        let (who, domains) = match text.split_once(" for ") {
+            Some((who, domains)) => (who.trim(), domains),
+            None if text.ends_with(" for") => return bad(HOW),
+            None => (text.trim(), ""),
+        };
+        let who = match who {
+            "*" => ClientId::Any,
+            key if key.starts_with("sha256:") => ClientId::Key(key.parse()?),
+            name => match Domain::parse(name) {
+                Ok(name) => ClientId::Name(name),
+                Err(_) => return bad(HOW),
+            },
+        };
+        let names = domains.split([' ', ',']).filter(|name| !name.is_empty());
+        let domains = names.map(Domain::parse).collect::<Result<Vec<_>, _>>();
+        match domains {
+            Ok(domains) if !domains.is_empty() || !text.contains(" for ") => {
+                Ok(Self { who, domains })
+            }
+            Ok(_) | Err(_) => bad(HOW),
+        }
+    }
+}
+
+impl fmt::Display for RelayClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.who {
+            ClientId::Any => f.write_str("*"),
+            ClientId::Name(name) => name.fmt(f),
+            ClientId::Key(key) => key.fmt(f),
+        }?;
+        if !self.domains.is_empty() {
+            f.write_str(" for")?;
+        }
+        self.domains.iter().try_for_each(|domain| write!(f, " {domain}"))
+    }
+}
+
 /// What a `[[route]]` is for: one domain, one with everything below it, or all mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -1,6 +1,6 @@
 //! TLS as a server: our certificate, and what a client's certificate is good for.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use aws_lc_rs::digest;
 use rustls::{
@@ -15,10 +15,18 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime as PkiTime, pem::PemObject};
 use waxseal_core::{
     channel::TlsVersion,
-    smtp::{received::TlsFacts, server::Grant},
+    domain::Domain,
+    pki::Certificate,
+    smtp::{
+        received::TlsFacts,
+        server::{Certified, Grant},
+    },
 };
 
-use crate::tls::{group_name, provider, suite_name};
+use crate::{
+    config::{ClientId, RelayClient},
+    tls::{group_name, provider, suite_name},
+};
 
 /// Where our certificate and the CA of our clients lie: PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +35,10 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// The CA whose client certificates may relay.
+    /// The CA of the client certificates that may relay.
     pub client_ca: Option<PathBuf>,
+    /// Which of its certificates may.
+    pub clients: Vec<RelayClient>,
 }
 
 /// Why TLS cannot be served.
@@ -58,7 +68,23 @@ pub enum TlsFilesError {
 #[derive(Clone, Debug)]
 pub struct ServerTls {
     pub(super) config: Arc<ServerConfig>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<Clients>,
+}
+
+/// Clients that are known by their certificates.
+#[derive(Clone, Debug)]
+struct Clients {
+    authority: Arc<dyn ClientCertVerifier>,
+    listed: Arc<[RelayClient]>,
+}
+
+/// Client certificates, before they are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientCa<'a> {
+    /// The CA; none: no certificate is asked for.
+    pub certificates: &'a [CertificateDer<'static>],
+    /// Which of its certificates may relay.
+    pub listed: &'a [RelayClient],
 }
 
 impl ServerTls {
@@ -73,26 +99,38 @@ impl ServerTls {
             what: "a private key",
             why: why.to_string(),
         })?;
-        let clients = files.client_ca.as_ref().map(certificates).transpose()?;
-        Self::new(chain, key, clients.as_deref().unwrap_or_default()).map_err(|source| {
-            TlsFilesError::Unusable { certificate: files.certificate.clone(), source }
+        let authority = files.client_ca.as_ref().map(certificates).transpose()?;
+        let authority = authority.unwrap_or_default();
+        let clients = ClientCa { certificates: &authority, listed: &files.clients };
+        Self::new(chain, key, clients).map_err(|source| TlsFilesError::Unusable {
+            certificate: files.certificate.clone(),
+            source,
         })
     }
 
-    /// From parts. Client certificates are asked for where `client_ca` has one.
+    /// From parts. Client certificates are asked for where there is a CA for them.
     ///
     /// # Errors
     /// Certificate and key do not belong together.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-        client_ca: &[CertificateDer<'static>],
+        clients: ClientCa<'_>,
     ) -> Result<Self, Error> {
-        let clients = (!client_ca.is_empty()).then(|| client_verifier(client_ca)).transpose()?;
+        let clients = match clients.certificates {
+            [] => None,
+            some => Some(Clients {
+                authority: client_verifier(some)?,
+                listed: clients.listed.to_vec().into(),
+            }),
+        };
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
         let builder = match &clients {
-            Some(inner) => builder.with_client_cert_verifier(Arc::new(AskOnly(Arc::clone(inner)))),
+            Some(known) => {
+                let ask = AskOnly(Arc::clone(&known.authority));
+                builder.with_client_cert_verifier(Arc::new(ask))
+            }
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_single_cert(chain, key)?;
@@ -103,15 +141,43 @@ impl ServerTls {
     }
 
     /// What the client's certificate is good for. Asked after each handshake, resumed ones too, so
-    /// that a CA that was taken out of the configuration counts no longer.
+    /// that a CA or a client that was taken out of the configuration counts no longer. The CA alone
+    /// is not enough: it may have other customers, and insiders.
     pub(super) fn grant(&self, session: &ServerConnection, now: PkiTime) -> Option<Grant> {
         let (end_entity, intermediates) = session.peer_certificates()?.split_first()?;
-        let verifier = self.clients.as_ref()?;
-        verifier.verify_client_cert(end_entity, intermediates, now).ok()?;
+        let clients = self.clients.as_ref()?;
+        clients.authority.verify_client_cert(end_entity, intermediates, now).ok()?;
         let print = digest::digest(&digest::SHA256, end_entity);
         let hex: String = print.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect();
-        Some(Grant::Certificate(format!("sha256:{hex}")))
+        let id = format!("sha256:{hex}");
+        let Some(senders) = senders(&clients.listed, end_entity) else {
+            tracing::warn!("the client certificate {id} is of our CA and not listed: no relay");
+            return None;
+        };
+        Some(Grant::Certificate(Certified { id, senders }))
     }
+}
+
+/// For which of our domains a certificate may send: `None` for nothing, `Some(None)` for all.
+fn senders(listed: &[RelayClient], certificate: &[u8]) -> Option<Option<BTreeSet<Domain>>> {
+    let read = Certificate::read(certificate).ok()?;
+    // A name that cannot be read is nobody's.
+    let names = read.dns_ids().unwrap_or_default();
+    let fits = |client: &&RelayClient| match &client.who {
+        ClientId::Any => true,
+        ClientId::Key(pin) => pin.0 == read.key_digest(),
+        ClientId::Name(name) => names.iter().any(|found| found.eq_ignore_ascii_case(name.as_str())),
+    };
+    let mut fitting = listed.iter().filter(fits).peekable();
+    fitting.peek()?;
+    let mut domains = BTreeSet::new();
+    for client in fitting {
+        if client.domains.is_empty() {
+            return Some(None);
+        }
+        domains.extend(client.domains.iter().cloned());
+    }
+    Some(Some(domains))
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsFilesError> {

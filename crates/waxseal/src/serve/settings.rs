@@ -15,7 +15,8 @@ use waxseal_core::{
 use crate::{
     author::Author,
     config::{
-        self, Config, Dkim, Family, FirstPolicy, Listen, ListenTls, RelayProof, Roots, RulesMode,
+        self, Config, Dkim, Family, FirstPolicy, Listen, ListenKind, ListenTls, RelayProof, Roots,
+        RulesMode,
     },
     deliver, dial,
     gather::{Own, Witness},
@@ -292,7 +293,6 @@ pub(super) fn listener(
             ..server::Limits::default()
         },
     };
-    let people = passwords.is_some() && listen.relay_from.is_empty();
     Ok(listen::Settings {
         smtp: Arc::new(smtp),
         tls,
@@ -300,7 +300,10 @@ pub(super) fn listener(
             ListenTls::Implicit => listen::Begin::Handshake,
             ListenTls::Starttls | ListenTls::None => listen::Begin::Greeting,
         },
-        kind: if people { listen::Kind::Submission } else { listen::Kind::Relay },
+        kind: match listen.kind {
+            ListenKind::Relay => listen::Kind::Relay,
+            ListenKind::Submission => listen::Kind::Submission,
+        },
         relay_from: listen.relay_from.clone(),
         proof: match listen.proof {
             RelayProof::None => listen::Proof::Address,
@@ -334,6 +337,7 @@ fn server_tls(config: &Config, listen: &Listen) -> Result<Option<listen::ServerT
         certificate: identity.certificate.clone(),
         key: identity.key.clone(),
         client_ca: listen.client_ca.clone(),
+        clients: listen.clients.clone(),
     };
     listen::ServerTls::load(&files).map(Some).map_err(|error| error.to_string())
 }

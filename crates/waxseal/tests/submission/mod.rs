@@ -1,7 +1,7 @@
 //! Mail comes in: real sockets, real TLS, and everybody who should not get in.
 
 mod dialogs;
-mod people;
+pub(crate) mod people;
 mod world;
 
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn a_program_of_a_person_signs_in_under_implicit_tls_and_gets_date_and_mes
 #[tokio::test]
 async fn a_client_with_a_certificate_of_our_ca_may_relay_and_others_may_not() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
-    let world = World::with_client_ca(&ours, |settings| {
+    let world = World::with_clients(&ours, &["*"], |settings| {
         settings.relay_from.clear();
         world::smtp(settings).starttls = StartTls::Offered;
     })
@@ -100,12 +100,45 @@ async fn a_client_with_a_certificate_of_our_ca_may_relay_and_others_may_not() {
     }
 }
 
+/// An insider, or another customer of the same CA: the certificate is good, and not one of those
+/// that may relay. Neither is a wildcard that covers the name.
+#[tokio::test]
+async fn another_certificate_of_our_ca_may_not_relay() {
+    let ours = Authority::new("ours");
+    let (by_key, pin) = ours.client_with_pin("scanner.example.com");
+    let listed = ["mail.example.com for example.com", &pin];
+    let world = World::with_clients(&ours, &listed, |settings| {
+        settings.relay_from.clear();
+        world::smtp(settings).starttls = StartTls::Offered;
+    })
+    .await;
+    for (identity, from, reply) in [
+        (ours.client("mail.example.com"), "a@example.com", "250"),
+        (ours.client("MAIL.Example.COM"), "a@example.com", "250"),
+        (ours.client("mail.example.com"), "", "250"),
+        // Good for one of our domains, and not for the other.
+        (ours.client("mail.example.com"), "a@example.org", "550 5.7.1 your certificate"),
+        (ours.client("mail.example.com"), "a@example.net", "550 5.7.1 this host sends no mail"),
+        (by_key, "a@example.org", "250"),
+        (ours.client("scanner.example.com"), "a@example.org", "550 5.7.1 this host relays only"),
+        (ours.client("tenant.example.net"), "a@example.com", "550 5.7.1 this host relays only"),
+        (ours.client("*.example.com"), "a@example.com", "550 5.7.1 this host relays only"),
+    ] {
+        let mut client = world.connect().await;
+        client.greeted().await;
+        client.says("STARTTLS", "220").await;
+        let mut client = client.secure(&world, Some(identity)).await;
+        client.says("EHLO client.example", "250").await;
+        client.says(&format!("MAIL FROM:<{from}>"), reply).await;
+    }
+}
+
 /// Another tenant of our cloud comes from the same addresses as we do.
 #[tokio::test]
 async fn an_address_that_is_shared_is_not_enough() {
     let ours = Authority::new("ours");
     for proof in [Proof::Auth, Proof::ClientCert] {
-        let world = World::with_client_ca(&ours, |settings| {
+        let world = World::with_clients(&ours, &["*"], |settings| {
             settings.proof = proof;
             world::smtp(settings).starttls = StartTls::Offered;
             world::with_passwords(settings);

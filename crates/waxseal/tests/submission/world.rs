@@ -12,13 +12,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{sync::watch, task::JoinHandle};
 use waxseal::{
     listen::{
-        Accept, AcceptError, Begin, Control, Desk, DkimUnknown, DkimVerifier, Kind, Listener,
-        Passwords, Proof, ServerTls, Settings, Submission, Times, Verification, hash,
+        Accept, AcceptError, Begin, ClientCa, Control, Desk, DkimUnknown, DkimVerifier, Kind,
+        Listener, Passwords, Proof, ServerTls, Settings, Submission, Times, Verification, hash,
     },
     resolve::Clock,
 };
 use waxseal_core::{
     domain::Domain,
+    pki::Certificate,
     queue_id::QueueId,
     smtp::server::{AuthOffer, Limits, Settings as SmtpSettings, StartTls},
 };
@@ -57,13 +58,20 @@ impl Authority {
         self.issue(name, rcgen::ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    pub(crate) fn server(&self, name: &str) -> ServerTls {
-        self.server_for(name, &[])
+    /// The same, and how its key is written in a configuration.
+    pub(crate) fn client_with_pin(&self, name: &str) -> (Identity, String) {
+        let identity = self.client(name);
+        let pin = Certificate::read(&identity.0[0]).unwrap().key_digest();
+        (identity, format!("sha256:{}", pin.map(|octet| format!("{octet:02x}")).concat()))
     }
 
-    fn server_for(&self, name: &str, client_ca: &[CertificateDer<'static>]) -> ServerTls {
+    pub(crate) fn server(&self, name: &str) -> ServerTls {
+        self.server_for(name, ClientCa::default())
+    }
+
+    fn server_for(&self, name: &str, clients: ClientCa<'_>) -> ServerTls {
         let (chain, key) = self.issue(name, rcgen::ExtendedKeyUsagePurpose::ServerAuth);
-        ServerTls::new(chain, key, client_ca).unwrap()
+        ServerTls::new(chain, key, clients).unwrap()
     }
 
     pub(crate) fn roots(&self) -> Arc<RootCertStore> {
@@ -153,21 +161,25 @@ pub(crate) struct World {
 impl World {
     /// Plain SMTP for the loopback network, but for what `change` says.
     pub(crate) async fn new(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::start(&[], change).await
+        Self::start(ClientCa::default(), change).await
     }
 
-    pub(crate) async fn with_client_ca(ca: &Authority, change: impl FnOnce(&mut Settings)) -> Self {
-        Self::start(std::slice::from_ref(&ca.certificate), change).await
-    }
-
-    async fn start(
-        client_ca: &[CertificateDer<'static>],
+    /// As [`Self::new`]; certificates of `ca` that are `listed` may relay.
+    pub(crate) async fn with_clients(
+        ca: &Authority,
+        listed: &[&str],
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        let listed: Vec<_> = listed.iter().map(|text| text.parse().unwrap()).collect();
+        let certificates = std::slice::from_ref(&ca.certificate);
+        Self::start(ClientCa { certificates, listed: &listed }, change).await
+    }
+
+    async fn start(clients: ClientCa<'_>, change: impl FnOnce(&mut Settings)) -> Self {
         let authority = Authority::new("the CA of the gateway");
         let smtp = SmtpSettings {
             hostname: Domain::parse("gw.example.com").unwrap(),
-            senders: [Domain::parse("example.com").unwrap()].into(),
+            senders: ["example.com", "example.org"].map(|name| Domain::parse(name).unwrap()).into(),
             postmaster: None,
             starttls: StartTls::NotOffered,
             auth: AuthOffer::No,
@@ -175,7 +187,7 @@ impl World {
         };
         let mut settings = Settings {
             smtp: Arc::new(smtp),
-            tls: Some(authority.server_for("gw.example.com", client_ca)),
+            tls: Some(authority.server_for("gw.example.com", clients)),
             begin: Begin::Greeting,
             kind: Kind::Relay,
             relay_from: vec!["127.0.0.0/8".parse().unwrap()],

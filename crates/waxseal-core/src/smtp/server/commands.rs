@@ -191,8 +191,16 @@ impl Server {
         };
         if !ours {
             self.refuse(format_args!("550 5.7.1 this host sends no mail from that domain"));
+            return false;
         }
-        ours
+        let theirs = match (reverse_path, self.standing.senders()) {
+            (ReversePath::Null, _) | (_, None) => true,
+            (ReversePath::Mailbox(mailbox), Some(senders)) => senders.contains(&mailbox.domain),
+        };
+        if !theirs {
+            self.refuse(format_args!("550 5.7.1 your certificate is not for that sender domain"));
+        }
+        theirs
     }
 
     fn rcpt(&mut self, rcpt: Rcpt) {

@@ -93,15 +93,34 @@ pub enum Standing {
     Relay(Grant),
 }
 
+impl Standing {
+    /// To which of our sender domains it is limited; `None`: to none in particular.
+    pub(super) const fn senders(&self) -> Option<&BTreeSet<Domain>> {
+        match self {
+            Self::Relay(Grant::Certificate(Certified { senders, .. })) => senders.as_ref(),
+            Self::Relay(Grant::Account(_) | Grant::Network) | Self::Shared | Self::Stranger => None,
+        }
+    }
+}
+
 /// Why a client may relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// AUTH succeeded for this account.
     Account(String),
-    /// It has the key of a certificate that is configured under this name.
-    Certificate(String),
+    /// It has the key of a client certificate that may relay.
+    Certificate(Certified),
     /// Its address is in a network of `relay_from`.
     Network,
+}
+
+/// A client that is known by its certificate, and what that is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certified {
+    /// The fingerprint, for the log.
+    pub id: String,
+    /// Only these of our sender domains; `None`: all of them.
+    pub senders: Option<BTreeSet<Domain>>,
 }
 
 /// What became of credentials.
