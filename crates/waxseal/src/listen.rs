@@ -238,8 +238,11 @@ impl<A: Accept> Listener<A> {
                 }
             }
         }
+        let Self { socket, control, .. } = self;
+        // Or new clients would be connected by the system and greeted by nobody.
+        drop(socket);
         drop(alive);
-        let patience = self.control.current().times.stop;
+        let patience = control.current().times.stop;
         if tokio::time::timeout(patience, ended.recv()).await.is_err() {
             cut.send_replace(true);
             ended.recv().await;

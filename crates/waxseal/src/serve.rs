@@ -435,17 +435,43 @@ pub async fn run(config: Config, file: PathBuf) -> Result<(), StartError> {
     }
     let mut gateway = Gateway::start(config).await?;
     notify::tell(notify::Notice::Ready);
+    let watchdog = tokio::spawn(reassure(gateway.store.clone()));
+    let mut told = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = told() => break,
             _ = hangup.recv() => reread(&mut gateway, &file).await,
         }
     }
-    tracing::info!("stopping: what is in hand is finished");
+    tracing::info!("stopping: what is in hand is finished; a second signal ends it at once");
     notify::tell(notify::Notice::Stopping);
-    gateway.stop().await;
+    tokio::select! {
+        () = gateway.stop() => {}
+        // What was accepted is durable, and the intent to send is too: nothing is lost by it.
+        () = told() => tracing::warn!("told twice to stop: what was in hand waits in the queue"),
+    }
+    watchdog.abort();
     Ok(())
+}
+
+/// Tells systemd's watchdog that we are alive, where there is one: twice in its time, and only
+/// while the store answers.
+async fn reassure(store: Store) {
+    let Some(limit) = notify::watchdog() else { return };
+    let mut tick = tokio::time::interval(limit / 2);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match store.is_paused().await {
+            Ok(_) => notify::tell(notify::Notice::Alive),
+            Err(error) => tracing::error!("the store does not answer the watchdog: {error}"),
+        }
+    }
 }
 
 /// A reload: one line, whatever comes of it.

@@ -1,6 +1,11 @@
 //! Tells systemd how far we are (`sd_notify`): a datagram to `$NOTIFY_SOCKET`, nothing more.
 
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::{
+    os::unix::net::{SocketAddr, UnixDatagram},
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,17 +16,33 @@ pub(super) enum Notice {
     Reloading,
     /// A stop began.
     Stopping,
+    /// We are not stuck.
+    Alive,
+}
+
+/// How long systemd waits for [`Notice::Alive`], where it does (`WatchdogSec=`).
+pub(super) fn watchdog() -> Option<Duration> {
+    let variable = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+    let ours = variable("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    let limit = Duration::from_micros(variable("WATCHDOG_USEC")?);
+    (ours && !limit.is_zero()).then_some(limit)
 }
 
 /// Tells it, where somebody listens. Not being heard is no error.
 pub(super) fn tell(notice: Notice) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let text: &[u8] = match notice {
-        Notice::Ready => b"READY=1",
-        Notice::Reloading => b"RELOADING=1",
-        Notice::Stopping => b"STOPPING=1",
+    let text = match notice {
+        Notice::Ready => "READY=1".to_owned(),
+        // `Type=notify-reload` wants the time, to tell this reload from one before.
+        Notice::Reloading => {
+            let now = clock_gettime(ClockId::Monotonic);
+            let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+            format!("RELOADING=1\nMONOTONIC_USEC={micros}")
+        }
+        Notice::Stopping => "STOPPING=1".to_owned(),
+        Notice::Alive => "WATCHDOG=1".to_owned(),
     };
-    if let Err(error) = send(&socket, text) {
+    if let Err(error) = send(&socket, text.as_bytes()) {
         tracing::debug!("systemd was not told: {error}");
     }
 }

@@ -1,5 +1,7 @@
 //! The whole gateway, as `waxseal serve` runs it, in the lab's little Internet.
 
+mod signals;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
