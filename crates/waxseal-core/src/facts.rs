@@ -27,12 +27,30 @@ pub struct Facts {
     pub mx: MxFact,
     /// One entry per host, in the order of preference; hosts that could not be resolved included.
     pub hosts: Vec<HostFacts>,
-    /// Its MTA-STS policy.
+    /// Its MTA-STS policy; that of the smarthost where mail goes by one.
     pub sts: StsFact,
     /// What resolvers of other operators said where our own saw nothing and nobody signs that.
     /// Empty where none was asked (`[dns] confirm`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witnesses: Vec<Witnessed>,
+}
+
+impl Facts {
+    /// Whose MTA-STS policy [`Self::sts`] is: the destination's, or, on the way by a smarthost, that
+    /// smarthost's (RFC 8461 §3.4). `None`: nobody's, for an address has no policy.
+    pub fn policy_domain(&self) -> Option<&Domain> {
+        match &self.mx {
+            MxFact::Configured => match &self.hosts.first()?.host {
+                Peer::Name(host) => Some(host),
+                Peer::Literal(_) => None,
+            },
+            MxFact::Found { .. }
+            | MxFact::Null { .. }
+            | MxFact::Implicit { .. }
+            | MxFact::NoDomain { .. }
+            | MxFact::Failed(_) => Some(&self.destination),
+        }
+    }
 }
 
 /// Which hosts take mail for a destination (RFC 5321 §5.1, RFC 7505).
@@ -200,7 +218,7 @@ pub enum StsFact {
         /// When it failed first for this destination without a success since.
         since: UnixTime,
     },
-    /// Not asked: a `[[route]]` decides.
+    /// Not asked: a `[[route]]` to the destination's own host decides.
     NotAsked,
 }
 

@@ -27,6 +27,7 @@ use waxseal_core::{
     domain::Domain,
     evidence::BlobId,
     facts::{Facts, Known, MxFact, Peer, StsFact, StsFailure},
+    org::Reach,
     sts::{Policy, cache::Remembered},
     time::UnixTime,
 };
@@ -108,6 +109,8 @@ pub struct RouteTarget {
     pub host: Peer,
     /// Its port.
     pub port: u16,
+    /// Whether it is the destination's own host, or a smarthost.
+    pub reach: Reach,
 }
 
 /// How facts are gathered.
@@ -257,10 +260,12 @@ impl Gatherer {
         let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
         let facts = match route {
             Some(target) => {
-                let host = self.0.named(target, now).await;
+                let (host, sts) =
+                    tokio::join!(self.0.named(target, now), self.0.smarthost(target, now));
                 let hosts = vec![notes.take(host)];
-                let (mx, sts) = (MxFact::Configured, StsFact::NotAsked);
-                let (destination, witnesses) = (destination.clone(), Vec::new());
+                let (sts, witnesses) =
+                    sts.map_or_else(|| (StsFact::NotAsked, Vec::new()), |sts| notes.take(sts));
+                let (destination, mx) = (destination.clone(), MxFact::Configured);
                 Facts { destination, at: now, mx, hosts, sts, witnesses }
             }
             None => {

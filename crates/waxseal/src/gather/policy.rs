@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 use waxseal_core::{
     dns::{Absence, Answer, Authenticity},
     domain::Domain,
-    facts::{Known, StsFact, StsFailure},
+    facts::{Known, Peer, StsFact, StsFailure},
+    org::Reach,
     sts::{
         announced,
         cache::{Discovery, FETCH_PAUSE, Next, Remembered, with_preloaded},
@@ -16,9 +17,24 @@ use waxseal_core::{
     witness::{Missing, Weighed, Witnessed, weigh},
 };
 
-use super::{Gatherer, LONGEST, Noted, Notes, Shared, lock, witness::Heard};
+use super::{
+    Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared, lock, witness::Heard,
+};
 
 impl Shared {
+    /// The policy of a smarthost: it is the policy domain, whoever the recipients are (RFC 8461
+    /// §3.4). An address has none, and the destination's own host was agreed on out of band.
+    pub(super) async fn smarthost(
+        &self,
+        target: &RouteTarget,
+        now: UnixTime,
+    ) -> Option<Noted<(StsFact, Vec<Witnessed>)>> {
+        match (&target.host, target.reach) {
+            (Peer::Name(host), Reach::FirstHopOnly) => Some(self.sts(host, now).await),
+            (Peer::Literal(_), _) | (Peer::Name(_), Reach::Destination) => None,
+        }
+    }
+
     /// The policy of a destination as far as it is known, fetched now where it has to be.
     pub(super) async fn sts(
         &self,

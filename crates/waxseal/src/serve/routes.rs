@@ -38,17 +38,18 @@ impl Routes {
     pub fn build(config: &Config) -> Result<Self, String> {
         let mut ways = Vec::new();
         for (place, route) in config.routes.iter().enumerate() {
-            let target = RouteTarget { host: route.host.clone(), port: route.port };
             let reach = match route.domain {
                 RouteDomain::All => Reach::FirstHopOnly,
                 RouteDomain::Exactly(_) | RouteDomain::Within(_) => Reach::Destination,
             };
+            let target = RouteTarget { host: route.host.clone(), port: route.port, reach };
             let agreement = agreement(&route.tls, &route.host, reach)?;
             ways.push((route.domain.clone(), Way { target, agreement, route: Some(place) }));
         }
         for domain in &config.domains {
-            let target = RouteTarget { host: domain.inside.peer.clone(), port: domain.inside.port };
-            let agreement = agreement(&domain.tls, &domain.inside.peer, Reach::Destination)?;
+            let (inside, reach) = (&domain.inside, Reach::Destination);
+            let target = RouteTarget { host: inside.peer.clone(), port: inside.port, reach };
+            let agreement = agreement(&domain.tls, &inside.peer, reach)?;
             let way = Way { target, agreement, route: None };
             ways.push((RouteDomain::Exactly(domain.name.clone()), way));
         }

@@ -1,6 +1,5 @@
 //! MX, addresses and TLSA.
 
-use waxseal::gather::RouteTarget;
 use waxseal_core::{
     dns::{Absence, Answer, Authenticity, FailureKind},
     facts::{Dane, MxFact, NoTlsa, Refused, StsFact},
@@ -189,14 +188,22 @@ async fn routes_name_their_host() {
     let store: Arc<dyn PolicyStore> = Arc::clone(&world.store) as _;
     let resolver = Arc::new(world.resolver());
     let gatherer = Gatherer::new(Settings::default(), resolver, Arc::new(Nobody), store);
-    let target = RouteTarget { host: Peer::Name(domain("mx1.d.test")), port: 587 };
+    let target = RouteTarget {
+        host: Peer::Name(domain("mx1.d.test")),
+        port: 587,
+        reach: Reach::Destination,
+    };
     let routed = gatherer.gather(&domain("partner.test"), Some(&target), now()).await;
     assert_eq!((&routed.facts.mx, &routed.facts.sts), (&MxFact::Configured, &StsFact::NotAsked));
     assert!(matches!(routed.facts.hosts[0].dane, Dane::Usable { .. }));
     assert!(world.asked("_587._tcp.mx1.d.test") > 0);
     assert_eq!(world.asked("_25._tcp.mx1.d.test") + world.asked("partner.test"), 0);
 
-    let target = RouteTarget { host: Peer::Literal([10, 0, 0, 1].into()), port: 25 };
+    let target = RouteTarget {
+        host: Peer::Literal([10, 0, 0, 1].into()),
+        port: 25,
+        reach: Reach::Destination,
+    };
     let literal = gatherer.gather(&domain("partner.test"), Some(&target), now()).await;
     let host = &literal.facts.hosts[0];
     assert_eq!(host.dane, Dane::Absent(NoTlsa::Literal));
@@ -234,7 +241,11 @@ async fn hostile_zones_are_bounded_and_do_not_lead_inside() {
     assert_eq!(refused.iter().filter(|why| **why == Refused::Special).count(), 2);
     assert_eq!(host.dane, Dane::Absent(NoTlsa::NoAddress));
     // The administrator may mean such an address.
-    let target = RouteTarget { host: Peer::Name(domain("mx.inside.test")), port: 25 };
+    let target = RouteTarget {
+        host: Peer::Name(domain("mx.inside.test")),
+        port: 25,
+        reach: Reach::Destination,
+    };
     let routed = world.gatherer().gather(&domain("inside.test"), Some(&target), now()).await;
     assert_eq!(routed.facts.hosts[0].addresses.value().unwrap().len(), 4);
 }

@@ -15,13 +15,16 @@ use std::{
 use waxseal::{
     dial::{self, Dialler},
     fetch::{self, PolicyFetcher},
-    gather::{Forgetful, Gathered, Gatherer, Own, PolicySource, PolicyStore, Settings, Soon},
+    gather::{
+        Forgetful, Gathered, Gatherer, Own, PolicySource, PolicyStore, RouteTarget, Settings, Soon,
+    },
     resolve::{self, Clock, Resolver, Transport, Upstream},
 };
 use waxseal_core::{
     dnssec::Anchors,
     domain::Domain,
     facts::{HostFacts, Peer, StsFailure},
+    org::Reach,
     sts::Policy,
     time::UnixTime,
 };

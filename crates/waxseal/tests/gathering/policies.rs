@@ -40,6 +40,42 @@ fn known(fact: &StsFact) -> Option<(Mode, Known)> {
     }
 }
 
+/// Item 39 (RFC 8461 §3.4): on the way by a smarthost its policy counts, and neither that of the
+/// recipient's domain nor that of the smarthost's parent. A host that was agreed on with the
+/// recipient, and an address, have none.
+#[tokio::test]
+async fn the_policy_of_a_smarthost_is_looked_up_at_its_own_name() {
+    let smarthost = Zone::new("d.test")
+        .record("@", &a(1))
+        .record("mx", &a(1))
+        .record("_mta-sts", &Data::txt("v=STSv1; id=1;"))
+        .record("mta-sts", &Data::A(POLICY_ADDRESS));
+    let world = World::new(vec![Zone::new("test").signed(), smarthost]).await;
+    world.serve(Served::Policy(policy_text("enforce", &["d.test"])));
+    let gatherer = world.gatherer();
+    let by = async |host: &str, reach| {
+        let host = host.parse().map_or_else(|_| Peer::Name(domain(host)), Peer::Literal);
+        let target = RouteTarget { host, port: 587, reach };
+        gatherer.gather(&domain("recipient.test"), Some(&target), now()).await.facts
+    };
+    let facts = by("d.test", Reach::FirstHopOnly).await;
+    assert_eq!(known(&facts.sts), Some((Mode::Enforce, Known::FirstFetch)));
+    assert_eq!(facts.policy_domain(), Some(&domain("d.test")));
+    let below = by("mx.d.test", Reach::FirstHopOnly).await;
+    assert!(matches!(below.sts, StsFact::Absent { .. }), "{:?}", below.sts);
+    assert_eq!(by("d.test", Reach::Destination).await.sts, StsFact::NotAsked);
+    let address = by("192.0.2.1", Reach::FirstHopOnly).await;
+    assert_eq!((&address.sts, address.policy_domain()), (&StsFact::NotAsked, None));
+    assert_eq!(world.asked("_mta-sts.recipient.test"), 0);
+    // It is kept for the smarthost, whoever the next recipient is.
+    assert_eq!(world.host.requests().len(), 1);
+    world.serve(Served::Blocked);
+    let target =
+        RouteTarget { host: Peer::Name(domain("d.test")), port: 587, reach: Reach::FirstHopOnly };
+    let other = world.gatherer().gather(&domain("other.test"), Some(&target), now()).await;
+    assert_eq!(known(&other.facts.sts), Some((Mode::Enforce, Known::Cached)));
+}
+
 fn failure(fact: &StsFact) -> &StsFailure {
     let StsFact::Unknown { failure, .. } = fact else { panic!("{fact:?}") };
     failure

@@ -345,6 +345,30 @@ fn a_smarthost_is_anchored_at_its_configured_name_and_speaks_for_the_first_hop_o
     assert_eq!(vouchers[0].names, [domain("relay.example.org")]);
 }
 
+/// RFC 8461 §3.4: the policy of a smarthost raises what the administrator asked of it; a host that
+/// it does not list is no host of it; and a policy that cannot be found out holds no mail where
+/// the administrator demands as much already.
+#[test]
+fn the_policy_of_a_smarthost_raises_what_was_configured() {
+    let mut world = world(Floor::None, MxIs::Unsigned, DaneIs::NoZone, StsIs::Cached);
+    world.facts.mx = MxFact::Configured;
+    let agreed = |demand| {
+        let names = vec![domain("mx.example.net")];
+        Some(Agreement { names, pins: None, demand, reach: Reach::FirstHopOnly })
+    };
+    world.terms.agreement = agreed(RouteTls::Opportunistic);
+    let plan = world.plan();
+    assert_eq!(host_of(&plan).level, Level::Sts);
+    assert!(matches!(host_of(&plan).demand, Demand::Authenticate(_)));
+    world.facts.sts = StsIs::UnknownNew.fact();
+    let plan = world.plan();
+    assert!(matches!(plan.routes.as_slice(), [Route::Wait { .. }]), "a policy may be hidden");
+    world.terms.agreement = agreed(RouteTls::Authenticated);
+    assert_eq!(host_of(&world.plan()).level, Level::Anchored);
+    world.facts.sts = StsIs::Unlisted.fact();
+    assert_eq!(world.plan().routes.len(), 1);
+}
+
 /// `trust_first_policy = false`: an attacker at first contact could have hidden another policy.
 #[test]
 fn a_distrusted_first_policy_needs_a_name_of_its_own() {
