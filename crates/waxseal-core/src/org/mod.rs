@@ -219,6 +219,16 @@ pub enum Reach {
     FirstHopOnly,
 }
 
+impl Reach {
+    /// What has to stand beside a level, so that nobody takes it for the whole way.
+    pub const fn caveat(self) -> Option<&'static str> {
+        match self {
+            Self::Destination => None,
+            Self::FirstHopOnly => Some("first hop only"),
+        }
+    }
+}
+
 /// When to try again, and for how long (RFC 5321 §4.5.4.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {

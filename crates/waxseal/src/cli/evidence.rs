@@ -162,7 +162,9 @@ fn as_line(event: &StoredEvent, text: &mut String) {
     let to = evidence.decided.facts.destination.as_str();
     let alarm = if evidence.alarms.is_empty() { "" } else { "  ALARM" };
     let cells = [&at, &id, &evidence.attempt.to_string(), &floor, level, &ends.join("+")];
-    row(cells, &format!("{to}{alarm}"), text);
+    let caveat = evidence.decided.plan.reach.caveat();
+    let caveat = caveat.map_or_else(String::new, |caveat| format!("  {caveat}"));
+    row(cells, &format!("{to}{caveat}{alarm}"), text);
 }
 
 const fn word(settled: &Settlement) -> &'static str {
@@ -200,7 +202,10 @@ fn as_text(event: &StoredEvent, (personal, paint): (Personal, Paint), text: &mut
     let decided = &evidence.decided;
     let destination = paint.bold(decided.facts.destination.as_str());
     let came = match evidence.level {
-        Some(level) => format!("delivered, {level}"),
+        Some(level) => match decided.plan.reach.caveat() {
+            Some(caveat) => format!("delivered, {level}, {caveat}"),
+            None => format!("delivered, {level}"),
+        },
         None => "not delivered".to_owned(),
     };
     let (at, attempt) = (decided.at, evidence.attempt);

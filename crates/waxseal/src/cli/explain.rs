@@ -219,6 +219,7 @@ impl Told<'_> {
             "routes": plan.routes.iter().map(route_json).collect::<Vec<_>>(),
             "because": because,
             "why_not_higher": plan.why_not_higher,
+            "reach": plan.reach,
             "alarms": alarms.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
@@ -259,6 +260,10 @@ impl Told<'_> {
         }
         let _ = writeln!(text, "  {}", bold("why"));
         reasons(&plan.because, "    ", &mut text);
+        if let Some(caveat) = plan.reach.caveat() {
+            let what = "levels speak for the way to the smarthost; what it does next is not known";
+            let _ = writeln!(text, "  {}\n    {what}", bold(caveat));
+        }
         if let Some(why) = &plan.why_not_higher {
             let _ = writeln!(text, "  {}\n    {why}", bold("why not higher"));
         }

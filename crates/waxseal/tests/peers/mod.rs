@@ -8,6 +8,7 @@ mod opensmtpd;
 mod postfix;
 mod process;
 mod roll;
+mod smarthost;
 
 pub(crate) use exim::exim;
 pub(crate) use opensmtpd::opensmtpd;

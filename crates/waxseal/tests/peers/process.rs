@@ -120,6 +120,11 @@ impl Peer {
         self.folder.path().join(name)
     }
 
+    /// A file that the server writes; empty until it does.
+    pub(crate) fn reads(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
     /// Waits until `count` messages were delivered, and returns them.
     pub(crate) async fn delivered(&self, count: usize) -> Vec<String> {
         let new = self.folder.path().join("mail/new");

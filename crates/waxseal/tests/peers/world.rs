@@ -6,6 +6,7 @@ use std::{
     fmt::Write,
     fs,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -89,6 +90,18 @@ impl Authority {
     }
 }
 
+/// How mail leaves.
+pub(crate) struct Way {
+    /// Where the receiver listens.
+    pub(crate) port: u16,
+    /// At that port.
+    pub(crate) published: Published,
+    /// A `[[route]]`, or nothing; `FOLDER` is the gateway's folder.
+    pub(crate) route: String,
+    /// What the file `smarthost` in that folder holds.
+    pub(crate) secret: &'static str,
+}
+
 /// A gateway that runs, and the way to a receiver.
 pub(crate) struct World {
     pub(crate) gateway: SocketAddr,
@@ -106,12 +119,18 @@ impl World {
         published: Published,
         floor: &str,
     ) -> Self {
+        let way = Way { port: 25, published, route: String::new(), secret: "" };
+        Self::by(peer, authority, &way, floor).await
+    }
+
+    /// As [`Self::start`], by `way`.
+    pub(crate) async fn by(peer: &Peer, authority: &Authority, way: &Way, floor: &str) -> Self {
         let mut zone = Zone::new(DOMAIN)
             .signed()
             .record("@", &Data::mx(10, HOST))
             .record("mx", &Data::A(RECEIVER));
-        if let Some(tlsa) = authority.tlsa(published) {
-            zone = zone.record("_25._tcp.mx", &tlsa);
+        if let Some(tlsa) = authority.tlsa(way.published) {
+            zone = zone.record(&format!("_{}._tcp.mx", way.port), &tlsa);
         }
         let dns = DnsServer::start(Tree::build(vec![Zone::new("test").signed(), zone]).unwrap());
         let dns = dns.await.unwrap();
@@ -135,7 +154,12 @@ impl World {
             folder = folder.path().display(),
             dns = dns.addr(),
         );
-        write!(configuration, "[network.map]\n\"{RECEIVER}:25\" = \"{}\"\n", peer.address).unwrap();
+        configuration.push_str(&way.route.replace("FOLDER", &folder.path().display().to_string()));
+        let (there, from) = (peer.address, way.port);
+        writeln!(configuration, "[network.map]\n\"{RECEIVER}:{from}\" = \"{there}\"").unwrap();
+        let secret = folder.path().join("smarthost");
+        fs::write(&secret, way.secret).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
         write("waxseal.toml", &configuration);
         fs::create_dir(folder.path().join("data")).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
@@ -175,7 +199,8 @@ impl World {
     }
 
     /// Submits one message with swaks, a client that is not ours.
-    pub(crate) fn submit(&self, recipient: &str) {
+    /// Answers the message's id.
+    pub(crate) fn submit(&self, recipient: &str) -> String {
         let output = Command::new("perl")
             .arg(package("swaks").join("usr/bin/swaks"))
             .args(["--server", &self.gateway.to_string(), "--helo", "mail.sender.test"])
@@ -185,6 +210,9 @@ impl World {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "the gateway did not take it:\n{said}\n{}", self.log());
+        let id =
+            said.lines().find_map(|line| line.split_once("accepted as ")).map(|(_, id)| id.trim());
+        id.unwrap_or_else(|| panic!("no id:\n{said}")).to_owned()
     }
 
     /// Runs a sub-command against this gateway's configuration.
