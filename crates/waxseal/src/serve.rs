@@ -5,6 +5,7 @@ mod checks;
 mod dkim;
 mod exceptions;
 mod health;
+mod inspect;
 mod notify;
 mod open_files;
 mod parts;
@@ -24,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+pub use inspect::{Inspection, Record, inspect};
 pub use parts::{Around, Live, Parts};
 pub use routes::{Routes, Way};
 pub use settings::{

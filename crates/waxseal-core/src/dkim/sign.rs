@@ -4,6 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
+    encoding::{AsDer, PublicKeyX509Der},
     rand::SecureRandom,
     signature::{Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair},
 };
@@ -30,11 +31,13 @@ const SIGNED: [&str; 10] = [
 pub struct Signer {
     domain: Domain,
     selector: Domain,
+    /// `selector._domainkey.domain`
+    name: Domain,
     key: SigningKey,
 }
 
 enum SigningKey {
-    Rsa(Box<RsaKeyPair>),
+    Rsa { pair: Box<RsaKeyPair>, public: PublicKeyX509Der<'static> },
     Ed25519(Box<Ed25519KeyPair>),
 }
 
@@ -43,6 +46,8 @@ enum SigningKey {
 pub enum SignerError {
     /// Neither Ed25519 nor RSA of at least 2048 bits, in PKCS #8.
     Kind,
+    /// Selector and domain make a name that is too long for DNS.
+    Name,
     /// The library refused.
     Failed,
 }
@@ -51,6 +56,7 @@ impl fmt::Display for SignerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kind => "not an Ed25519 key, nor an RSA key of 2048 bits or more, in PKCS #8",
+            Self::Name => "selector and domain make a name that is too long",
             Self::Failed => "the message could not be signed",
         })
     }
@@ -60,7 +66,7 @@ impl std::error::Error for SignerError {}
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Signer({}._domainkey.{})", self.selector, self.domain)
+        write!(f, "Signer({})", self.name)
     }
 }
 
@@ -70,24 +76,35 @@ impl Signer {
     /// # Errors
     /// It is of another kind.
     pub fn new(domain: Domain, selector: Domain, pkcs8: &[u8]) -> Result<Self, SignerError> {
+        let name =
+            domain.below(&format!("{selector}._domainkey")).map_err(|_| SignerError::Name)?;
         let ed25519 = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map(Box::new);
         let key = match ed25519 {
             Ok(key) => SigningKey::Ed25519(key),
             Err(_) => match RsaKeyPair::from_pkcs8(pkcs8) {
-                Ok(key) if key.public_modulus_len() >= 256 => SigningKey::Rsa(Box::new(key)),
+                Ok(pair) if pair.public_modulus_len() >= 256 => SigningKey::Rsa {
+                    public: pair.public_key().as_der().map_err(|_| SignerError::Failed)?,
+                    pair: Box::new(pair),
+                },
                 Ok(_) | Err(_) => return Err(SignerError::Kind),
             },
         };
-        Ok(Self { domain, selector, key })
+        Ok(Self { domain, selector, name, key })
     }
 
-    /// The TXT record that has to stand at `selector._domainkey.domain`.
+    /// Where [`Self::record`] has to stand: `selector._domainkey.domain` (RFC 6376 §3.6.2.1).
+    pub const fn name(&self) -> &Domain {
+        &self.name
+    }
+
+    /// The TXT record for DNS. RSA keys as SubjectPublicKeyInfo, which every verifier reads, though
+    /// RFC 6376 §3.6.1 speaks of RSAPublicKey; Ed25519 keys bare (RFC 8463 §4).
     pub fn record(&self) -> String {
         let (kind, public) = match &self.key {
-            SigningKey::Ed25519(key) => ("ed25519", key.public_key().as_ref()),
-            SigningKey::Rsa(key) => ("rsa", key.public_key().as_ref()),
+            SigningKey::Ed25519(key) => ("ed25519", STANDARD.encode(key.public_key())),
+            SigningKey::Rsa { public, .. } => ("rsa", STANDARD.encode(public.as_ref())),
         };
-        format!("v=DKIM1; k={kind}; p={}", STANDARD.encode(public))
+        format!("v=DKIM1; k={kind}; p={public}")
     }
 
     /// The message with our signature in front. `random` only blinds RSA.
@@ -108,7 +125,7 @@ impl Signer {
         let signed: Vec<&str> = SIGNED.iter().filter(has).copied().collect();
         let algorithm = match &self.key {
             SigningKey::Ed25519(_) => "ed25519-sha256",
-            SigningKey::Rsa(_) => "rsa-sha256",
+            SigningKey::Rsa { .. } => "rsa-sha256",
         };
         let head = format!(
             "DKIM-Signature: v=1; a={algorithm}; c=relaxed/relaxed; d={}; s={}; t={};\r\n \
@@ -148,7 +165,7 @@ impl Signer {
             SigningKey::Ed25519(key) => {
                 Ok(key.sign(digest(&SHA256, octets).as_ref()).as_ref().to_vec())
             }
-            SigningKey::Rsa(key) => {
+            SigningKey::Rsa { pair: key, .. } => {
                 let mut signature = vec![0; key.public_modulus_len()];
                 // PKCS #1 v1.5 is deterministic: the source of randomness is only blinding.
                 key.sign(&RSA_PKCS1_SHA256, random, octets, &mut signature)

@@ -142,7 +142,11 @@ fn our_own_signature_holds_with_both_kinds_of_keys() {
         let signed = signer.sign(message, NOW, &SystemRandom::new()).unwrap();
         let claim = &claims(&signed)[0];
         assert_eq!(claim.key_name, domain("s1._domainkey.example.com"));
+        assert_eq!(*signer.name(), claim.key_name);
         assert_eq!(claim.check(&signed, signer.record().as_bytes(), NOW), Ok(()));
+        // With RSA the form that `openssl rsa -pubout` writes: other verifiers read no other.
+        let (rsa, spki) = (signer.record().contains("k=rsa;"), "p=MIIBIjANBgkqhkiG9w0BAQEFAA");
+        assert_eq!(signer.record().contains(spki), rsa, "{}", signer.record());
         // From is signed twice: none can be added above it.
         assert!(String::from_utf8_lossy(&signed).contains("h=from:from:to:subject;"));
     }

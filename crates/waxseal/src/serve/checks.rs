@@ -55,7 +55,7 @@ async fn pointer(parts: &Parts, address: IpAddr) -> Option<String> {
 }
 
 /// `1.2.0.192.in-addr.arpa`, or the nibbles below `ip6.arpa` (RFC 1035 §3.5, RFC 3596 §2.5).
-fn reverse(address: IpAddr) -> Option<Domain> {
+pub(super) fn reverse(address: IpAddr) -> Option<Domain> {
     let name = match address {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();

@@ -97,10 +97,7 @@ impl Parts {
     /// # Errors
     /// What cannot be used, in one sentence.
     pub fn build(config: Config, around: Around, before: Option<&Self>) -> Result<Self, String> {
-        let hostname = config.hostname.clone().ok_or("hostname is missing")?;
-        if !hostname.as_str().contains('.') {
-            return Err(format!("hostname: {hostname} is no full name, such as gw.example.com"));
-        }
+        let hostname = hostname(&config)?;
         let org = organisation(&config, around.exceptions)?;
         let digest = org.digest().ok();
         let routes = Routes::build(&config)?;
@@ -179,8 +176,17 @@ impl Parts {
     }
 }
 
+/// Our name: a whole one.
+pub(super) fn hostname(config: &Config) -> Result<Domain, String> {
+    let hostname = config.hostname.clone().ok_or("hostname is missing")?;
+    if !hostname.as_str().contains('.') {
+        return Err(format!("hostname: {hostname} is no full name, such as gw.example.com"));
+    }
+    Ok(hostname)
+}
+
 /// The rules, and what the configuration adds to them.
-fn organisation(config: &Config, exceptions: Vec<Exception>) -> Result<Org, String> {
+pub(super) fn organisation(config: &Config, exceptions: Vec<Exception>) -> Result<Org, String> {
     let mut org = Org::default();
     if let Some(file) = &config.rules.file {
         Ruleset::load(file).map_err(|refused| refused.to_string())?.apply(&mut org);

@@ -1,0 +1,136 @@
+//! What `serve` would find in a configuration, without starting anything and without asking the
+//! network: every file that is named is read, and the DNS records that belong to it are listed.
+
+use std::net::IpAddr;
+
+use waxseal_core::domain::Domain;
+
+use super::{checks, parts, preload, routes::Routes, settings};
+use crate::{
+    config::{Config, SecretRef},
+    gather, tls,
+};
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// Why `serve` would not start, one sentence each.
+    pub faults: Vec<String>,
+    /// Secrets that only the service can read: systemd hands them to nobody else.
+    pub unread: Vec<String>,
+    /// What should stand in DNS.
+    pub records: Vec<Record>,
+}
+
+/// A DNS record that receivers look for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its owner.
+    pub name: Domain,
+    /// `A`, `PTR`, `TXT`.
+    pub kind: &'static str,
+    /// Its data, not split and without quotes; `None` where only the administrator knows it.
+    pub value: Option<String>,
+    /// What it is for.
+    pub why: &'static str,
+}
+
+/// Looks at everything that a configuration names.
+pub fn inspect(config: &Config) -> Inspection {
+    let mut found = Inspection::default();
+    let config = readable(config, &mut found.unread);
+    if config.domains.is_empty() {
+        found.faults.push("there is no [[domain]]: no mail could be taken".into());
+    }
+    if config.listeners.is_empty() {
+        found.faults.push("there is no [[listen]]: no mail could come in".into());
+    }
+    let mut note = |fault: Option<String>| found.faults.extend(fault);
+    note(parts::organisation(&config, Vec::new()).err());
+    note(Routes::build(&config).err());
+    note(settings::resolver(&config).err());
+    note(tls::load_roots(&settings::roots(&config)).err().map(|error| error.to_string()));
+    note(config.sts.preload.as_ref().and_then(|path| preload::read(path).err()));
+    let hostname = match parts::hostname(&config) {
+        Ok(hostname) => hostname,
+        Err(fault) => {
+            found.faults.push(fault);
+            return found;
+        }
+    };
+    note(settings::deliverer(&config, &hostname).err());
+    for listen in &config.listeners {
+        note(settings::listener(&config, listen, &hostname).err());
+    }
+    addresses(&config, &hostname, &mut found.records);
+    for domain in &config.domains {
+        found.records.push(Record {
+            name: domain.name.clone(),
+            kind: "TXT",
+            value: Some(format!("v=spf1 a:{hostname} -all")),
+            why: "SPF: \"a:...\" has to be in it, beside what else sends for this domain",
+        });
+    }
+    match settings::author(&config, &hostname) {
+        Ok(author) => found.records.extend(author.signer.iter().map(|signer| Record {
+            name: signer.name().clone(),
+            kind: "TXT",
+            value: Some(signer.record()),
+            why: "DKIM: our reports and notices are signed with this key",
+        })),
+        Err(fault) => found.faults.push(fault),
+    }
+    // The same file may be named twice.
+    let mut seen = std::collections::BTreeSet::new();
+    found.faults.retain(|fault| seen.insert(fault.clone()));
+    found
+}
+
+/// Our name, and the addresses that we are known to send from.
+fn addresses(config: &Config, hostname: &Domain, records: &mut Vec<Record>) {
+    let own = settings::own(config);
+    let public = |address: &&IpAddr| gather::hostile(**address).is_none();
+    let public: Vec<IpAddr> = own.addresses.iter().filter(public).copied().collect();
+    let why = "our name in EHLO leads to the address that we send from";
+    if public.is_empty() {
+        records.push(Record { name: hostname.clone(), kind: "A", value: None, why });
+    }
+    for address in public {
+        let kind = if address.is_ipv4() { "A" } else { "AAAA" };
+        let value = Some(address.to_string());
+        records.push(Record { name: hostname.clone(), kind, value, why });
+        if let Some(name) = checks::reverse(address) {
+            records.push(Record {
+                name,
+                kind: "PTR",
+                value: Some(format!("{hostname}.")),
+                why: "and back: large receivers refuse mail without it",
+            });
+        }
+    }
+}
+
+/// The configuration without the secrets that systemd hands to the service only.
+fn readable(config: &Config, unread: &mut Vec<String>) -> Config {
+    let mut config = config.clone();
+    if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() {
+        return config;
+    }
+    let mut hidden = |secret: &SecretRef, key: &str| match secret {
+        SecretRef::Credential(_) => {
+            unread.push(format!("{secret} ({key})"));
+            true
+        }
+        SecretRef::File(_) => false,
+    };
+    hidden(&config.store.key, "[store] key");
+    for route in &mut config.routes {
+        if route.auth.as_ref().is_some_and(|auth| hidden(&auth.secret, "[[route]] auth_secret")) {
+            route.auth = None;
+        }
+    }
+    if config.author.dkim.as_ref().is_some_and(|dkim| hidden(&dkim.key, "[author] dkim_key")) {
+        config.author.dkim = None;
+    }
+    config
+}
