@@ -334,6 +334,9 @@ async fn ask(
         (None, Some(domain)) => Target::Destination(domain),
         (None, None) => Target::All,
     };
+    // After a restore this also lets mail go, whether or not anything was held.
+    let begins = (verb, &target) == (Verb::Release, &Target::All)
+        && store.is_paused().await.map_err(|error| fault(&error))?;
     let command = Command { verb, target, reason: which.reason, actor: operator() };
     let id = store.ask(&command).await.map_err(|error| fault(&error))?;
     let deadline = Instant::now() + ANSWER;
@@ -348,11 +351,12 @@ async fn ask(
         (changed, Output::Json) => {
             context.print(format!("{}\n", json!({ "changed": changed })))?;
         }
+        (Some(0), Output::Text) if begins => context.print("Sending begins again.\n")?,
         (Some(changed), Output::Text) => context.print(done(verb, changed))?,
         (None, Output::Text) => {}
     }
     match changed {
-        Some(0) => Ok(Exit::Negative),
+        Some(0) if !begins => Ok(Exit::Negative),
         Some(_) => Ok(Exit::Ok),
         None => {
             context.say("no server answers; this will be done when waxseal serve runs");
