@@ -111,4 +111,18 @@ pub(super) struct Expect {
     pub(super) not_asked: Vec<String>,
     /// The server name that was sent.
     pub(super) sni: Option<String>,
+    /// What the store has of it.
+    pub(super) evidence: Evidence,
+}
+
+/// What the record of the attempt says.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Evidence {
+    /// Of the channel that took the message; nothing where none did.
+    pub(super) level: Option<Level>,
+    /// Nothing where the level is the highest.
+    pub(super) why_not_higher: Option<String>,
+    /// Where the reasons come from, of the plan and then of each host, each once.
+    pub(super) because: Vec<String>,
 }

@@ -2,6 +2,7 @@
 //! own, through the gateway's resolver, policy fetcher, plan and SMTP client.
 
 pub(crate) mod file;
+mod record;
 pub(crate) mod world;
 
 use std::path::PathBuf;
@@ -10,11 +11,12 @@ use tokio::task::JoinSet;
 use waxseal::{
     deliver::{AlreadyDurable, Delivery, Job},
     resolve::Clock,
+    store::Store,
 };
 use waxseal_core::{
     decide::{Ask, Case, Fallback, Origin, Plan, Route, Verdict, plan},
     domain::Domain,
-    envelope::{Mailbox, Notify, Recipient, ReversePath, TlsAsk},
+    envelope::{Envelope, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
     memory::Memory,
     org::Terms,
     outcome::Outcome,
@@ -22,6 +24,7 @@ use waxseal_core::{
 
 use self::{
     file::{File, Message},
+    record::Attempt,
     world::{DOMAIN, World, question},
 };
 
@@ -32,7 +35,9 @@ const SECRET: &str = "nobody on the path may read this";
 async fn every_scenario_ends_as_written() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     let mut tasks = JoinSet::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
+    let kept = tempfile::tempdir().unwrap();
+    let store = record::store(&kept);
+    for (number, entry) in (1..).zip(std::fs::read_dir(folder).unwrap()) {
         let path = entry.unwrap().path();
         // `scenarios/check` is for assessments.
         if path.is_dir() {
@@ -41,14 +46,17 @@ async fn every_scenario_ends_as_written() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let file: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        tasks.spawn(async move { run(&file).await.map_err(|what| format!("{name}: {what}")) });
+        let store = store.clone();
+        tasks.spawn(async move {
+            run(&file, (number, &store)).await.map_err(|what| format!("{name}: {what}"))
+        });
     }
     assert!(tasks.len() >= 20, "only {} scenarios were found", tasks.len());
     let wrong: Vec<String> = tasks.join_all().await.into_iter().filter_map(Result::err).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-async fn run(file: &File) -> Result<(), String> {
+async fn run(file: &File, (number, store): (u64, &Store)) -> Result<(), String> {
     let world = World::start(file).await;
     let destination = Domain::parse(DOMAIN).unwrap();
     let mut now = Clock::system().now();
@@ -75,12 +83,21 @@ async fn run(file: &File) -> Result<(), String> {
     let sender = mailbox("ann", Domain::parse("sender.example").unwrap());
     let recipient = mailbox("bob", destination);
     let recipient = Recipient { mailbox: recipient, notify: Notify::default(), original: None };
+    let envelope = Envelope {
+        reverse_path: ReversePath::Mailbox(sender),
+        recipients: vec![recipient],
+        body: ask.body,
+        charset: ask.charset,
+        tls: ask.tls,
+        ret: None,
+        envelope_id: None,
+    };
     let content = format!("Subject: x\r\n\r\n{SECRET}\r\n");
     let job = Job {
         plan: &plan,
-        reverse_path: &ReversePath::Mailbox(sender),
+        reverse_path: &envelope.reverse_path,
         way: None,
-        recipients: &[recipient],
+        recipients: &envelope.recipients,
         ask,
         ret: None,
         envelope_id: None,
@@ -88,7 +105,26 @@ async fn run(file: &File) -> Result<(), String> {
         now,
     };
     let delivery = world.deliverer.deliver(job, &AlreadyDurable).await;
-    check(file, &world, &plan, &delivery)
+    check(file, &world, &plan, &delivery)?;
+    let attempt = Attempt {
+        number,
+        envelope,
+        verdict,
+        facts: &gathered.facts,
+        plan: &plan,
+        delivery: &delivery,
+        content: &content,
+        now,
+    };
+    let (evidence, body) = attempt.kept(store).await;
+    if let Some(words) = ["ann@", "bob@", SECRET].into_iter().find(|words| body.contains(words)) {
+        return Err(format!("the record says {words:?}"));
+    }
+    let found = record::summary(&evidence);
+    if found != file.expect.evidence {
+        return Err(format!("evidence: expected {:#?}, found {found:#?}", file.expect.evidence));
+    }
+    Ok(())
 }
 
 fn wanted(message: &Message) -> (Ask, Verdict) {
