@@ -103,12 +103,18 @@ impl Sink {
 /// What somebody on the path, or a false host, could read from clients. One entry a connection.
 /// Clones share it.
 #[derive(Clone, Default)]
-pub struct Transcript(Arc<Mutex<Vec<Vec<u8>>>>);
+pub struct Transcript(Arc<Heard>);
+
+#[derive(Default)]
+struct Heard {
+    sessions: Mutex<Vec<Vec<u8>>>,
+    more: Notify,
+}
 
 impl Transcript {
     /// A new connection: gives the number to record under.
     pub fn open(&self) -> usize {
-        self.0.lock().map_or(0, |mut sessions| {
+        self.0.sessions.lock().map_or(0, |mut sessions| {
             sessions.push(Vec::new());
             sessions.len() - 1
         })
@@ -116,11 +122,28 @@ impl Transcript {
 
     /// Bytes that a client sent in this connection, as the attacker saw them.
     pub fn record(&self, session: usize, bytes: &[u8]) {
-        if let Ok(mut sessions) = self.0.lock()
+        if let Ok(mut sessions) = self.0.sessions.lock()
             && let Some(log) = sessions.get_mut(session)
         {
             log.extend_from_slice(bytes);
         }
+        self.0.more.notify_waiters();
+    }
+
+    /// Waits until these words can be read; whether they could be within `patience`.
+    pub async fn hears(&self, words: &str, patience: Duration) -> bool {
+        let search = async {
+            loop {
+                let more = self.0.more.notified();
+                tokio::pin!(more);
+                more.as_mut().enable();
+                if self.saw(words) {
+                    return;
+                }
+                more.await;
+            }
+        };
+        tokio::time::timeout(patience, search).await.is_ok()
     }
 
     /// Whether these words could be read in any connection, whatever their case.
@@ -129,11 +152,11 @@ impl Transcript {
         let holds = |log: &Vec<u8>| {
             log.windows(words.len().max(1)).any(|part| part.eq_ignore_ascii_case(words.as_bytes()))
         };
-        self.0.lock().is_ok_and(|sessions| sessions.iter().any(holds))
+        self.0.sessions.lock().is_ok_and(|sessions| sessions.iter().any(holds))
     }
 
     /// How many connections there were.
     pub fn sessions(&self) -> usize {
-        self.0.lock().map_or(0, |sessions| sessions.len())
+        self.0.sessions.lock().map_or(0, |sessions| sessions.len())
     }
 }
