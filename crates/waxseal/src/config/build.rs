@@ -12,9 +12,8 @@ use waxseal_core::{domain::Domain, facts::Peer};
 use super::{
     Author, Config, Delivery, Dkim, Dns, Family, Fault, FirstPolicy, HostDemand, Identity, Limits,
     Listen, ListenKind, ListenTls, Log, LogFormat, LogLevel, PeerTls, PolicySite, RelayProof,
-    Roots, Route,
-    RouteAuth, Rules, RulesMode, SecretRef, SenderDomain, Store, StorePlace, Sts, Timeouts, Tls,
-    Web,
+    Roots, Route, RouteAuth, Rules, RulesMode, SecretRef, SenderDomain, Store, StorePlace, Sts,
+    Timeouts, Tls, Web,
     raw::{
         Raw, RawAuthor, RawDelivery, RawDns, RawDomain, RawLimits, RawListen, RawRoute, RawSite,
         RawStore, RawSts, RawTimeouts, RawTls, RawWeb,
