@@ -17,9 +17,7 @@ use waxseal_core::{
     witness::{Missing, Weighed, Witnessed, weigh},
 };
 
-use super::{
-    Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared, lock, witness::Heard,
-};
+use super::{Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared, lock, witness::Heard};
 
 impl Shared {
     /// The policy of a smarthost: it is the policy domain, whoever the recipients are (RFC 8461
