@@ -17,18 +17,53 @@ pub struct HeaderFacts {
     pub dates: usize,
     /// `Message-ID` fields.
     pub message_ids: usize,
+    /// Lines with their folding, fields or not.
+    pub fields: usize,
+    /// Octets of the whole section.
+    pub octets: usize,
+}
+
+/// Why a header section is refused: rules look at all of it, so nobody may hide a field behind more
+/// than anybody reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooMuch {
+    /// More fields than [`HeaderFacts::FIELDS`].
+    Fields,
+    /// More octets than [`HeaderFacts::OCTETS`].
+    Octets,
 }
 
 impl HeaderFacts {
+    /// So many fields a message may have: several times what mailing lists and filters add.
+    pub const FIELDS: usize = 500;
+    /// So many octets its header section may have: a thousand addresses in To, and more.
+    pub const OCTETS: usize = 512 * 1_024;
+
     /// Reads the header section: up to the first empty line, or to the end.
     pub fn scan(message: &[u8]) -> Self {
         let mut facts = Self::default();
         let mut rest = message;
         while let Some((name, value, behind)) = next_field(rest) {
             facts.count(name, value);
+            facts.fields += 1;
             rest = behind;
         }
+        facts.octets = message.len() - rest.len();
         facts
+    }
+
+    /// Whether rules can look at all of it.
+    ///
+    /// # Errors
+    /// Which limit it is over.
+    pub const fn fits(&self) -> Result<(), TooMuch> {
+        if self.fields > Self::FIELDS {
+            return Err(TooMuch::Fields);
+        }
+        if self.octets > Self::OCTETS {
+            return Err(TooMuch::Octets);
+        }
+        Ok(())
     }
 
     fn count(&mut self, name: &[u8], value: &[u8]) {
@@ -54,6 +89,18 @@ impl HeaderFacts {
             _ => TlsAsk::Nothing,
         }
     }
+}
+
+/// The fields of the header section: name as it stands, value with its folding. Lines that are no
+/// fields are left out, and hide nothing that follows.
+pub fn fields(message: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = message;
+    let next = move || {
+        let (name, value, behind) = next_field(rest)?;
+        rest = behind;
+        Some((name, value))
+    };
+    std::iter::from_fn(next).filter(|(name, _)| !name.is_empty())
 }
 
 /// Name, value with its folding, and what stands behind the field. A line that is no field is

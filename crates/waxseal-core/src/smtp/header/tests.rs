@@ -37,3 +37,26 @@ fn odd_header_sections_are_survived() {
         HeaderFacts::scan(odd);
     }
 }
+
+/// The insider who hides a field that a rule looks for behind more than anybody reads.
+#[test]
+fn a_header_section_is_read_whole_or_not_taken() {
+    let scan = |fields: usize, length: usize| {
+        let field = format!("X: {}\r\n", "a".repeat(length));
+        HeaderFacts::scan(format!("{}\r\nbody", field.repeat(fields)).as_bytes()).fits()
+    };
+    assert_eq!(scan(HeaderFacts::FIELDS, 10), Ok(()));
+    assert_eq!(scan(HeaderFacts::FIELDS + 1, 10), Err(TooMuch::Fields));
+    assert_eq!(scan(1, HeaderFacts::OCTETS - 5), Ok(()));
+    assert_eq!(scan(1, HeaderFacts::OCTETS - 4), Err(TooMuch::Octets));
+    let lines = HeaderFacts::scan("no field\r\n".repeat(HeaderFacts::FIELDS + 1).as_bytes());
+    assert_eq!(lines.fits(), Err(TooMuch::Fields));
+}
+
+/// The same insider with a line that is no field.
+#[test]
+fn a_line_that_is_no_field_hides_nothing() {
+    let message = b"From: a\r\nthis is no field\r\nAuto-Submitted : x\r\n\r\nTo: b\r\n";
+    let names: Vec<_> = fields(message).map(|(name, _)| name).collect();
+    assert_eq!(names, [&b"From"[..], b"Auto-Submitted"]);
+}

@@ -6,7 +6,7 @@ use crate::{
     smtp::{
         command::{Last, RequireTls},
         data::{Chunks, Dotted, Fault, Progress},
-        header::HeaderFacts,
+        header::{HeaderFacts, TooMuch},
         received::{Authenticated, Greeting, Protocol, Secured},
     },
 };
@@ -195,6 +195,18 @@ impl Server {
         if headers.hops > self.settings.limits.hops {
             // RFC 5321 §6.3: it runs in circles.
             self.refuse(format_args!("554 5.4.6 too many hops, this message loops"));
+            return None;
+        }
+        if let Err(over) = headers.fits() {
+            let (fields, octets) = (HeaderFacts::FIELDS, HeaderFacts::OCTETS);
+            match over {
+                TooMuch::Fields => self.refuse(format_args!(
+                    "554 5.6.0 the message has more than {fields} header fields"
+                )),
+                TooMuch::Octets => self.refuse(format_args!(
+                    "554 5.6.0 the header of the message has more than {octets} octets"
+                )),
+            }
             return None;
         }
         let (greeting, client) = self.client.clone()?;
