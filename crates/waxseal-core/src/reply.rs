@@ -53,6 +53,18 @@ impl Reply {
     }
 }
 
+impl EnhancedCode {
+    /// The code at the beginning of a text (RFC 2034 §4), and what stands behind it.
+    pub fn leading(text: &str) -> Option<(Self, &str)> {
+        let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let mut numbers = code.split('.').map(|number| number.parse::<u16>().ok());
+        let (class, subject, detail) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        let fine = numbers.next().is_none() && matches!(class, 2 | 4 | 5);
+        let class = u8::try_from(class).ok()?;
+        (fine && subject < 1_000 && detail < 1_000).then_some((Self(class, subject, detail), rest))
+    }
+}
+
 impl fmt::Display for EnhancedCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.0, self.1, self.2)

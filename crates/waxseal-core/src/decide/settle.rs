@@ -235,7 +235,11 @@ fn told(cause: &Cause) -> (EnhancedCode, String) {
             let code = reply.enhanced.unwrap_or(EnhancedCode(class, 0, 0));
             (code, format!("{command}: {reply}"))
         }
-        Cause::Capability(missing) => (capability(missing), format!("no host offers {missing}")),
+        // The client says the code with what is missing.
+        Cause::Capability(missing) => match EnhancedCode::leading(missing) {
+            Some((code, words)) => (code, words.to_owned()),
+            None => (capability(missing), format!("no host offers {missing}")),
+        },
         Cause::Channel(detail) | Cause::Plan(detail) => (EnhancedCode(4, 7, 5), detail.clone()),
         Cause::Connection(detail) => (EnhancedCode(4, 4, 1), detail.clone()),
         Cause::Protocol(detail) => (EnhancedCode(4, 5, 0), detail.clone()),

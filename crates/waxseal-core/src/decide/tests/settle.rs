@@ -136,6 +136,24 @@ fn missing_extensions_have_their_codes() {
     assert_eq!(code("SIZE"), EnhancedCode(5, 3, 4));
 }
 
+/// RFC 8689 §5, in the words in which the client really says it: what a machine sent, such as a
+/// report, does not end because the next host lacks the keyword.
+#[test]
+fn what_the_client_says_is_missing_has_its_code_and_ends_no_report() {
+    let words = "5.7.30 the peer does not offer REQUIRETLS, which the sender asked for";
+    let outcome = Outcome::Rejected { cause: Cause::Capability(words.into()) };
+    let last = Route::GiveUp { code: EnhancedCode(5, 7, 10), reason: "no".into() };
+    let Settled::Bounce { code, reason } = after(&outcome, &last, &history(1, Duration::ZERO))
+    else {
+        panic!("not returned")
+    };
+    assert_eq!(code, EnhancedCode(5, 7, 30));
+    assert!(reason.starts_with("the peer does not offer REQUIRETLS"), "{reason}");
+    let machine = History { origin: Origin::Automatic, ..history(1, Duration::ZERO) };
+    let settled = after(&outcome, &last, &machine);
+    assert!(matches!(settled, Settled::Retry { .. }), "{settled:?}");
+}
+
 #[test]
 fn requiretls_waits_while_a_host_has_not_answered() {
     let outcome = Outcome::Rejected { cause: Cause::Capability("REQUIRETLS".into()) };
