@@ -32,7 +32,7 @@ pub use submission::{
 };
 pub use tls::{ClientCa, ServerTls, TlsFiles, TlsFilesError};
 
-use crate::resolve::Clock;
+use crate::{metrics, resolve::Clock};
 use limits::{Crowded, Failures, Place};
 pub(crate) use limits::{Origin, Sessions};
 
@@ -260,10 +260,14 @@ impl<A: Accept> Listener<A> {
         };
         // Replies are small and each is waited for: Nagle's algorithm would only delay them.
         let _ = socket.set_nodelay(true);
+        let counted = metrics::Session::begin(match settings.kind {
+            Kind::Relay => "relay",
+            Kind::Submission => "submission",
+        });
         let session = session::Session::new(socket, peer.ip(), settings, Arc::clone(&self.desk));
         let (stop, mut cut_off, alive) = (stop.clone(), cut_off.clone(), alive.clone());
         tokio::spawn(async move {
-            let _held: (Place, mpsc::Sender<()>) = (place, alive);
+            let _held: (Place, metrics::Session, mpsc::Sender<()>) = (place, counted, alive);
             tokio::select! {
                 () = session.run(stop) => {}
                 _ = cut_off.wait_for(|cut| *cut) => {}

@@ -11,7 +11,7 @@ use std::{
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use waxseal_core::{channel::Level, outcome::Outcome};
+use waxseal_core::{channel::Level, dns::FailureKind, outcome::Outcome};
 
 /// Recipients delivered since the start, by level, best first: for the status page.
 static DELIVERED: [(Level, AtomicU64); 8] = [
@@ -56,7 +56,7 @@ fn describe() {
     describe_gauge!("waxseal_build_info", "1; the version is the label");
     describe_counter!("waxseal_accepted_total", "messages that we took responsibility for");
     describe_counter!("waxseal_refused_total", "messages and recipients that we refused");
-    describe_gauge!("waxseal_sessions", "inbound sessions open now");
+    describe_gauge!("waxseal_sessions", "inbound sessions open now, by listener");
     describe_counter!("waxseal_attempts_total", "recipients tried, by level and outcome");
     describe_histogram!("waxseal_delivery_seconds", "from acceptance to the peer's 250");
     describe_gauge!("waxseal_queue_messages", "messages by state");
@@ -99,9 +99,26 @@ pub fn refused(class: u16) {
     counter!("waxseal_refused_total", "class" => class).increment(1);
 }
 
-/// An inbound session began or ended. Alert near `limits.sessions`.
-pub fn sessions(by: i8) {
-    gauge!("waxseal_sessions").increment(f64::from(by));
+/// An inbound session, counted until this is dropped; `listener` is `relay` or `submission`. Alert
+/// near `limits.sessions`.
+#[derive(Debug)]
+#[must_use]
+pub struct Session {
+    listener: &'static str,
+}
+
+impl Session {
+    /// One more session.
+    pub fn begin(listener: &'static str) -> Self {
+        gauge!("waxseal_sessions", "listener" => listener).increment(1.0);
+        Self { listener }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        gauge!("waxseal_sessions", "listener" => self.listener).decrement(1.0);
+    }
 }
 
 /// What became of an attempt for one recipient. Alert on any `unknown`, and on a rise of
@@ -199,9 +216,22 @@ impl Works {
     }
 }
 
-/// A lookup failed; `kind` is one of the fixed words of `FailureKind`. Alert on a rise of `bogus`:
-/// an attack, or a broken upstream.
-pub fn dns_failure(kind: &'static str) {
+/// A lookup failed that no cache answered. Alert on a rise of `bogus`: an attack, or a broken
+/// upstream.
+pub fn dns_failure(kind: FailureKind) {
+    let kind = match kind {
+        FailureKind::Bogus => "bogus",
+        FailureKind::Indeterminate => "indeterminate",
+        FailureKind::SignaturesStripped => "signatures-stripped",
+        FailureKind::Clock => "clock",
+        FailureKind::ServFail => "servfail",
+        FailureKind::Refused => "refused",
+        FailureKind::Timeout => "timeout",
+        FailureKind::Unreachable => "unreachable",
+        FailureKind::Malformed => "malformed",
+        FailureKind::Limit => "limit",
+        _ => "other",
+    };
     counter!("waxseal_dns_failures_total", "kind" => kind).increment(1);
 }
 

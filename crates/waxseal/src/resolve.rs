@@ -43,6 +43,7 @@ use self::{
     fetch::{FAILURE_KEPT, Fetcher, Freshness},
     merged::Merged,
 };
+use crate::metrics;
 
 /// Asks the DNS. A clone is the same resolver: cache and health are shared.
 #[derive(Clone, Debug)]
@@ -147,6 +148,18 @@ impl Resolver {
         if let Some(known) = self.known(&question) {
             return known.lookup.clone();
         }
+        let lookup = self.look(name, (record_type, question)).await;
+        if let Answer::Failed(failure) = &lookup.answer {
+            metrics::dns_failure(failure.kind);
+        }
+        lookup
+    }
+
+    async fn look(
+        &self,
+        name: &Domain,
+        (record_type, question): (RecordType, Question),
+    ) -> Lookup<Vec<Record>> {
         if let Health::Broken { kind, line } = self.health(Duration::MAX).await {
             return failed(name, record_type, kind, line);
         }

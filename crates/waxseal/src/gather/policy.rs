@@ -18,6 +18,7 @@ use waxseal_core::{
 };
 
 use super::{Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared, lock, witness::Heard};
+use crate::metrics;
 
 impl Shared {
     /// The policy of a smarthost: it is the policy domain, whoever the recipients are (RFC 8461
@@ -66,6 +67,9 @@ impl Shared {
             let result = self.source.fetch(destination).await;
             if result.is_ok() && !had {
                 known = Known::FirstFetch;
+            }
+            if result.is_err() && had {
+                metrics::sts_failure();
             }
             after = after.fetched(id(&discovery), result, now);
         }
@@ -208,6 +212,9 @@ impl Gatherer {
             Discovery::NotAnnounced(_) => {}
             Discovery::Announced(_) | Discovery::Failed(_) => {
                 let result = shared.source.fetch(destination).await;
+                if result.is_err() {
+                    metrics::sts_failure();
+                }
                 after = after.fetched(id(&discovery), result, now);
             }
         }

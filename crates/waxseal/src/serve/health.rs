@@ -76,10 +76,6 @@ impl Doctor {
             checks.push(Check { topic: Topic::Network, state: State::Fine, why });
         }
         self.remember(checks.clone());
-        if let Ok([fresh, queued, held]) = self.0.store.count().await {
-            metrics::queue("waiting", fresh + queued);
-            metrics::queue("held", held);
-        }
         checks
     }
 
@@ -189,6 +185,8 @@ impl Watch for Doctor {
             let parts = self.0.live.now();
             let counted = self.0.store.count().await;
             let [fresh, queued, held] = counted.as_ref().copied().unwrap_or_default();
+            let oldest = self.0.store.oldest().await.ok().flatten();
+            let age = oldest.map(|oldest| self.0.clock.now().since(oldest)).unwrap_or_default();
             if let Err(error) = counted {
                 let why = error.to_string();
                 checks.push(Check { topic: Topic::Store, state: State::Failing, why });
@@ -201,7 +199,7 @@ impl Watch for Doctor {
                     Mode::Monitor => "mode_monitor",
                 },
                 checks,
-                queue: Queue { waiting: fresh + queued, held, oldest: None },
+                queue: Queue { waiting: fresh + queued, held, oldest: oldest.map(words), age },
                 levels: metrics::delivered()
                     .into_iter()
                     .map(|(level, count)| (metrics::level_key(level), count))

@@ -1,6 +1,6 @@
 //! What waits, for people.
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 use waxseal_core::{queue_id::QueueId, time::UnixTime};
 
 use super::{
@@ -71,6 +71,23 @@ impl Store {
                 groups.push(listed(row, &keys)?);
             }
             Ok(groups)
+        })
+        .await
+    }
+
+    /// When the oldest message came that waits for its turn; what a person holds is left out.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn oldest(&self) -> Result<Option<UnixTime>, StoreError> {
+        self.read(|connection| {
+            // Ids grow with time: the first that fits is the oldest.
+            let sql = "SELECT m.arrived FROM work w JOIN message m ON m.id = w.message \
+                       WHERE w.state <> ?1 ORDER BY w.message LIMIT 1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let held = [WorkState::Held.code()];
+            let arrived = statement.query_row(held, |row| row.get(0)).optional()?;
+            Ok(arrived.map(|arrived| UnixTime(unsigned(arrived))))
         })
         .await
     }

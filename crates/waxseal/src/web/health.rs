@@ -1,5 +1,7 @@
 //! How things stand, for machines: `/healthz` and `/metrics`.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::State as Shared,
@@ -101,6 +103,8 @@ pub struct Queue {
     pub held: u64,
     /// Since when the oldest waits, in words.
     pub oldest: Option<String>,
+    /// How long that is.
+    pub age: Duration,
 }
 
 /// The role `metrics`.
@@ -108,7 +112,12 @@ pub fn metrics(watched: Watched) -> Router {
     Router::new().route("/metrics", get(numbers)).route("/healthz", get(health)).with_state(watched)
 }
 
-async fn numbers() -> impl IntoResponse {
+async fn numbers(Shared(watched): Shared<Watched>) -> impl IntoResponse {
+    // As it is now, not as it was at the last look.
+    let Queue { waiting, held, age, .. } = watched.snapshot().await.queue;
+    crate::metrics::queue("waiting", waiting);
+    crate::metrics::queue("held", held);
+    crate::metrics::queue_oldest(age);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], crate::metrics::render())
 }
 

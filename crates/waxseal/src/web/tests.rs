@@ -19,7 +19,7 @@ impl Watch for Fixed {
                 since: "2026-11-22 06:00 UTC".into(),
                 mode_key: "mode_enforce",
                 checks: self.0.clone(),
-                queue: Queue { waiting: 3, held: 1, oldest: None },
+                queue: Queue { waiting: 3, held: 1, oldest: None, age: Duration::ZERO },
                 levels: vec![("level_dane", 12), ("level_sts-first", 2)],
             }
         })

@@ -365,6 +365,7 @@ async fn known_policies_are_refreshed() {
     let start = now();
     world.gather("d.test").await;
     let restarted = world.gatherer();
+    waxseal::metrics::recorder();
     assert_eq!(restarted.remember(start).await, Ok(1));
     let at = |seconds: u64| UnixTime(start.0 + seconds);
     assert!(restarted.refresh_due(at(DAY - 60), 10).is_empty());
@@ -384,6 +385,9 @@ async fn known_policies_are_refreshed() {
     restarted.refresh(&domain("d.test"), late).await;
     assert!(restarted.refresh_due(at(2 * DAY + 300), 10).is_empty());
     assert_eq!(restarted.refresh_due(at(2 * DAY + 4_000), 10).len(), 1);
+    let numbers = waxseal::metrics::render();
+    let failed = numbers.lines().find_map(|line| line.strip_prefix("waxseal_sts_failures_total "));
+    assert!(failed.is_some_and(|count| count != "0"), "{numbers}");
 }
 
 /// First contact, attacker on the path who hides everything: the preloaded policy stands.
