@@ -81,6 +81,7 @@ pub(crate) fn group(message: &NewMessage) -> Option<Group> {
         verdict,
         history: History { queued: message.arrived, ..History::default() },
         first_tried: None,
+        owed: None,
         note: None,
         evidence: Vec::new(),
     })

@@ -92,7 +92,13 @@ async fn one(store: Store, (number, content): (u64, Bytes), way: Way) -> anyhow:
     let mut leases = store.classify((id, lease), &[group], NOW).await?;
     let lease = leases.pop().context("no lease")?;
     store.intend(lease.work(), 1, NOW).await?;
-    let settled = Settled { lease, message: id, next: Next::Done, events: vec![event(id)] };
+    let settled = Settled {
+        lease,
+        message: id,
+        next: Next::Done,
+        events: vec![event(id)],
+        letters: Vec::new(),
+    };
     store.settle(settled).await.map_err(|(error, _)| error)?;
     Ok(())
 }

@@ -110,6 +110,13 @@ impl Personality {
         self
     }
 
+    /// Offers DSN (RFC 3461).
+    #[must_use]
+    pub fn dsn(mut self) -> Self {
+        self.extensions.push("DSN".to_owned());
+        self
+    }
+
     /// Offers REQUIRETLS under TLS (RFC 8689 §2).
     #[must_use]
     pub fn requiretls(mut self) -> Self {
@@ -164,6 +171,11 @@ impl MxServer {
     /// All that clients said to it, under TLS too.
     pub const fn transcript(&self) -> &Transcript {
         &self.transcript
+    }
+
+    /// How it behaves now.
+    pub fn personality(&self) -> Personality {
+        self.personality.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Behaves so from now on; sessions that are open end.

@@ -2,6 +2,7 @@
 //! path (RFC 5321 §4.5.5), always marked as automatic (RFC 3834 §5), and never an answer to
 //! mail that has the null reverse path itself: so no loop can begin here.
 
+mod notice;
 mod quote;
 mod report;
 mod status;
@@ -24,6 +25,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
+pub use notice::{Event, Notice, Redacted, is_report};
 pub use quote::{Quote, quote};
 pub use report::{Action, Fate, Report};
 
@@ -59,20 +61,6 @@ struct Address<'a> {
 }
 
 impl Author {
-    /// A notice to the postmaster. `text` is wrapped by who writes it; it names no subject and
-    /// no content of anybody's mail.
-    pub fn notice(&self, subject: &str, text: &str, now: UnixTime) -> Letter {
-        let address = Address {
-            to: &self.postmaster,
-            subject,
-            charset: charset_of(&self.postmaster),
-            tls: TlsAsk::Nothing,
-            now,
-        };
-        let builder = self.begin(&address, "auto-generated");
-        self.finish(&address, builder.text_body(text))
-    }
-
     /// The header that all our letters have.
     fn begin<'a>(&self, address: &Address<'a>, auto: &'static str) -> MessageBuilder<'a> {
         let id = format!("<{}@{}>", Uuid::now_v7().simple(), self.hostname);

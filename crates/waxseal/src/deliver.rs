@@ -30,6 +30,7 @@ pub(crate) use pace::{Gates, operator};
 use self::{pool::Pool, walk::Walk};
 use crate::{
     dial::Dialler,
+    store::Remote,
     tls::{Parameters, smtp_client_config},
 };
 
@@ -151,6 +152,8 @@ pub struct Delivery {
     pub tries: Vec<Try>,
     /// What became of each recipient, in the order of the job.
     pub outcomes: Vec<Outcome>,
+    /// The host that each outcome is from, where one was reached.
+    pub remotes: Vec<Option<Remote>>,
     /// The plan's last entry, where that came to its turn because no host took the message for
     /// all: index into `plan.routes`.
     pub end: Option<usize>,

@@ -15,7 +15,10 @@ mod waiting;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -25,8 +28,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 use waxseal_core::{
-    decide::{Origin, Plan, Settled, Verdict},
-    envelope::Recipient,
+    decide::{Origin, Plan, Verdict},
     org::Schedule,
     outcome::Outcome,
     queue_id::QueueId,
@@ -36,6 +38,7 @@ use waxseal_core::{
 use crate::store::{
     Claimed, Destination, Event, Group, Head, Lease, NewMessage, Store, StoreError, WorkId,
 };
+pub use crate::store::{Dsn, Fate, Remote};
 use slots::{Slot, Slots};
 use times::Times;
 use waiting::{Kept, Loaded, Ready, Waiting};
@@ -107,17 +110,6 @@ pub struct Judged {
     pub verdicts: Vec<Verdict>,
 }
 
-/// What became of a message for one recipient, and what follows.
-#[derive(Clone, Debug)]
-pub struct Fate {
-    /// Who.
-    pub recipient: Recipient,
-    /// What the attempt came to.
-    pub outcome: Outcome,
-    /// What follows from it.
-    pub settled: Settled,
-}
-
 /// The stages, each its own call, in this order. The queue never looks into what they hand on.
 pub trait Path: Send + Sync + 'static {
     /// What was observed.
@@ -130,6 +122,12 @@ pub trait Path: Send + Sync + 'static {
 
     /// The verdict for each recipient: once per message.
     fn judge(&self, head: &Head, content: &[u8], now: UnixTime) -> Judged;
+
+    /// The verdict of today, where the group's own leans on something that has ended since, such
+    /// as an exception. `None`: it stands.
+    fn reconsider(&self, _: &Turn) -> Option<Verdict> {
+        None
+    }
 
     /// Asks the world about the destination.
     fn gather(&self, turn: &Turn) -> impl Future<Output = Self::Facts> + Send;
@@ -146,6 +144,15 @@ pub trait Path: Send + Sync + 'static {
         decided: (&Self::Facts, &Plan),
         promise: &Promise,
     ) -> impl Future<Output = (Vec<Outcome>, Self::Delivery)> + Send;
+
+    /// The host that each outcome is from, recipient by recipient, as far as one was reached.
+    fn remotes(&self, _: &Self::Delivery) -> Vec<Option<Remote>> {
+        Vec::new()
+    }
+
+    /// Where something else follows than for mail of others: a report of ours that cannot go as
+    /// its message had to is replaced by one that may (RFC 8689 §5).
+    fn amend(&self, _: &Turn, _: &mut [Fate]) {}
 
     /// What goes on record.
     fn record(
@@ -205,6 +212,8 @@ enum News {
     Due(Destination, UnixTime),
     /// Messages without a verdict wait in the store.
     Fresh,
+    /// An operator ended the pause after a restore.
+    Unpaused,
 }
 
 struct Shared<P> {
@@ -217,6 +226,8 @@ struct Shared<P> {
     room: Arc<Semaphore>,
     news: mpsc::UnboundedSender<News>,
     arrivals: mpsc::Sender<Arrival>,
+    /// What takes long and can go on after the next start ends early.
+    stopping: AtomicBool,
 }
 
 /// The queue. Clones share it; one of them runs.
@@ -253,7 +264,8 @@ impl<P: Path> Queue<P> {
         let (arrivals, arrivals_in) = mpsc::channel(settings.total.max(1));
         let slots = Slots::new(settings.per_destination, settings.total);
         let room = Arc::new(Semaphore::new(kib(settings.content)));
-        let shared = Shared { store, path, settings, clock, slots, room, news, arrivals };
+        let stopping = AtomicBool::new(false);
+        let shared = Shared { store, path, settings, clock, slots, room, news, arrivals, stopping };
         (Self(Arc::new(shared)), Inbox { news: news_in, arrivals: arrivals_in })
     }
 
@@ -321,6 +333,7 @@ impl<P: Path> Queue<P> {
             paused: self.0.store.is_paused().await?,
             fresh: true,
             sweeping: Arc::new(Semaphore::new(1)),
+            obeying: Arc::new(Semaphore::new(1)),
         };
         for (destination, due) in self.0.store.schedule().await? {
             runner.times.set(destination, due);
@@ -375,6 +388,8 @@ struct Runner<P: Path> {
     fresh: bool,
     /// One sweep at a time.
     sweeping: Arc<Semaphore>,
+    /// One operator at a time.
+    obeying: Arc<Semaphore>,
 }
 
 impl<P: Path> Runner<P> {
@@ -397,6 +412,7 @@ impl<P: Path> Runner<P> {
             }
             self.catch_up(&mut inbox);
         }
+        self.queue.0.stopping.store(true, Ordering::Relaxed);
         // What is in hand is finished; what waits and what arrives now stays in the store.
         while self.tasks.join_next().await.is_some() {}
     }
@@ -420,6 +436,10 @@ impl<P: Path> Runner<P> {
         match news {
             News::Due(destination, due) => self.times.set(destination, due),
             News::Fresh => self.fresh = true,
+            News::Unpaused => {
+                self.paused = false;
+                self.fresh = true;
+            }
         }
     }
 
@@ -584,8 +604,7 @@ impl<P: Path> Runner<P> {
         }
     }
 
-    /// Beside the loop: with a full disk it waits until its reports can be kept, and only what
-    /// goes out meanwhile makes room for them.
+    /// Beside the loop: mail goes on meanwhile.
     fn sweep(&mut self) {
         let Ok(alone) = Arc::clone(&self.sweeping).try_acquire_owned() else { return };
         let queue = self.queue.clone();
@@ -610,27 +629,33 @@ impl<P: Path> Runner<P> {
         });
     }
 
+    /// Beside the loop: a request may speak of the whole queue, and mail goes on meanwhile. Only
+    /// what is being sent cannot be called back: what waits can.
     async fn obey(&mut self) {
-        let commands = self.queue.0.store.commands().await;
-        if commands.as_ref().is_ok_and(|commands| !commands.is_empty()) {
-            // Only what is being sent cannot be called back: what waits can.
-            let now = self.queue.0.now();
-            for destination in self.waiting.clear() {
-                self.times.set(destination, now);
-            }
-        }
-        let outcome = match commands {
-            Ok(commands) => self.queue.obey(commands, self.paused).await,
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(paused) => {
-                if self.paused && !paused {
-                    self.fresh = true;
+        let alone = Arc::clone(&self.obeying).try_acquire_owned().ok();
+        let commands = match &alone {
+            None => Vec::new(),
+            Some(_) => match self.queue.0.store.commands().await {
+                Ok(commands) => commands,
+                Err(error) => {
+                    return tracing::error!(%error, "operators' requests cannot be read");
                 }
-                self.paused = paused;
-            }
-            Err(error) => tracing::error!(%error, "an operator's request could not be carried out"),
+            },
+        };
+        if alone.is_some() && commands.is_empty() {
+            return;
         }
+        let now = self.queue.0.now();
+        for destination in self.waiting.clear() {
+            self.times.set(destination, now);
+        }
+        let Some(alone) = alone else { return };
+        let queue = self.queue.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = queue.obey(commands).await {
+                tracing::error!(%error, "an operator's request could not be carried out");
+            }
+            drop(alone);
+        });
     }
 }

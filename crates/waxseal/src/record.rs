@@ -1,6 +1,9 @@
 //! Turns what happened into evidence: one event per attempt and delivery group, the personal
 //! values beside it, and the blobs that it names.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
@@ -9,11 +12,11 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use waxseal_core::{
     channel::TlsSeen,
-    decide::{Ask, Case, Plan},
+    decide::{Ask, Case, Plan, Verdict},
     envelope::ReversePath,
     evidence::{
-        BlobId, Connection, Decided, Evidence, Message, Network, Schema, Sealer, Tls, ToRecipient,
-        Try, Why,
+        BlobId, Connection, Decided, Evidence, Interrupted, Message, Network, Schema, Sealer, Tls,
+        ToRecipient, Try, Why,
     },
     facts::Facts,
     memory::Memory,
@@ -91,13 +94,14 @@ pub struct Recorded {
 /// personal values come from it.
 ///
 /// # Errors
-/// Serialisation failed, which no value of ours should bring about.
+/// It would be longer than anybody reads, or serialisation failed: [`unrecorded`] says so in its
+/// place.
 pub fn record(
     turn: &Turn,
     basis: &Basis<'_>,
     done: Done<'_>,
     secret: [u8; 32],
-) -> Result<Recorded, serde_json::Error> {
+) -> Result<Recorded, NotRecorded> {
     let mut sealer = Sealer::new(secret);
     let ask = ask(turn);
     let case = basis.case(turn, &ask);
@@ -111,39 +115,134 @@ pub fn record(
         network: basis.network,
         message: message(turn, &mut sealer),
         attempt: turn.attempt,
-        decided: Decided::new(&case, done.plan.clone(), basis.seed, turn.now),
+        decided: Some(Decided::new(&case, done.plan.clone(), basis.seed, turn.now)),
+        interrupted: None,
         tries: (0_usize..)
             .zip(&done.delivery.tries)
             .map(|(nth, tried)| one_try(nth, tried, &mut sealer))
             .collect(),
-        recipients: (0_usize..)
-            .zip(done.fates)
-            .map(|(nth, fate)| {
-                let address = fate.recipient.mailbox.to_string();
-                ToRecipient::seal(&mut sealer, nth, &address, &fate.outcome, &fate.settled)
-            })
-            .collect(),
+        recipients: recipients(done.fates, &mut sealer),
         level: carried.filter(|_| accepted).and_then(deliver::Try::level),
         alarms: basis.memory.alarms(basis.facts, turn.now),
     };
-    let event = Event {
+    Ok(Recorded { event: event(turn, &evidence, sealer)?, blobs: certificates(done.delivery) })
+}
+
+/// The evidence of an attempt that ended with the process: what was observed and decided is lost,
+/// and that it was may not be hidden. `basis` says who and where we are.
+///
+/// # Errors
+/// As [`record`].
+pub fn interrupted(
+    turn: &Turn,
+    (gateway, config, network): (&str, Option<BlobId>, Network),
+    fates: &[Fate],
+    secret: [u8; 32],
+) -> Result<Event, NotRecorded> {
+    let mut sealer = Sealer::new(secret);
+    let group = &turn.group;
+    let evidence = Evidence {
+        schema: Schema::Delivery1,
+        software: env!("CARGO_PKG_VERSION").to_owned(),
+        gateway: gateway.to_owned(),
+        config,
+        network,
+        message: message(turn, &mut sealer),
+        attempt: turn.attempt,
+        decided: None,
+        interrupted: Some(Interrupted {
+            at: turn.now,
+            destination: group.destination.clone(),
+            ask: ask(turn),
+            verdict: Verdict { notify: Vec::new(), ..group.verdict.clone() },
+            origin: group.history.origin,
+            first_tried: group.first_tried,
+        }),
+        tries: Vec::new(),
+        recipients: recipients(fates, &mut sealer),
+        level: None,
+        alarms: Vec::new(),
+    };
+    event(turn, &evidence, sealer)
+}
+
+/// Why there is no evidence of an attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRecorded {
+    /// Longer than [`Evidence::MAX_BYTES`]: no reader would take it.
+    #[error("the record would have {0} octets, and nobody reads more than {max}", max = Evidence::MAX_BYTES)]
+    TooLong(usize),
+    /// A value that cannot be written as JSON.
+    #[error("the record cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Salts need randomness.
+    #[error("the system has no random numbers")]
+    NoRandomness,
+}
+
+/// The schema of [`unrecorded`].
+pub const UNRECORDED: &str = "waxseal/unrecorded/1";
+
+/// What goes on record of an attempt whose evidence could not be made: that there was one, what
+/// came of it in numbers, and why there is no more (promise P6). Short, whatever the attempt was.
+pub fn unrecorded(turn: &Turn, config: Option<BlobId>, fates: &[Fate], why: &NotRecorded) -> Event {
+    let count = |fits: fn(&Outcome) -> bool| fates.iter().filter(|f| fits(&f.outcome)).count();
+    let body = serde_json::json!({
+        "schema": UNRECORDED,
+        "destination": turn.group.destination,
+        "attempt": turn.attempt,
+        "floor": turn.group.verdict.floor,
+        "why": why.to_string(),
+        "recipients": fates.len(),
+        "accepted": count(|outcome| matches!(outcome, Outcome::Accepted { .. })),
+        "unknown": count(|outcome| matches!(outcome, Outcome::Unknown { .. })),
+    });
+    Event {
+        kind: EventKind::Delivery,
+        version: 2,
+        at: turn.now,
+        actor: Actor::Gateway,
+        config,
+        message: Some(turn.message),
+        body: body.to_string().into_bytes(),
+        personal: None,
+    }
+}
+
+fn recipients(fates: &[Fate], sealer: &mut Sealer) -> Vec<ToRecipient> {
+    let sealed = |(nth, fate): (usize, &Fate)| {
+        let address = fate.recipient.mailbox.to_string();
+        ToRecipient::seal(sealer, nth, &address, &fate.outcome, &fate.settled)
+    };
+    fates.iter().enumerate().map(sealed).collect()
+}
+
+fn event(turn: &Turn, evidence: &Evidence, sealer: Sealer) -> Result<Event, NotRecorded> {
+    let body = evidence.canonical()?;
+    if body.len() > Evidence::MAX_BYTES {
+        return Err(NotRecorded::TooLong(body.len()));
+    }
+    Ok(Event {
         kind: EventKind::Delivery,
         version: 1,
         at: turn.now,
         actor: Actor::Gateway,
-        config: basis.config,
+        config: evidence.config,
         message: Some(turn.message),
-        body: evidence.canonical()?,
+        body,
         personal: Some(serde_json::to_vec(&sealer.finish())?),
-    };
-    Ok(Recorded { event, blobs: certificates(done.delivery) })
+    })
 }
 
 fn message(turn: &Turn, sealer: &mut Sealer) -> Message {
     let reverse_path = &turn.head.envelope.reverse_path;
     let hash = digest(&SHA256, &turn.content);
     let digits = hash.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let hash: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
+    let hash: String = match turn.content.is_empty() {
+        false => digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect(),
+        // It could not be read any more; no message of ours is empty.
+        true => String::new(),
+    };
     Message {
         id: turn.message,
         size: turn.head.size,

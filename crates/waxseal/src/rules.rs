@@ -12,7 +12,10 @@ mod vocabulary;
 use std::{io::Read, path::Path};
 
 use toml::de::DeTable;
-use waxseal_core::org::{Defaults, Groups, OnLoss, Org, Rule};
+use waxseal_core::{
+    domain::Domain,
+    org::{Defaults, Groups, OnLoss, Org, Rule},
+};
 
 use crate::config::Refused;
 
@@ -36,11 +39,11 @@ pub struct Ruleset {
 }
 
 impl Ruleset {
-    /// Reads and parses a file.
+    /// Reads and parses a file; `ours` are our domains, where alone people are told of anything.
     ///
     /// # Errors
     /// It cannot be read, or all that is wrong with it.
-    pub fn load(file: &Path) -> Result<Self, Refused> {
+    pub fn load(file: &Path, ours: &[Domain]) -> Result<Self, Refused> {
         let name = file.display().to_string();
         let refuse = |why: &str| Refused { lines: vec![format!("{name}: {why}")] };
         let open = std::fs::File::open(file).map_err(|error| refuse(&error.to_string()))?;
@@ -50,15 +53,15 @@ impl Ruleset {
         if text.len() as u64 > LARGEST {
             return Err(refuse("larger than 4 MiB"));
         }
-        Self::parse(&text, &name)
+        Self::parse(&text, &name, ours)
     }
 
     /// Parses a text; `name` is what the errors call it.
     ///
     /// # Errors
     /// All that is wrong with it, in the order of the file.
-    pub fn parse(text: &str, name: &str) -> Result<Self, Refused> {
-        parse(text).map_err(|mut faults| {
+    pub fn parse(text: &str, name: &str, ours: &[Domain]) -> Result<Self, Refused> {
+        parse(text, ours).map_err(|mut faults| {
             faults.sort_by_key(|fault| fault.at);
             Refused { lines: faults.iter().map(|fault| fault.line(text, name)).collect() }
         })
@@ -96,7 +99,7 @@ impl Fault {
     }
 }
 
-fn parse(text: &str) -> Result<Ruleset, Vec<Fault>> {
+fn parse(text: &str, ours: &[Domain]) -> Result<Ruleset, Vec<Fault>> {
     let told = |error: &toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start);
         (at, error.message().replace('\n', ", "))
@@ -114,5 +117,5 @@ fn parse(text: &str) -> Result<Ruleset, Vec<Fault>> {
         let key = vocabulary::key_at(tree.get_ref(), at);
         vec![Fault { at, key, what }]
     })?;
-    build::ruleset(raw)
+    build::ruleset(raw, ours)
 }

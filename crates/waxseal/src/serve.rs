@@ -6,6 +6,7 @@ mod dkim;
 mod exceptions;
 mod health;
 mod inspect;
+mod letters;
 mod notify;
 mod open_files;
 mod parts;

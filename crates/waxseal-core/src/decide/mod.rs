@@ -15,5 +15,9 @@ pub use transport::{Chosen, Ground, Need, Obstacle, transport};
 pub use verdict::{Fallback, MessageView, Origin, Verdict, verdict};
 
 /// Version of the decider: recorded with every decision. A record that another version made may
-/// be decided differently, which is information and no error.
-pub const DECIDER: u32 = 1;
+/// be decided differently, which is information and no error. It goes up with whatever a plan says
+/// in other words, since plans are compared as a whole:
+///
+/// 1. the first;
+/// 2. times in reasons as people write them; 1 wrote seconds since 1970.
+pub const DECIDER: u32 = 2;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Because;
 use crate::{
     channel::Floor,
+    domain::Domain,
     envelope::{Recipient, ReversePath},
     org::{Exception, Mode, Org, Rule, Told},
     time::UnixTime,
@@ -30,6 +31,39 @@ pub struct Verdict {
     pub rule: String,
     /// All rules that matched, and the exception that was used.
     pub because: Vec<Because>,
+}
+
+/// The source of the reason that an exception gives; no rule can have this name.
+const EXCEPTION: &str = "exception";
+
+impl Verdict {
+    /// What the rules demand, also where the floor is only monitored.
+    pub fn asked(&self) -> Floor {
+        self.suspended.unwrap_or(self.floor)
+    }
+
+    /// Whether an exception lowered it.
+    pub fn is_by_exception(&self) -> bool {
+        self.because.iter().any(|because| because.rfc == EXCEPTION)
+    }
+
+    /// This verdict in the place of `old`, whose exception has ended. It never demands less, and
+    /// says on record what has changed.
+    #[must_use]
+    pub fn after_exception(self, old: &Self, destination: &Domain) -> Self {
+        let mut new = if self.asked() < old.asked() {
+            let because = old.because.iter().filter(|because| because.rfc != EXCEPTION).cloned();
+            Self { because: because.collect(), ..old.clone() }
+        } else {
+            self
+        };
+        new.because.push(Because::new(
+            format!("the exception for {destination} that held when the message came has ended"),
+            format!("the least is {} again instead of {}", new.asked(), old.asked()),
+            "ended exception",
+        ));
+        new
+    }
 }
 
 /// What happens to a message whose floor cannot be met.
@@ -129,7 +163,7 @@ pub fn verdict(
                     exception.domain, exception.until, exception.reason, exception.owner
                 ),
                 format!("the least is {} instead of {asked}", exception.floor),
-                "exception",
+                EXCEPTION,
             ));
             exception.floor
         }

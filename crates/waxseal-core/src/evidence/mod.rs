@@ -10,7 +10,7 @@ mod tests;
 pub use blob::{BlobId, NotABlobId};
 pub use personal::{Commitment, Opening, Sealer};
 pub use record::{
-    Connection, Decided, Ended, Ending, Established, Evidence, Message, Network, NotEvidence,
-    Schema, Settlement, Tls, ToRecipient, Try, Why,
+    Connection, Decided, Ended, Ending, Established, Evidence, Interrupted, Message, Network,
+    NotEvidence, Schema, Settlement, Tls, ToRecipient, Try, Why,
 };
-pub use replay::{Difference, replay};
+pub use replay::{Again, Difference, replay};

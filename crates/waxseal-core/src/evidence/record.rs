@@ -47,8 +47,12 @@ pub struct Evidence {
     pub message: Message,
     /// 1 for the first attempt of this group.
     pub attempt: u32,
-    /// What was decided, with all that it followed from.
-    pub decided: Decided,
+    /// What was decided, with all that it followed from; `None` where that was lost with the
+    /// process that decided it: then [`Self::interrupted`] holds what is still known.
+    pub decided: Option<Decided>,
+    /// An attempt that ended with the process, perhaps after the message was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<Interrupted>,
     /// Every attempt at an address, in order.
     pub tries: Vec<Try>,
     /// What became of it, recipient by recipient.
@@ -145,6 +149,24 @@ impl Decided {
             first_tried: self.first_tried,
         }
     }
+}
+
+/// What is known of an attempt that ended with the process. Facts and plan were in memory only;
+/// the message may have been sent (RFC 1047).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interrupted {
+    /// When the final dot was about to be sent.
+    pub at: UnixTime,
+    /// To which domain.
+    pub destination: Domain,
+    /// What the message asked for.
+    pub ask: Ask,
+    /// What the rules said, without the addresses of those who are told.
+    pub verdict: Verdict,
+    /// Whether anybody could be told.
+    pub origin: Origin,
+    /// When the group was tried first.
+    pub first_tried: Option<UnixTime>,
 }
 
 /// One attempt at one address of one host.
@@ -441,6 +463,25 @@ impl std::error::Error for NotEvidence {}
 impl Evidence {
     /// The most octets of a record: 1 MiB, far above what 16 hosts and 1,000 recipients need.
     pub const MAX_BYTES: usize = 1 << 20;
+
+    /// To which domain; `None` in a record that says neither what was decided nor that it was
+    /// interrupted, as none of ours does.
+    pub fn destination(&self) -> Option<&Domain> {
+        let decided = self.decided.as_ref().map(|decided| &decided.facts.destination);
+        decided.or(self.interrupted.as_ref().map(|interrupted| &interrupted.destination))
+    }
+
+    /// What the rules said.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        let decided = self.decided.as_ref().map(|decided| &decided.verdict);
+        decided.or(self.interrupted.as_ref().map(|interrupted| &interrupted.verdict))
+    }
+
+    /// When it was decided, or interrupted.
+    pub fn at(&self) -> Option<UnixTime> {
+        let decided = self.decided.as_ref().map(|decided| decided.at);
+        decided.or(self.interrupted.as_ref().map(|interrupted| interrupted.at))
+    }
 
     /// Canonical bytes: JSON with the fields in the order of this file, no white space, no maps.
     /// Reading and writing them again gives the same bytes.

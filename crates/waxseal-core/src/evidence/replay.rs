@@ -61,15 +61,24 @@ fn told(route: &Route) -> String {
     }
 }
 
+/// What came of deciding again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// The same plan.
+    Alike,
+    /// The attempt was interrupted: what was decided was lost with the process.
+    NotRecorded,
+}
+
 /// Decides a recorded case again: the same facts have to give the same plan.
 ///
 /// # Errors
 /// Both plans, where they differ.
-pub fn replay(evidence: &Evidence) -> Result<(), Difference> {
-    let decided = &evidence.decided;
+pub fn replay(evidence: &Evidence) -> Result<Again, Difference> {
+    let Some(decided) = &evidence.decided else { return Ok(Again::NotRecorded) };
     let now = plan(&decided.case(), decided.seed, decided.at);
     if now == decided.plan {
-        return Ok(());
+        return Ok(Again::Alike);
     }
     Err(Difference {
         recorded_by: decided.decider,

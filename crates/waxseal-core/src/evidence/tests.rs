@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Connection, Decided, Difference, Ending, Evidence, Message, Network, NotEvidence, Opening,
-    Schema, Sealer, Tls, ToRecipient, Try, Why, replay,
+    Again, Connection, Decided, Difference, Ending, Evidence, Interrupted, Message, Network,
+    NotEvidence, Opening, Schema, Sealer, Tls, ToRecipient, Try, Why, replay,
 };
 use crate::{
     channel::Level,
@@ -99,7 +99,8 @@ fn evidence() -> (Evidence, Vec<Opening>) {
             content: sealer.seal("message/content", "00ff"),
         },
         attempt: 1,
-        decided: decided(),
+        decided: Some(decided()),
+        interrupted: None,
         tries: vec![Try {
             route: 0,
             peer: Peer::Name(domain("mx.them.example")),
@@ -172,19 +173,40 @@ fn equal_addresses_have_other_commitments_in_other_records() {
 #[test]
 fn a_record_is_decided_again_and_alike() {
     let (record, _) = evidence();
-    assert_eq!(replay(&record), Ok(()));
+    assert_eq!(replay(&record), Ok(Again::Alike));
+}
+
+/// What a crash cut off has a record like any other, and claims no decision that it cannot show.
+#[test]
+fn an_interrupted_attempt_has_the_common_form_and_nothing_to_decide_again() {
+    let (mut record, _) = evidence();
+    let Some(decided) = record.decided.take() else { panic!("the record has a decision") };
+    record.interrupted = Some(Interrupted {
+        at: NOW,
+        destination: decided.facts.destination,
+        ask: decided.ask,
+        verdict: decided.verdict,
+        origin: decided.origin,
+        first_tried: None,
+    });
+    let read = Evidence::read(&record.canonical().unwrap()).unwrap();
+    assert_eq!(read, record);
+    assert_eq!(replay(&read), Ok(Again::NotRecorded));
+    assert_eq!(read.destination().unwrap().as_str(), "them.example");
+    assert_eq!((read.at(), read.verdict().unwrap().rule.as_str()), (Some(NOW), "default"));
 }
 
 #[test]
 fn a_plan_that_does_not_follow_is_found() {
     let (mut record, _) = evidence();
-    record.decided.facts.hosts[0].preference = 10;
-    record.decided.verdict.floor = crate::channel::Floor::Authenticated;
+    let decided = record.decided.as_mut().unwrap();
+    decided.facts.hosts[0].preference = 10;
+    decided.verdict.floor = crate::channel::Floor::Authenticated;
     let difference: Difference = replay(&record).unwrap_err();
     assert!(!difference.is_of_another_version());
     let text = difference.to_string();
     assert!(text.starts_with("route 1: mx.them.example with TLS (encrypted) then"), "{text}");
-    record.decided.decider = 0;
+    record.decided.as_mut().unwrap().decider = 0;
     let text = replay(&record).unwrap_err().to_string();
     assert!(text.starts_with("decided differently by v0"), "{text}");
 }

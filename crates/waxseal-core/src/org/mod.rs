@@ -21,6 +21,7 @@ use crate::{
     domain::Domain,
     envelope::Mailbox,
     evidence::BlobId,
+    time::UnixTime,
 };
 
 /// All that the organisation demands of its outgoing mail.
@@ -266,6 +267,14 @@ pub struct Terms {
 }
 
 impl Org {
+    /// Whether an exception holds for a destination that lets mail go with as little as `floor`.
+    pub fn excepts(&self, destination: &Domain, floor: Floor, now: UnixTime) -> bool {
+        let lets = |exception: &Exception| {
+            exception.domain == *destination && exception.holds(now) && exception.floor <= floor
+        };
+        self.exceptions.iter().any(lets)
+    }
+
     /// What bears on the transport to one destination.
     pub fn terms(&self, destination: &Domain) -> Terms {
         let nearest = self

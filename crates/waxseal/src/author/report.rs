@@ -198,12 +198,12 @@ fn explain(text: &mut String, fate: &Fate<'_>) {
 }
 
 /// Text from outside, without control characters and not longer than a person reads.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().take(2_000).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Wrapped at 72 columns.
-fn paragraph(text: &mut String, words: &str) {
+pub(super) fn paragraph(text: &mut String, words: &str) {
     let mut column = 0;
     for word in words.split(' ').filter(|word| !word.is_empty()) {
         let length = word.chars().count();

@@ -42,6 +42,7 @@ fn recipient(text: &mut String, fate: &Fate<'_>, charset: Charset) {
     field("Final-Recipient", format!("{kind}; {mailbox}"));
     field("Action", action(&fate.action).to_owned());
     field("Status", status(fate).to_string());
+    // RFC 3464 §2.3.5 and §2.3.6: who said it, and in which words.
     if let Some((peer, reply)) = &fate.remote {
         let peer = match peer {
             Peer::Name(name) => name.to_string(),
@@ -55,7 +56,8 @@ fn recipient(text: &mut String, fate: &Fate<'_>, charset: Charset) {
     if let Some(at) = fate.last_attempt {
         field("Last-Attempt-Date", date(at));
     }
-    if let Action::Delayed { until } = fate.action {
+    // RFC 3464 §2.3.9; what is held is tried on, too.
+    if let Action::Delayed { until } | Action::Held { until } = fate.action {
         field("Will-Retry-Until", date(until));
     }
 }

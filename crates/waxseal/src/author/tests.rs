@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use mail_parser::{MessageParser, MimeHeaders};
 use waxseal_core::{
     channel::Floor,
     envelope::Return,
     facts::Peer,
+    queue_id::QueueId,
     reply::{EnhancedCode, Reply},
 };
 
@@ -260,11 +263,64 @@ fn international_addresses_get_the_international_form() {
     assert_eq!(parts[2].0, "message/global-headers");
 }
 
+fn notice(event: Event) -> (Letter, String) {
+    let to = mailbox("postmaster@example.com");
+    let destination = Domain::parse("example.net").unwrap();
+    let notice = Notice {
+        to: &to,
+        event,
+        message: QueueId::new(77_777_777).unwrap(),
+        destination: &destination,
+        rule: "board",
+        code: EnhancedCode(5, 7, 10),
+        reason: "no host offered\r\nBcc: eve@example.org what it needs",
+    };
+    let letter = author().notice(&notice, NOW);
+    let text = String::from_utf8(letter.message.clone()).unwrap();
+    (letter, text)
+}
+
 #[test]
 fn a_notice_goes_to_the_postmaster_and_is_never_answered() {
-    let letter = author().notice("A message was dropped", "Queue id 1.\r\n", NOW);
+    let (letter, text) = notice(Event::Dropped);
     assert_eq!(letter.envelope.reverse_path, ReversePath::Null);
     assert_eq!(letter.envelope.recipients[0].notify, Notify::Never);
-    let text = String::from_utf8(letter.message).unwrap();
     assert!(text.contains("Auto-Submitted: auto-generated\r\n"), "{text}");
+}
+
+/// Whoever reads it need know nothing of mail servers; a hostile server adds no line to it.
+#[test]
+fn a_notice_says_what_happened_and_what_follows_in_whole_sentences() {
+    let (_, text) = notice(Event::Held { until: NOW + Duration::from_hours(48) });
+    let flowed = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "A message to somebody at example.net is held and has not been sent.",
+        "it is returned to its sender on Tue, 24 Nov 2026",
+        "Why: The connection to the recipient's server was not as safe",
+        "rule board, 5.7.10",
+    ] {
+        assert!(flowed.contains(words), "{words}\n{text}");
+    }
+    assert!(!text.contains("\nBcc:"), "{text}");
+}
+
+/// RFC 8689 §5. Against whoever reads it on the unprotected way back: nothing but the Message-ID.
+#[test]
+fn a_redacted_report_names_the_message_and_nobody() {
+    let mut tagged = envelope(&["bob@example.net"]);
+    tagged.tls = TlsAsk::RequireTls;
+    let mut report = report(&tagged, Action::Failed, Quote::Skeleton);
+    report.fates[0].code = EnhancedCode(5, 7, 30);
+    let report = author().report(&report, NOW).unwrap();
+    assert!(is_report(&report.message));
+    let to = mailbox("postmaster@example.com");
+    let redacted = Redacted { to: &to, report: &report.message, why: EnhancedCode(5, 7, 30) };
+    let letter = author().redacted(&redacted, NOW);
+    assert_eq!(letter.envelope.tls, TlsAsk::Nothing);
+    let text = String::from_utf8(letter.message).unwrap();
+    assert!(text.contains("Message-ID: <1@example.com>"), "{text}");
+    assert!(text.contains("5.7.30"), "{text}");
+    for hidden in ["ann@", "bob@", "example.net", "secret", "From: ann"] {
+        assert!(!text.contains(hidden), "{hidden}: {text}");
+    }
 }

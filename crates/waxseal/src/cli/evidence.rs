@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use waxseal_core::{
-    decide::Route,
-    evidence::{self, Commitment, Evidence, Opening, Settlement, Tls},
+    decide::{Route, Verdict},
+    evidence::{self, Again, Commitment, Evidence, Opening, Settlement, Tls},
     queue_id::QueueId,
     time::UnixTime,
 };
@@ -152,14 +152,20 @@ fn as_line(event: &StoredEvent, text: &mut String) {
     let id = event.event.message.map(|id| id.to_string()).unwrap_or_default();
     let at = event.event.at.to_string();
     let Ok(evidence) = Evidence::read(&event.event.body) else {
-        return row([&at, &id, "-", "-", "-", "perhaps delivered"], "-", text);
+        let what = match replay::unrecorded(&event.event.body) {
+            Some(_) => "no evidence",
+            None => "damaged",
+        };
+        return row([&at, &id, "-", "-", "-", what], "-", text);
     };
-    let floor = evidence.decided.verdict.floor.to_string();
+    let floor = evidence.verdict().map(|verdict| verdict.floor.to_string()).unwrap_or_default();
     let level = evidence.level.map_or("-", |level| level.as_str());
-    let mut ends: Vec<&str> =
-        evidence.recipients.iter().map(|recipient| word(&recipient.settled)).collect();
+    let mut ends: Vec<&str> = match evidence.interrupted {
+        Some(_) => vec!["perhaps delivered"],
+        None => evidence.recipients.iter().map(|recipient| word(&recipient.settled)).collect(),
+    };
     ends.dedup();
-    let to = evidence.decided.facts.destination.as_str();
+    let to = evidence.destination().map(waxseal_core::domain::Domain::as_str).unwrap_or("-");
     let alarm = if evidence.alarms.is_empty() { "" } else { "  ALARM" };
     let cells = [&at, &id, &evidence.attempt.to_string(), &floor, level, &ends.join("+")];
     let caveat = evidence.decided.plan.reach.caveat();
@@ -193,13 +199,21 @@ fn as_json(event: &StoredEvent, personal: Personal) -> Value {
 }
 
 fn as_text(event: &StoredEvent, (personal, paint): (Personal, Paint), text: &mut String) {
-    let Ok(evidence) = Evidence::read(&event.event.body) else {
-        let at = event.event.at;
-        let _ = writeln!(text, "{at}  an attempt ended with the process: perhaps delivered\n");
-        return;
+    let evidence = match Evidence::read(&event.event.body) {
+        Ok(evidence) => evidence,
+        Err(error) => {
+            let at = event.event.at;
+            let _ = match replay::unrecorded(&event.event.body) {
+                Some(why) => writeln!(text, "{at}  an attempt without evidence: {why}\n"),
+                None => writeln!(text, "{at}  a damaged record: {error}\n"),
+            };
+            return;
+        }
     };
     let known = openings(event);
-    let decided = &evidence.decided;
+    let Some(decided) = &evidence.decided else {
+        return cut_off(&evidence, (&known, personal, paint), text);
+    };
     let destination = paint.bold(decided.facts.destination.as_str());
     let came = match evidence.level {
         Some(level) => match decided.plan.reach.caveat() {
@@ -213,10 +227,7 @@ fn as_text(event: &StoredEvent, (personal, paint): (Personal, Paint), text: &mut
     for alarm in &evidence.alarms {
         let _ = writeln!(text, "  {} {alarm}", paint.bold("ALARM"));
     }
-    let floor = decided.verdict.suspended.unwrap_or(decided.verdict.floor);
-    let monitored = decided.verdict.suspended.map_or("", |_| ", only monitored");
-    let _ = writeln!(text, "  floor: {floor}{monitored}, by rule {}", decided.verdict.rule);
-    reasons(&decided.verdict.because, "    ", text);
+    floor(&decided.verdict, text);
     text.push_str("  decided:\n");
     reasons(&decided.plan.because, "    ", text);
     for route in &decided.plan.routes {
@@ -230,11 +241,43 @@ fn as_text(event: &StoredEvent, (personal, paint): (Personal, Paint), text: &mut
     channels(&evidence, text);
     recipients(&evidence, (&known, personal), text);
     let _ = match evidence::replay(&evidence) {
-        Ok(()) => writeln!(text, "  replayed: the plan follows from these facts\n"),
+        Ok(Again::Alike | Again::NotRecorded) => {
+            writeln!(text, "  replayed: the plan follows from these facts\n")
+        }
         Err(difference) => {
             writeln!(text, "  {}: {difference}\n", paint.bold("THE PLAN DOES NOT FOLLOW"))
         }
     };
+}
+
+fn floor(verdict: &Verdict, text: &mut String) {
+    let floor = verdict.suspended.unwrap_or(verdict.floor);
+    let monitored = verdict.suspended.map_or("", |_| ", only monitored");
+    let _ = writeln!(text, "  floor: {floor}{monitored}, by rule {}", verdict.rule);
+    reasons(&verdict.because, "    ", text);
+}
+
+/// An attempt that ended with the process.
+fn cut_off(
+    evidence: &Evidence,
+    (known, personal, paint): (&[Opening], Personal, Paint),
+    text: &mut String,
+) {
+    let at = evidence.at().map(|at| at.to_string()).unwrap_or_default();
+    let to = evidence.destination().map(ToString::to_string).unwrap_or_default();
+    let came = paint.bold("perhaps delivered");
+    let _ = writeln!(
+        text,
+        "{at}  attempt {} to {}: {came}\n  the gateway stopped between sending the message and \
+         hearing the answer; what was decided is lost",
+        evidence.attempt,
+        paint.bold(&to)
+    );
+    if let Some(verdict) = evidence.verdict() {
+        floor(verdict, text);
+    }
+    recipients(evidence, (known, personal), text);
+    text.push('\n');
 }
 
 /// What was seen at each address.

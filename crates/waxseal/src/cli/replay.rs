@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use waxseal_core::{
-    evidence::{Evidence, replay},
+    evidence::{Again, Evidence, replay},
     queue_id::QueueId,
     time::UnixTime,
 };
@@ -11,12 +11,15 @@ use super::{Context, Exit, Output, queue};
 use crate::{
     config::Span,
     queue::system_clock,
+    record::UNRECORDED,
     store::{Access, EventKind, EventQuery, StoredEvent},
 };
 
 /// Decide recorded cases again: any difference is an error
 ///
-/// Exit code: 0 all alike, 1 at least one differs.
+/// A damaged record is reported and does not end the replay.
+///
+/// Exit code: 0 all alike, 1 at least one differs, is damaged or is missing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only the attempts for this message
@@ -47,10 +50,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let mut tally = Tally::default();
     loop {
-        let page = store.events(query).await.map_err(|error| queue::fault(&error))?;
-        let Some(last) = page.last() else { break };
-        query.after = last.sequence;
-        page.iter().for_each(|event| tally.take(event));
+        let page = store.each_event(query).await.map_err(|error| queue::fault(&error))?;
+        let Some((last, _)) = page.last() else { break };
+        query.after = *last;
+        for (sequence, event) in page {
+            match event {
+                Ok(event) => tally.take(&event),
+                Err(error) => tally.damaged.push((sequence, error.to_string())),
+            }
+        }
     }
     if args.id.is_some() && tally.looked_at() == 0 {
         return Err(Exit::Negative.because("there is no record of this message"));
@@ -59,7 +67,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         Output::Json => format!("{}\n", tally.json()),
         Output::Text => tally.text(),
     })?;
-    Ok(if tally.different.is_empty() && tally.unreadable == 0 { Exit::Ok } else { Exit::Negative })
+    Ok(if tally.is_fine() { Exit::Ok } else { Exit::Negative })
 }
 
 /// What was found.
@@ -70,7 +78,10 @@ struct Tally {
     interrupted: usize,
     /// Decided by another version of the decider.
     other_version: usize,
-    unreadable: usize,
+    /// Attempts whose evidence could not be made, and why: nothing to decide again.
+    missing: Vec<(u64, String)>,
+    /// Records that cannot be read, and why.
+    damaged: Vec<(u64, String)>,
     different: Vec<(u64, String)>,
 }
 
@@ -78,33 +89,40 @@ impl Tally {
     fn take(&mut self, event: &StoredEvent) {
         match Evidence::read(&event.event.body) {
             Ok(evidence) => match replay(&evidence) {
-                Ok(()) => self.alike += 1,
+                Ok(Again::Alike) => self.alike += 1,
+                Ok(Again::NotRecorded) => self.interrupted += 1,
                 Err(difference) if difference.is_of_another_version() => self.other_version += 1,
                 Err(difference) => self.different.push((event.sequence, difference.to_string())),
             },
-            Err(_) if is_interrupted(&event.event.body) => self.interrupted += 1,
-            Err(_) => self.unreadable += 1,
+            Err(error) => match unrecorded(&event.event.body) {
+                Some(why) => self.missing.push((event.sequence, why)),
+                None => self.damaged.push((event.sequence, error.to_string())),
+            },
         }
     }
 
-    fn looked_at(&self) -> usize {
-        let others = self.interrupted + self.other_version + self.unreadable;
-        self.alike + others + self.different.len()
+    const fn looked_at(&self) -> usize {
+        let others = self.interrupted + self.other_version + self.missing.len();
+        self.alike + others + self.damaged.len() + self.different.len()
+    }
+
+    const fn is_fine(&self) -> bool {
+        self.different.is_empty() && self.damaged.is_empty() && self.missing.is_empty()
     }
 
     fn json(&self) -> Value {
-        let different: Vec<_> = self
-            .different
-            .iter()
-            .map(|(sequence, why)| json!({ "sequence": sequence, "difference": why }))
-            .collect();
+        let list = |of: &[(u64, String)], key: &str| -> Vec<_> {
+            of.iter().map(|(sequence, why)| json!({ "sequence": sequence, key: why })).collect()
+        };
         json!({
             "records": self.looked_at(),
             "alike": self.alike,
             "interrupted": self.interrupted,
             "other_version": self.other_version,
-            "unreadable": self.unreadable,
-            "different": different,
+            "unreadable": self.damaged.len(),
+            "damaged": list(&self.damaged, "why"),
+            "missing": list(&self.missing, "why"),
+            "different": list(&self.different, "difference"),
         })
     }
 
@@ -117,8 +135,11 @@ impl Tally {
             let count = self.other_version;
             text += &format!("{count} decided differently by another version: no error.\n");
         }
-        if self.unreadable > 0 {
-            text += &format!("{} cannot be read.\n", self.unreadable);
+        for (sequence, why) in &self.damaged {
+            text += &format!("DAMAGED    event {sequence}: {why}\n");
+        }
+        for (sequence, why) in &self.missing {
+            text += &format!("MISSING    event {sequence}: no evidence of this attempt: {why}\n");
         }
         for (sequence, why) in &self.different {
             text += &format!("DIFFERENT  event {sequence}: {why}\n");
@@ -127,7 +148,9 @@ impl Tally {
     }
 }
 
-fn is_interrupted(body: &[u8]) -> bool {
-    let body: Option<Value> = serde_json::from_slice(body).ok();
-    body.is_some_and(|body| body.get("interrupted") == Some(&Value::Bool(true)))
+/// Why there is no evidence of an attempt, where the log says so.
+pub(super) fn unrecorded(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let says = body.get("schema").and_then(Value::as_str) == Some(UNRECORDED);
+    says.then(|| body.get("why").and_then(Value::as_str).unwrap_or_default().to_owned())
 }

@@ -45,8 +45,8 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
     }
     let rules = raw.rules.unwrap_or_default();
     let log = raw.log.unwrap_or_default();
-    let author = build.author(raw.author.unwrap_or_default());
     let domains = build.domains(raw.domain.unwrap_or_default());
+    let author = build.author(raw.author.unwrap_or_default(), &domains);
     let checks =
         build.checks(raw.checks.unwrap_or_default(), &domains, author.postmaster.as_deref());
     let listeners = build.listeners(raw.listen.unwrap_or_default());
@@ -511,7 +511,7 @@ impl Build<'_> {
         )
     }
 
-    fn author(&mut self, raw: RawAuthor) -> Author {
+    fn author(&mut self, raw: RawAuthor, domains: &[SenderDomain]) -> Author {
         let selector = raw.dkim_selector.filter(|selector| !selector.is_empty());
         let key = self.secret(raw.dkim_key, "author.dkim_key");
         let dkim = match (selector, key) {
@@ -532,11 +532,16 @@ impl Build<'_> {
                 None
             }
         };
-        Author {
-            from: self.mailbox(raw.from, "author.from"),
-            postmaster: self.mailbox(raw.postmaster, "author.postmaster"),
-            dkim,
+        let from = self.mailbox(raw.from, "author.from");
+        let postmaster = self.mailbox(raw.postmaster, "author.postmaster");
+        let domain = postmaster.as_deref().and_then(|text| text.rsplit_once('@')).map(|at| at.1);
+        let domain = domain.and_then(|domain| Domain::parse(domain).ok());
+        if domain.is_some_and(|domain| domains.iter().all(|own| own.name != domain)) {
+            // Our letters go the way inside, never by MX.
+            let what = "its domain is no [[domain]]: notices never leave the organisation";
+            self.fault("author.postmaster", what);
         }
+        Author { from, postmaster, dkim }
     }
 
     fn mailbox(&mut self, text: Option<String>, at: &str) -> Option<String> {

@@ -28,7 +28,10 @@ use waxseal_core::{
 };
 
 use super::{Intent, IntentLost, Shared, Timeouts, pool::Key};
-use crate::tls::{self, Parameters};
+use crate::{
+    store::Dsn,
+    tls::{self, Parameters},
+};
 
 /// Octets that are read at once: replies are small.
 const READ: usize = 4_096;
@@ -191,6 +194,11 @@ impl Link {
 
     pub(super) const fn seen(&self) -> &Arc<Seen> {
         &self.seen
+    }
+
+    /// Whether the peer goes on reporting (RFC 3461 §5.2.1, §5.2.2).
+    pub(super) const fn dsn(&self) -> Dsn {
+        if self.client.extensions().dsn { Dsn::Offered } else { Dsn::Missing }
     }
 
     pub(super) fn take_transcript(&mut self) -> Vec<String> {

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::time::Instant;
 use waxseal_core::{
     channel::{ChannelProof, Demand, Floor, Refusal, Seen, TlsSeen, permit},
-    decide::{HostRoute, Route},
-    envelope::Recipient,
+    decide::{HostRoute, RequireTls, Route},
+    envelope::{Recipient, Return},
     outcome::{Cause, Outcome},
     smtp::client::{Hello, HeloFallback, Mail, StartTls},
     time::UnixTime,
@@ -17,7 +17,10 @@ use super::{
     connection::{Call, Clock, Failed, Link},
     pool::Key,
 };
-use crate::tls::Parameters;
+use crate::{
+    store::{Dsn, Remote},
+    tls::Parameters,
+};
 
 /// Recipients of one transaction: what every server has to take (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS: usize = 100;
@@ -42,12 +45,15 @@ enum State {
     /// The next host may take it.
     Open {
         /// What stood in the way at the host before.
-        last: Option<Outcome>,
+        last: Option<From>,
         /// What a host that could be reached cannot do.
-        lacking: Option<Cause>,
+        lacking: Option<From>,
     },
-    Done(Outcome),
+    Done(From),
 }
+
+/// An outcome and the host that it is from.
+type From = (Outcome, Option<Remote>);
 
 /// Where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +83,7 @@ impl<'a> Walk<'a> {
             None => None,
         };
         if turn.is_none() {
-            self.note(&busy("the domain"));
+            self.note(&busy("the domain"), None);
             return self.finish(None);
         }
         for (index, route) in self.job.plan.routes.iter().enumerate() {
@@ -103,11 +109,12 @@ impl<'a> Walk<'a> {
             .copied()
             .collect();
         if addresses.is_empty() {
-            self.note(&Cause::Connection(format!("{} has no address to connect to", host.peer)));
+            let cause = Cause::Connection(format!("{} has no address to connect to", host.peer));
+            self.note(&cause, None);
         }
         for address in addresses {
             let Some(_turn) = self.shared.gates.host(&host.peer, address, self.turn).await else {
-                return self.note(&busy("the host"));
+                return self.note(&busy("the host"), None);
             };
             let stop = Stop { route, host, address };
             if self.address(stop, intent).await == Next::Host {
@@ -246,8 +253,9 @@ impl<'a> Walk<'a> {
             if !stale {
                 said = Said::Something;
             }
+            let remote = Remote { peer: attempt.stop.host.peer.clone(), dsn: link.dsn() };
             for (at, outcome) in group.iter().zip(outcomes) {
-                self.settle(*at, outcome);
+                self.settle(*at, (outcome, Some(remote.clone())));
             }
             if stale {
                 break;
@@ -309,7 +317,11 @@ impl<'a> Walk<'a> {
             recipients,
             ask: self.job.ask,
             require_tls: host.require_tls,
-            ret: self.job.ret,
+            // RFC 8689 §5: what the next hop returns carries no more than ours would.
+            ret: match host.require_tls {
+                RequireTls::Yes => Some(Return::Headers),
+                RequireTls::No => self.job.ret,
+            },
             envelope_id: self.job.envelope_id,
             content: self.job.content,
         }
@@ -322,21 +334,21 @@ impl<'a> Walk<'a> {
 
     /// 2yz, 5yz and the unknown are final. What the peer cannot do, another host may; and what is
     /// temporary, too.
-    fn settle(&mut self, at: usize, outcome: Outcome) {
+    fn settle(&mut self, at: usize, from: From) {
         let Some(state @ State::Open { .. }) = self.states.get_mut(at) else { return };
         let State::Open { last, lacking } = state else { return };
-        match outcome {
-            Outcome::Rejected { cause: cause @ Cause::Capability(_) } => *lacking = Some(cause),
+        match &from.0 {
+            Outcome::Rejected { cause: Cause::Capability(_) } => *lacking = Some(from),
             Outcome::Accepted { .. } | Outcome::Rejected { .. } | Outcome::Unknown { .. } => {
-                *state = State::Done(outcome);
+                *state = State::Done(from);
             }
-            Outcome::Deferred { .. } | Outcome::Disconnected { .. } => *last = Some(outcome),
+            Outcome::Deferred { .. } | Outcome::Disconnected { .. } => *last = Some(from),
         }
     }
 
-    fn note(&mut self, cause: &Cause) {
+    fn note(&mut self, cause: &Cause, remote: Option<&Remote>) {
         for at in self.open_recipients() {
-            self.settle(at, Outcome::Deferred { cause: cause.clone() });
+            self.settle(at, (Outcome::Deferred { cause: cause.clone() }, remote.cloned()));
         }
     }
 
@@ -352,7 +364,8 @@ impl<'a> Walk<'a> {
             Some(Ok(_)) | None => cause,
         };
         if let Some(cause) = &cause {
-            self.note(cause);
+            let peer = attempt.stop.host.peer.clone();
+            self.note(cause, Some(&Remote { peer, dsn: Dsn::Missing }));
         }
         self.record(attempt, judged, cause, transcript);
         Next::Address
@@ -395,17 +408,14 @@ impl<'a> Walk<'a> {
             }
             _ => Outcome::Deferred { cause: Cause::Plan("the plan names no host".into()) },
         };
-        let outcome = |state| match state {
-            State::Done(outcome) => outcome,
-            State::Open { last: Some(last), .. } => last,
-            State::Open { last: None, lacking: Some(cause) } => Outcome::Rejected { cause },
-            State::Open { last: None, lacking: None } => plan.clone(),
+        let from = |state| match state {
+            State::Done(from)
+            | State::Open { last: Some(from), .. }
+            | State::Open { last: None, lacking: Some(from) } => from,
+            State::Open { last: None, lacking: None } => (plan.clone(), None),
         };
-        Delivery {
-            outcomes: self.states.into_iter().map(outcome).collect(),
-            tries: self.tries,
-            end,
-        }
+        let (outcomes, remotes) = self.states.into_iter().map(from).unzip();
+        Delivery { outcomes, remotes, tries: self.tries, end }
     }
 }
 

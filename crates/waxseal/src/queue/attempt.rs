@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use waxseal_core::{
     decide::{DelayNotice, DelayTold, History, Plan, Route, Settled, settle},
     outcome::Outcome,
@@ -12,10 +11,13 @@ use waxseal_core::{
 };
 
 use super::{Arrival, BACK_OFF, Done, Fate, Loaded, News, Path, Promise, Queue, Ready, Slot, Turn};
-use crate::store::{Claimed, Group, Head, Lease, NewMessage, Next, Settled as Record, StoreError};
+use crate::store::{Claimed, Group, Head, Lease, Next, Owed, Settled as Record, StoreError};
 
 /// When to look again at what this build does not understand.
 const UNKNOWN_ANSWER: Duration = Duration::from_mins(30);
+
+/// Recipients of one group: so many fit the record of an attempt (promise P6).
+const RECIPIENTS: usize = 1_000;
 
 impl<P: Path> Queue<P> {
     /// A message from the store that has no verdict yet.
@@ -80,8 +82,11 @@ impl<P: Path> Queue<P> {
         let recipients = head.envelope.recipients.iter().zip(judged.verdicts);
         for (recipient, verdict) in recipients {
             let domain = &recipient.mailbox.domain;
-            let same =
-                |group: &&mut Group| group.destination == *domain && group.verdict == verdict;
+            let same = |group: &&mut Group| {
+                group.destination == *domain
+                    && group.verdict == verdict
+                    && group.recipients.len() < RECIPIENTS
+            };
             match groups.iter_mut().find(same) {
                 Some(group) => group.recipients.push(recipient.clone()),
                 None => groups.push(Group {
@@ -96,6 +101,7 @@ impl<P: Path> Queue<P> {
                     first_tried: None,
                     note: None,
                     evidence: Vec::new(),
+                    owed: None,
                 }),
             }
         }
@@ -105,31 +111,51 @@ impl<P: Path> Queue<P> {
     /// Gather, plan, deliver, record, settle. The slot is free when it ends, however it ends.
     pub(super) async fn turn(&self, Ready { loaded, group, lease }: Ready, slot: Slot) {
         let now = self.0.now();
-        let destination = self.0.store.destination(&group.destination);
         let attempt = group.history.attempts + 1;
         let Loaded { message, head, content, room } = loaded;
-        let turn = Turn { message, head, group, content, attempt, now };
+        let mut turn = Turn { message, head, group, content, attempt, now };
+        if let Some(owed) = turn.group.owed.take() {
+            self.pay(turn, (owed, lease)).await;
+            return drop((slot, room));
+        }
+        if let Some(verdict) = self.0.path.reconsider(&turn) {
+            turn.group.verdict = verdict;
+        }
         let promise = Promise { store: self.0.store.clone(), work: lease.work(), attempt, now };
         let path = &self.0.path;
         let facts = path.gather(&turn).await;
         let plan = path.plan(&turn, &facts).await;
         let (outcomes, delivery) = path.deliver(&turn, (&facts, &plan), &promise).await;
         let history = History { attempts: attempt, ..turn.group.history };
-        let fates = self.fates(&turn, &history, (outcomes, &plan));
+        let mut fates = self.fates(&turn, &history, (outcomes, &plan));
+        for (fate, remote) in fates.iter_mut().zip(path.remotes(&delivery)) {
+            fate.remote = remote;
+        }
+        path.amend(&turn, &mut fates);
         let done = Done { facts: &facts, plan: &plan, delivery: &delivery, fates: &fates };
         let events = path.record(&turn, done).await;
         let letters = path.letters(&turn, &fates);
         let next = left(&turn, history, &fates);
-        let due = match &next {
-            Next::Retry(due, _) => Some(*due),
-            Next::Done | Next::Hold(..) => None,
-        };
-        self.tell_senders(letters).await;
-        self.settle(Record { lease, message, next, events }).await;
-        if let Some(due) = due {
-            self.0.tell(News::Due(destination, due));
-        }
+        let record = Record { lease, message, next, events, letters };
+        self.settle(record, (&turn, fates)).await;
         drop((slot, room));
+    }
+
+    /// Tells what could not be told when the attempt ended: there was no room for a letter.
+    async fn pay(&self, turn: Turn, (owed, lease): (Owed, Lease)) {
+        let Owed { at, fates, then } = owed;
+        let next = match then {
+            Some(due) => Next::Retry(due, turn.group.clone()),
+            None => Next::Done,
+        };
+        let mut turn = Turn { attempt: turn.group.history.attempts, now: at, ..turn };
+        if fates.iter().any(|fate| matches!(fate.settled, Settled::Hold { .. })) {
+            // As it was before the hold that is to be told.
+            turn.group.history.held_since = None;
+        }
+        let letters = self.0.path.letters(&turn, &fates);
+        let record = Record { lease, message: turn.message, next, events: Vec::new(), letters };
+        self.settle(record, (&turn, fates)).await;
     }
 
     fn fates(
@@ -156,44 +182,44 @@ impl<P: Path> Queue<P> {
                     detail: "the attempt ended without a word about this recipient".to_owned(),
                 });
                 let settled = settle(&outcome, last, history, &schedule, now);
-                Fate { recipient: recipient.clone(), outcome, settled }
+                Fate { recipient: recipient.clone(), outcome, settled, remote: None }
             })
             .collect()
     }
 
-    /// Letters of ours go through the queue like any mail. They are durable before the group that
-    /// they speak of goes: a crash between the two tells twice rather than never.
-    pub(super) async fn tell_senders(&self, letters: Vec<NewMessage>) {
-        for letter in letters {
-            while let Err(error) = self.accept_boxed(letter.clone()).await {
-                tracing::error!(%error, "a report could not be queued; trying again");
-                tokio::time::sleep(BACK_OFF).await;
-            }
-        }
-    }
-
-    /// Boxed, for its future holds that of a turn in which it is called.
-    fn accept_boxed(
-        &self,
-        letter: NewMessage,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<QueueId, StoreError>> + Send + '_>> {
-        Box::pin(self.accept(letter))
-    }
-
-    /// Records and settles; what was sent is never forgotten, so it is tried until it works.
-    pub(super) async fn settle(&self, record: Record) {
+    /// Records and settles, in one step with what is told; what was sent is never forgotten, so it
+    /// is tried until it works. Letters without room do not hold the group up: what they have to
+    /// say is kept with it, which takes less room than was kept back for that.
+    pub(super) async fn settle(&self, record: Record, (turn, fates): (&Turn, Vec<Fate>)) {
         let mut record = record;
+        let destination = self.0.store.destination(&turn.group.destination);
         loop {
-            match self.0.store.settle(record).await {
-                Ok(_) => return,
-                Err((error, same)) => {
-                    tracing::error!(message = %same.message, %error, "an attempt could not be recorded; trying again");
-                    if matches!(error, StoreError::Closed) {
-                        return;
+            let due = match &record.next {
+                Next::Retry(due, _) => Some(*due),
+                Next::Done | Next::Hold(..) => None,
+            };
+            let tells = !record.letters.is_empty();
+            let (error, same) = match self.0.store.settle(record).await {
+                Ok(_) => {
+                    if let Some(due) = due {
+                        self.0.tell(News::Due(destination, due));
                     }
-                    record = *same;
-                    tokio::time::sleep(BACK_OFF).await;
+                    if tells {
+                        self.0.tell(News::Fresh);
+                    }
+                    return;
                 }
+                Err(failed) => failed,
+            };
+            record = *same;
+            tracing::error!(message = %record.message, %error, "an attempt could not be recorded; trying again");
+            if matches!(error, StoreError::Closed) {
+                return;
+            }
+            if matches!(error, StoreError::Full) && tells {
+                record = owing(record, turn, (&fates, self.0.now() + super::SWEEP));
+            } else {
+                tokio::time::sleep(BACK_OFF).await;
             }
         }
     }
@@ -230,7 +256,9 @@ impl<P: Path> Queue<P> {
     async fn recover_one(&self, claimed: Claimed, attempt: u32, at: UnixTime) {
         let Claimed { lease, message, head, group: Some(group), .. } = claimed else { return };
         let history = History { attempts: attempt, ..group.history };
-        let turn = Turn { message, head, group, content: Bytes::new(), attempt, now: at };
+        // Damage is said when it is tried again; the record is made all the same.
+        let content = self.0.store.content(message).await.unwrap_or_default();
+        let turn = Turn { message, head, group, content, attempt, now: at };
         let detail = "the gateway stopped between sending the message and hearing the answer";
         let outcomes =
             vec![Outcome::Unknown { detail: detail.to_owned() }; turn.group.recipients.len()];
@@ -244,9 +272,23 @@ impl<P: Path> Queue<P> {
         let events = self.0.path.lost(&turn, &fates);
         let next = left(&turn, history, &fates);
         let letters = self.0.path.letters(&turn, &fates);
-        self.tell_senders(letters).await;
-        self.settle(Record { lease, message, next, events }).await;
+        let record = Record { lease, message, next, events, letters };
+        self.settle(record, (&turn, fates)).await;
     }
+}
+
+/// The same end of an attempt, with what is to be told in place of the letters: they are written
+/// at `again`, and then it goes on as it would have.
+fn owing(record: Record, turn: &Turn, (fates, again): (&[Fate], UnixTime)) -> Record {
+    let Record { lease, message, next, events, .. } = record;
+    let (then, group) = match next {
+        Next::Retry(due, group) | Next::Hold(due, group) => (Some(due), group),
+        Next::Done => (None, Group { recipients: Vec::new(), ..turn.group.clone() }),
+    };
+    let owed = Owed { at: turn.now, fates: fates.to_vec(), then };
+    let note = Some("the disk is full: a report about it waits for room".to_owned());
+    let group = Group { owed: Some(owed), note, ..group };
+    Record { lease, message, next: Next::Retry(again, group), events, letters: Vec::new() }
 }
 
 /// What is left of a group: the recipients that are to be tried again.

@@ -1,5 +1,7 @@
 //! What operators ask of the queue while it runs, and holds that nobody ended.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 use waxseal_core::{
     decide::{Origin, Settled},
@@ -18,24 +20,24 @@ use crate::store::{
 const PAGE: usize = 500;
 
 impl<P: Path> Queue<P> {
-    /// Carries out what was asked. Answers whether the queue is paused afterwards.
-    pub(super) async fn obey(
-        &self,
-        commands: Vec<(CommandId, Command)>,
-        mut paused: bool,
-    ) -> Result<bool, StoreError> {
+    /// Carries out what was asked, in order.
+    pub(super) async fn obey(&self, commands: Vec<(CommandId, Command)>) -> Result<(), StoreError> {
         for (id, command) in commands {
-            let changed = self.carry_out(&command).await?;
+            // Without an answer it is carried out again after the next start: what was changed
+            // already does not change twice.
+            let Some(changed) = self.carry_out(&command).await? else { return Ok(()) };
             self.0.store.answer(id, changed).await?;
             if command.verb == Verb::Release && command.target == Target::All {
                 self.0.store.unpause().await?;
-                paused = false;
+                self.0.tell(News::Unpaused);
             }
         }
-        Ok(paused)
+        Ok(())
     }
 
-    async fn carry_out(&self, command: &Command) -> Result<u64, StoreError> {
+    /// Page by page, each with a few short reads and writes: the rest of the queue goes on in
+    /// between. `None`: the process is about to end, and not all was looked at.
+    async fn carry_out(&self, command: &Command) -> Result<Option<u64>, StoreError> {
         let mut changed = 0;
         match &command.target {
             Target::Message(message) => {
@@ -54,6 +56,9 @@ impl<P: Path> Queue<P> {
                     let mut messages: Vec<_> = page.iter().map(|row| row.message).collect();
                     messages.dedup();
                     for message in messages {
+                        if self.0.stopping.load(Ordering::Relaxed) {
+                            return Ok(None);
+                        }
                         for claimed in self.0.store.claim_message(message).await? {
                             changed += self.change(claimed, command).await?;
                         }
@@ -61,7 +66,7 @@ impl<P: Path> Queue<P> {
                 }
             }
         }
-        Ok(changed)
+        Ok(Some(changed))
     }
 
     /// Changes one group, if it is meant and its state allows it. A group in hand is left alone:
@@ -136,6 +141,7 @@ impl<P: Path> Queue<P> {
         let Claimed { lease, message, head, group: Some(group), .. } = claimed else { return };
         let content = self.0.store.content(message).await.unwrap_or_default();
         let attempt = group.history.attempts;
+        let owed = group.owed.as_ref().map(|owed| owed.fates.clone()).unwrap_or_default();
         let turn = Turn { message, head, group, content, attempt, now };
         // RFC 3463 §3.5: X.4.7, delivery time expired.
         let (code, reason) = (EnhancedCode(5, 4, 7), "held, and nobody released it in time");
@@ -148,13 +154,15 @@ impl<P: Path> Queue<P> {
                     Origin::Person => Settled::Bounce { code, reason: reason.to_owned() },
                     Origin::Automatic => Settled::Drop { code, reason: reason.to_owned() },
                 },
+                remote: None,
             })
+            .chain(owed)
             .collect();
         let letters = self.0.path.letters(&turn, &fates);
-        self.tell_senders(letters).await;
         let body = json!({ "verb": "expire", "groups": 1, "reason": reason });
         let event = event(Actor::Gateway, now, (message, body.to_string()));
-        self.settle(Record { lease, message, next: Next::Done, events: vec![event] }).await;
+        let record = Record { lease, message, next: Next::Done, events: vec![event], letters };
+        self.settle(record, (&turn, fates)).await;
     }
 }
 

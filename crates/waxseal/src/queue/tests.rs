@@ -9,9 +9,9 @@ use std::{
 use tokio::{sync::Notify, task::JoinHandle};
 use waxseal_core::{
     channel::Floor,
-    decide::{Fallback, Route},
+    decide::{Fallback, Route, Settled},
     domain::Domain,
-    envelope::{Envelope, Mailbox, ReversePath},
+    envelope::{Envelope, Mailbox, Recipient, ReversePath},
     outcome::Cause,
     reply::{EnhancedCode, Reply},
 };
@@ -302,6 +302,21 @@ async fn recipients_of_one_domain_with_other_verdicts_travel_apart() {
     assert_eq!(groups[1], ["strict@one.example"]);
 }
 
+/// An insider who writes to so many that no record could hold them: each attempt stays small enough
+/// for its evidence.
+#[tokio::test]
+async fn a_group_is_never_larger_than_a_record_holds() {
+    let running = Running::start(Settings::default());
+    let people: Vec<String> = (0..1_001).map(|number| format!("a{number}@one.example")).collect();
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    running.accept(&people, "hello").await;
+    running.world.deliveries(2).await;
+    let mut sizes: Vec<_> =
+        running.world.delivered.lock().unwrap().iter().map(|(_, to)| to.len()).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 1_000]);
+}
+
 #[tokio::test]
 async fn what_cannot_be_delivered_waits_for_its_time_and_survives_a_restart() {
     let running = Running::start(Settings::default());
@@ -465,6 +480,42 @@ async fn after_a_restore_nothing_is_sent_until_an_operator_says_so() {
     running.ask(Verb::Release, Target::All).await;
     running.world.deliveries(2).await;
     running.left(0).await;
+}
+
+/// Somebody asks for something with the whole queue: mail goes on while it is walked through.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_on_while_an_operator_speaks_of_the_whole_queue() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = StoreKeys::random().unwrap().file().to_vec();
+    let running = Running::start_in(data, keys, Settings::default());
+    running.world.answer("busy.example", deferred());
+    let mut accepts = JoinSet::new();
+    for _ in 0..600 {
+        let queue = running.queue.clone();
+        accepts.spawn(async move { queue.accept(message(&["a@busy.example"], "hello")).await });
+    }
+    assert!(accepts.join_all().await.iter().all(Result::is_ok));
+    running.world.deliveries(600).await;
+    let held = async {
+        while running.store.count().await.unwrap() != [0, 600, 0] {
+            tokio::task::yield_now().await;
+        }
+    };
+    held.await;
+    let actor = Actor::Operator("alice".to_owned());
+    let command = Command { verb: Verb::Hold, target: Target::All, reason: None, actor };
+    let id = running.store.ask(&command).await.unwrap();
+    // The walk has begun.
+    while running.store.count().await.unwrap()[2] == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.accept(&["b@one.example"], "hello").await;
+    running.world.deliveries(601).await;
+    assert_eq!(running.store.answered(id).await.unwrap(), None, "the walk goes on");
+    while running.store.answered(id).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(running.store.answered(id).await.unwrap(), Some(600));
 }
 
 /// A machine that answers our reports with reports of its own: nobody is told about what a machine

@@ -15,15 +15,18 @@ use super::{Fault, Ruleset, raw};
 const MOST_RULES: usize = 10_000;
 
 /// Names that verdicts use for themselves.
-const RESERVED: [&str; 4] = ["default", "exception", "mode", ""];
+const RESERVED: [&str; 5] = ["default", "exception", "ended exception", "mode", ""];
 
 /// Collects faults while the rest is still looked at.
-#[derive(Default)]
-struct Faults(Vec<Fault>);
+struct Faults<'a> {
+    found: Vec<Fault>,
+    /// Our domains: only there is anybody told.
+    ours: &'a [Domain],
+}
 
-impl Faults {
+impl Faults<'_> {
     fn add(&mut self, at: usize, key: &str, what: impl Into<String>) {
-        self.0.push(Fault { at, key: key.to_owned(), what: what.into() });
+        self.found.push(Fault { at, key: key.to_owned(), what: what.into() });
     }
 
     fn keep<T>(&mut self, at: usize, key: &str, result: Result<T, String>) -> Option<T> {
@@ -32,8 +35,8 @@ impl Faults {
 }
 
 /// The rules that a file means.
-pub(super) fn ruleset(raw: raw::Raw) -> Result<Ruleset, Vec<Fault>> {
-    let mut faults = Faults::default();
+pub(super) fn ruleset(raw: raw::Raw, ours: &[Domain]) -> Result<Ruleset, Vec<Fault>> {
+    let mut faults = Faults { found: Vec::new(), ours };
     let groups = groups(raw.group, &mut faults);
     let plain = Defaults::default();
     let defaults = Defaults {
@@ -66,13 +69,13 @@ pub(super) fn ruleset(raw: raw::Raw) -> Result<Ruleset, Vec<Fault>> {
         rules.push(rule);
     }
     let on_loss = raw.default.on_loss.unwrap_or_default();
-    match faults.0.is_empty() {
+    match faults.found.is_empty() {
         true => Ok(Ruleset { defaults, on_loss, groups, rules }),
-        false => Err(faults.0),
+        false => Err(faults.found),
     }
 }
 
-fn groups(raw: std::collections::BTreeMap<String, raw::Group>, faults: &mut Faults) -> Groups {
+fn groups(raw: std::collections::BTreeMap<String, raw::Group>, faults: &mut Faults<'_>) -> Groups {
     let mut groups = Groups::new();
     for (name, raw) in raw {
         let key = format!("group.{name}.members");
@@ -89,7 +92,7 @@ fn groups(raw: std::collections::BTreeMap<String, raw::Group>, faults: &mut Faul
     groups
 }
 
-fn rule(raw: raw::Rule, path: &str, groups: &Groups, faults: &mut Faults) -> Rule {
+fn rule(raw: raw::Rule, path: &str, groups: &Groups, faults: &mut Faults<'_>) -> Rule {
     let notify_key = format!("{path}.notify");
     Rule {
         name: raw.name.into_inner(),
@@ -101,7 +104,12 @@ fn rule(raw: raw::Rule, path: &str, groups: &Groups, faults: &mut Faults) -> Rul
     }
 }
 
-fn conditions(raw: raw::When, path: &str, groups: &Groups, faults: &mut Faults) -> Vec<Condition> {
+fn conditions(
+    raw: raw::When,
+    path: &str,
+    groups: &Groups,
+    faults: &mut Faults<'_>,
+) -> Vec<Condition> {
     let mut conditions = Vec::new();
     if let Some(list) = raw.recipient {
         let key = format!("{path}.when.recipient");
@@ -148,7 +156,7 @@ fn conditions(raw: raw::When, path: &str, groups: &Groups, faults: &mut Faults) 
 }
 
 /// An empty list would match nobody, and its rule would silently never apply.
-fn full<T>(list: &Spanned<Vec<T>>, key: &str, faults: &mut Faults) {
+fn full<T>(list: &Spanned<Vec<T>>, key: &str, faults: &mut Faults<'_>) {
     if list.get_ref().is_empty() {
         faults.add(list.span().start, key, "an empty list matches nothing; leave the key out");
     }
@@ -158,7 +166,7 @@ fn people(
     list: Spanned<Vec<Spanned<String>>>,
     key: &str,
     groups: &Groups,
-    faults: &mut Faults,
+    faults: &mut Faults<'_>,
 ) -> Vec<Who> {
     full(&list, key, faults);
     let mut people = Vec::new();
@@ -202,11 +210,17 @@ fn mailbox(text: &str) -> Result<Mailbox, String> {
     }
 }
 
-fn notify(whom: Vec<Spanned<String>>, key: &str, faults: &mut Faults) -> Vec<Told> {
+fn notify(whom: Vec<Spanned<String>>, key: &str, faults: &mut Faults<'_>) -> Vec<Told> {
+    let ours = faults.ours;
+    // A notice says which messages were not safe to send: it never leaves the house.
+    let inside = |mailbox: Mailbox| match ours.contains(&mailbox.domain) {
+        true => Ok(Told::Mailbox(mailbox)),
+        false => Err(format!("{mailbox}: notices go only to addresses in a [[domain]] of ours")),
+    };
     let told = |text: &str| match text {
         "sender" => Ok(Told::Sender),
         "postmaster" => Ok(Told::Postmaster),
-        address if address.contains('@') => mailbox(address).map(Told::Mailbox),
+        address if address.contains('@') => mailbox(address).and_then(inside),
         other => Err(format!("{other:?}: write \"sender\", \"postmaster\" or an address")),
     };
     whom.into_iter()

@@ -5,18 +5,23 @@ use std::{io::Write, time::Duration};
 use waxseal_core::{
     channel::Floor,
     decide::Fallback,
+    domain::Domain,
     org::{Condition, Defaults, OnLoss, Org, Told, ValueMatch, Who},
 };
 
 use super::{EXAMPLE, Ruleset};
 
+fn ours() -> Vec<Domain> {
+    vec![Domain::parse("example.com").unwrap()]
+}
+
 fn faults(text: &str) -> Vec<String> {
-    Ruleset::parse(text, "rules.toml").unwrap_err().lines
+    Ruleset::parse(text, "rules.toml", &ours()).unwrap_err().lines
 }
 
 #[test]
 fn the_example_means_what_it_says() {
-    let rules = Ruleset::parse(EXAMPLE, "rules.example.toml").unwrap();
+    let rules = Ruleset::parse(EXAMPLE, "rules.example.toml", &ours()).unwrap();
     assert_eq!(rules.defaults, Defaults::default(), "the example shows the defaults");
     assert_eq!(rules.on_loss, OnLoss::Hold);
     let names: Vec<_> = rules.rules.iter().map(|rule| rule.name.as_str()).collect();
@@ -32,7 +37,7 @@ fn the_example_means_what_it_says() {
 
 #[test]
 fn an_empty_file_is_the_default() {
-    let rules = Ruleset::parse("", "rules.toml").unwrap();
+    let rules = Ruleset::parse("", "rules.toml", &[]).unwrap();
     assert_eq!(rules, Ruleset::default());
     let mut org = Org::default();
     rules.apply(&mut org);
@@ -99,15 +104,30 @@ fn all_mistakes_are_told_at_once() {
 fn files_over_the_limits_are_refused() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&vec![b'#'; (4 << 20) + 1]).unwrap();
-    let refused = Ruleset::load(file.path()).unwrap_err().to_string();
+    let refused = Ruleset::load(file.path(), &[]).unwrap_err().to_string();
     assert!(refused.ends_with("larger than 4 MiB"), "{refused}");
 
     let mut binary = tempfile::NamedTempFile::new().unwrap();
     binary.write_all(&[0xff, 0xfe]).unwrap();
-    assert!(Ruleset::load(binary.path()).is_err());
-    assert!(Ruleset::load(std::path::Path::new("/nonexistent/rules.toml")).is_err());
+    assert!(Ruleset::load(binary.path(), &[]).is_err());
+    assert!(Ruleset::load(std::path::Path::new("/nonexistent/rules.toml"), &[]).is_err());
 
     let rule = |n| format!("[[rule]]\nname = \"r{n}\"\nrequire = \"none\"\n");
     let many: String = (0..=10_000).map(rule).collect();
     assert!(faults(&many).join("").contains("more than 10000 rules"));
+}
+
+/// Whoever reads mail on its way out, or has a mailbox outside, must not learn which messages were
+/// not safe to send: notices stay in the house.
+#[test]
+fn whoever_is_told_is_one_of_us() {
+    let text = "[default]\nnotify = [\"sender\", \"dpo@example.com\"]\n\
+                [[rule]]\nname = \"a\"\nrequire = \"none\"\nnotify = [\"ciso@example.org\"]\n";
+    assert_eq!(
+        faults(text),
+        ["rules.toml:6: rule[0].notify: ciso@example.org: notices go only to addresses in a \
+          [[domain]] of ours"]
+    );
+    let inside = text.replace("example.org", "example.com");
+    assert!(Ruleset::parse(&inside, "rules.toml", &ours()).is_ok());
 }

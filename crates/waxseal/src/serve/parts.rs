@@ -8,7 +8,7 @@ use std::{
 use rustls_pki_types::TrustAnchor;
 use waxseal_core::{
     domain::Domain,
-    evidence::BlobId,
+    evidence::{BlobId, Network},
     org::{Exception, Org},
     time::UnixTime,
 };
@@ -169,6 +169,11 @@ impl Parts {
         })
     }
 
+    /// Where connections really go.
+    pub(super) fn network(&self) -> Network {
+        if self.config.network.is_empty() { Network::Real } else { Network::Mapped }
+    }
+
     /// The same with other exceptions: connections, caches and files stay as they are.
     pub(super) fn with_exceptions(&self, exceptions: Vec<Exception>, mark: Mark) -> Self {
         let org = Org { exceptions, ..Org::clone(&self.org) };
@@ -189,7 +194,8 @@ pub(super) fn hostname(config: &Config) -> Result<Domain, String> {
 pub(super) fn organisation(config: &Config, exceptions: Vec<Exception>) -> Result<Org, String> {
     let mut org = Org::default();
     if let Some(file) = &config.rules.file {
-        Ruleset::load(file).map_err(|refused| refused.to_string())?.apply(&mut org);
+        let ours: Vec<_> = config.domains.iter().map(|domain| domain.name.clone()).collect();
+        Ruleset::load(file, &ours).map_err(|refused| refused.to_string())?.apply(&mut org);
     }
     settings::organise(config, &mut org);
     org.exceptions = exceptions;

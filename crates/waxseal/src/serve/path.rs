@@ -5,42 +5,41 @@ use std::{
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
     sync::Arc,
+    time::Instant,
 };
 
 use bytes::Bytes;
 use mail_parser::{HeaderValue, MessageParser};
-use serde_json::json;
 use waxseal_core::{
-    channel::Floor,
-    decide::{DelayNotice, MessageView, Plan, Settled, plan, verdict},
+    decide::{MessageView, Plan, Verdict, plan, verdict},
     dns::{FailureKind, LookupFailure},
     domain::Domain,
-    evidence::Network,
+    evidence::BlobId,
     facts::{Facts, MxFact},
     memory::Memory,
-    org::{Schedule, Terms, Told},
+    org::{Schedule, Terms},
     outcome::{Cause, Outcome},
-    reply::EnhancedCode,
+    smtp::header::fields,
     time::UnixTime,
 };
 
-use super::parts::{Live, Parts};
+use super::{
+    letters,
+    parts::{Live, Parts},
+};
 use crate::{
-    author::{Action, Fate as Fated, Letter, Report, quote},
+    author::Letter,
     deliver::{Delivery, Intent, IntentLost, Job},
     gather::Gathered,
     metrics,
-    queue::{Done, Fate, Judged, Path, Promise, Turn},
-    record::{self, Basis, Stored},
+    queue::{Done, Fate, Judged, Path, Promise, Remote, Turn},
+    record::{self, Basis, NotRecorded, Stored},
     store::{Actor, Entry, Event, EventKind, Head, NewMessage, Space, Store, StoreError},
     watch::Partners,
 };
 
 /// Memory is confirmed again after this time: not every delivery writes.
 const CONFIRM: std::time::Duration = std::time::Duration::from_hours(24);
-/// Header fields that rules may look at, and octets of each.
-const FIELDS: usize = 500;
-const FIELD: usize = 8 * 1024;
 
 /// The path of `serve`.
 #[derive(Clone, Debug)]
@@ -58,16 +57,17 @@ pub(super) struct Observed {
     memory: Memory,
     terms: Terms,
     seed: u64,
+    /// When we began to look.
+    began: Instant,
 }
 
 impl Observed {
     /// What a decision follows from.
     fn basis(&self) -> Basis<'_> {
-        let mapped = !self.parts.config.network.is_empty();
         Basis {
             gateway: self.parts.hostname.as_str(),
             config: self.parts.digest,
-            network: if mapped { Network::Mapped } else { Network::Real },
+            network: self.parts.network(),
             terms: &self.terms,
             facts: &self.gathered.facts,
             memory: &self.memory,
@@ -95,7 +95,26 @@ impl Path for Stages {
         }
     }
 
+    /// What the exception lowered holds again once it has ended, also for what waits: an exception
+    /// is for a while, and mail may wait longer.
+    fn reconsider(&self, turn: &Turn) -> Option<Verdict> {
+        let parts = self.live.now();
+        let old = &turn.group.verdict;
+        let to = &turn.group.destination;
+        if !old.is_by_exception() || parts.org.excepts(to, old.asked(), turn.now) {
+            return None;
+        }
+        let judged = self.judge(&turn.head, &turn.content, turn.now);
+        let everybody = turn.head.envelope.recipients.iter().zip(judged.verdicts);
+        // The group stays one: the highest demand holds for all of it.
+        let (_, new) = everybody
+            .filter(|(recipient, _)| turn.group.recipients.contains(recipient))
+            .max_by_key(|(_, verdict)| verdict.asked())?;
+        Some(new.after_exception(old, to))
+    }
+
     async fn gather(&self, turn: &Turn) -> Observed {
+        let began = Instant::now();
         let parts = self.live.now();
         let destination = &turn.group.destination;
         let way = parts.routes.to(destination);
@@ -117,7 +136,7 @@ impl Path for Stages {
         }
         let agreement = way.map(|way| way.agreement.clone());
         let terms = Terms { trust: parts.org.trust, agreement };
-        Observed { parts, gathered, memory, terms, seed: seed(turn) }
+        Observed { parts, gathered, memory, terms, seed: seed(turn), began }
     }
 
     async fn plan(&self, turn: &Turn, facts: &Observed) -> Plan {
@@ -149,7 +168,13 @@ impl Path for Stages {
         seen.for_each(|seen| parts.surveyor.delivered(seen));
         let outcomes = delivery.outcomes.clone();
         let level = carried(&delivery).and_then(|tried| tried.level());
-        outcomes.iter().for_each(|outcome| metrics::attempt(level, outcome));
+        for outcome in &outcomes {
+            metrics::attempt(level, outcome);
+            if matches!(outcome, Outcome::Accepted { .. }) {
+                let waited = turn.now.since(turn.head.arrived);
+                metrics::delivered_after(waited + observed.began.elapsed());
+            }
+        }
         let refused = |outcome: &Outcome| {
             matches!(
                 outcome,
@@ -164,22 +189,22 @@ impl Path for Stages {
         (outcomes, delivery)
     }
 
+    fn remotes(&self, delivery: &Delivery) -> Vec<Option<Remote>> {
+        delivery.remotes.clone()
+    }
+
+    fn amend(&self, turn: &Turn, fates: &mut [Fate]) {
+        letters::redact(&self.live.now(), turn, fates);
+    }
+
     async fn record(&self, turn: &Turn, done: Done<'_, Observed, Delivery>) -> Vec<Event> {
         self.confirm(turn, &done).await;
         let happened = record::Done { plan: done.plan, delivery: done.delivery, fates: done.fates };
-        let mut secret = [0; 32];
-        let filled = aws_lc_rs::rand::fill(&mut secret);
         let basis = done.facts.basis();
-        let recorded = match record::record(turn, &basis, happened, secret) {
-            Ok(recorded) if filled.is_ok() => recorded,
-            Ok(_) => {
-                tracing::error!(message = %turn.message, "no evidence: there is no randomness");
-                return Vec::new();
-            }
-            Err(error) => {
-                tracing::error!(message = %turn.message, "no evidence: {error}");
-                return Vec::new();
-            }
+        let made = secret().and_then(|secret| record::record(turn, &basis, happened, secret));
+        let recorded = match made {
+            Ok(recorded) => recorded,
+            Err(why) => return vec![unrecorded(turn, basis.config, (done.fates, &why))],
         };
         for (id, bytes) in done.facts.gathered.blobs.iter().chain(&recorded.blobs) {
             if self.stored.has(id) {
@@ -194,21 +219,14 @@ impl Path for Stages {
     }
 
     fn lost(&self, turn: &Turn, fates: &[Fate]) -> Vec<Event> {
-        let outcomes: Vec<_> = fates.iter().map(|fate| &fate.outcome).collect();
-        let body = json!({
-            "destination": turn.group.destination,
-            "attempt": turn.attempt,
-            "interrupted": true,
-            "outcomes": outcomes,
-        });
-        vec![delivery_event(turn, &body)]
+        let parts = self.live.now();
+        let who = (parts.hostname.as_str(), parts.digest, parts.network());
+        let made = secret().and_then(|secret| record::interrupted(turn, who, fates, secret));
+        vec![made.unwrap_or_else(|why| unrecorded(turn, parts.digest, (fates, &why)))]
     }
 
     fn letters(&self, turn: &Turn, fates: &[Fate]) -> Vec<NewMessage> {
-        let parts = self.live.now();
-        let mut letters: Vec<Letter> = Vec::new();
-        letters.extend(report(&parts, turn, fates));
-        letters.extend(notices(&parts, turn, fates));
+        let letters = letters::letters(&self.live.now(), turn, fates);
         let message = |letter: Letter| NewMessage {
             arrived: turn.now,
             envelope: letter.envelope,
@@ -304,137 +322,52 @@ fn seed(turn: &Turn) -> u64 {
     hasher.finish()
 }
 
-/// Header fields for the rules: names in lower case, values decoded (RFC 2047), bounded.
+/// Header fields for the rules: names in lower case, values decoded (RFC 2047). All of them, and
+/// whole: the listener takes no message with more than its limits allow.
 pub(crate) fn headers(content: &[u8]) -> Vec<(String, String)> {
-    let Some(parsed) = MessageParser::default().parse_headers(content) else { return Vec::new() };
-    let value = |name: &str, value: &HeaderValue<'_>, raw: Option<&str>| {
-        let text = match value {
-            HeaderValue::Text(text) => text.to_string(),
-            HeaderValue::TextList(list) => list.join(", "),
-            HeaderValue::Address(_)
-            | HeaderValue::DateTime(_)
-            | HeaderValue::ContentType(_)
-            | HeaderValue::Received(_)
-            | HeaderValue::Empty => raw.unwrap_or_default().trim().to_owned(),
-        };
-        (name.to_ascii_lowercase(), text.chars().take(FIELD).collect())
-    };
-    let fields = parsed.headers().iter().take(FIELDS);
-    fields
-        .map(|field| {
-            let raw = content.get(field.offset_start() as usize..field.offset_end() as usize);
-            let raw = raw.and_then(|raw| std::str::from_utf8(raw).ok());
-            value(field.name(), field.value(), raw)
+    let found = decoded(content);
+    if found.len() == fields(content).count() {
+        return found;
+    }
+    // The parser stops at a line that is no field, and somebody may have put it there for that.
+    let each = |(name, value): (&[u8], &[u8])| {
+        let alone = [name, b":", value, b"\r\n"].concat();
+        decoded(&alone).into_iter().next().unwrap_or_else(|| {
+            let text = |octets: &[u8]| String::from_utf8_lossy(octets).trim().to_owned();
+            (text(name).to_ascii_lowercase(), text(value))
         })
-        .collect()
-}
-
-/// The record of an attempt that ended with the process.
-fn delivery_event(turn: &Turn, body: &serde_json::Value) -> Event {
-    Event {
-        kind: EventKind::Delivery,
-        version: 1,
-        at: turn.now,
-        actor: Actor::Gateway,
-        config: None,
-        message: Some(turn.message),
-        body: body.to_string().into_bytes(),
-        personal: None,
-    }
-}
-
-/// What the sender is told of this turn, if anything.
-fn report(parts: &Parts, turn: &Turn, fates: &[Fate]) -> Option<Letter> {
-    let mut told = Vec::new();
-    for fate in fates {
-        let (action, code, reason) = match &fate.settled {
-            Settled::Bounce { code, reason } => (Action::Failed, *code, reason),
-            Settled::Retry { notice: DelayNotice::Due, code, reason, .. } => {
-                let until = turn.group.history.queued + parts.org.schedule.lifetime;
-                (Action::Delayed { until }, *code, reason)
-            }
-            Settled::Hold { until, code, reason, .. } if newly_held(turn) => {
-                if !turn.group.verdict.notify.contains(&Told::Sender) {
-                    continue;
-                }
-                (Action::Held { until: *until }, *code, reason)
-            }
-            Settled::Done
-            | Settled::Retry { .. }
-            | Settled::Hold { .. }
-            | Settled::Drop { .. }
-            | _ => continue,
-        };
-        told.push(Fated {
-            recipient: &fate.recipient,
-            action,
-            code,
-            reason: reason.clone(),
-            remote: None,
-            last_attempt: Some(turn.now),
-        });
-    }
-    let envelope = &turn.head.envelope;
-    let report = Report {
-        envelope,
-        message: &turn.content,
-        quote: quote(envelope.tls, envelope.ret, demanded(turn)),
-        received: turn.head.arrived,
-        fates: told,
     };
-    parts.author.report(&report, turn.now)
+    fields(content).map(each).collect()
 }
 
-fn newly_held(turn: &Turn) -> bool {
-    turn.group.history.held_since.is_none()
+fn decoded(content: &[u8]) -> Vec<(String, String)> {
+    let Some(parsed) = MessageParser::default().parse_headers(content) else { return Vec::new() };
+    let value = |value: &HeaderValue<'_>, raw: Option<&str>| match value {
+        HeaderValue::Text(text) => text.to_string(),
+        HeaderValue::TextList(list) => list.join(", "),
+        HeaderValue::Address(_)
+        | HeaderValue::DateTime(_)
+        | HeaderValue::ContentType(_)
+        | HeaderValue::Received(_)
+        | HeaderValue::Empty => raw.unwrap_or_default().trim().to_owned(),
+    };
+    let field = |field: &mail_parser::Header<'_>| {
+        let raw = content.get(field.offset_start() as usize..field.offset_end() as usize);
+        let raw = raw.and_then(|raw| std::str::from_utf8(raw).ok());
+        (field.name().to_ascii_lowercase(), value(field.value(), raw))
+    };
+    parsed.headers().iter().map(field).collect()
 }
 
-/// What the rules demanded, in monitor mode too: what is protected stays out of reports.
-fn demanded(turn: &Turn) -> Floor {
-    turn.group.verdict.suspended.unwrap_or(turn.group.verdict.floor)
+/// Salts of one record come from this.
+fn secret() -> Result<[u8; 32], NotRecorded> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| NotRecorded::NoRandomness)?;
+    Ok(secret)
 }
 
-/// What the postmaster and others are told: messages that ended without anybody to tell, and
-/// holds that a rule wants them to know. By id: no address and no subject.
-fn notices(parts: &Parts, turn: &Turn, fates: &[Fate]) -> Vec<Letter> {
-    let mut letters = Vec::new();
-    for fate in fates {
-        let (subject, code, reason) = match &fate.settled {
-            Settled::Drop { code, reason } => {
-                metrics::dropped();
-                ("A message could not be delivered, and nobody can be told", code, reason)
-            }
-            Settled::Hold { code, reason, .. }
-                if newly_held(turn) && turn.group.verdict.notify.contains(&Told::Postmaster) =>
-            {
-                ("A message is held", code, reason)
-            }
-            Settled::Done
-            | Settled::Retry { .. }
-            | Settled::Hold { .. }
-            | Settled::Bounce { .. }
-            | _ => continue,
-        };
-        // A notice about a notice would never end.
-        if is_to_postmaster(parts, fate) {
-            tracing::error!(message = %turn.message, %code, "a notice to the postmaster was dropped");
-            continue;
-        }
-        letters.push(parts.author.notice(subject, &notice(turn, *code, reason), turn.now));
-        break;
-    }
-    letters
-}
-
-fn is_to_postmaster(parts: &Parts, fate: &Fate) -> bool {
-    fate.recipient.mailbox == parts.author.postmaster
-}
-
-fn notice(turn: &Turn, code: EnhancedCode, reason: &str) -> String {
-    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    format!(
-        "Message: {}\r\nDestination: {}\r\nRule: {}\r\nReason: {code} {reason}\r\n\r\n\
-         waxseal queue show {}\r\nwaxseal evidence show {}\r\n",
-        turn.message, turn.group.destination, turn.group.verdict.rule, turn.message, turn.message
-    )
+/// What goes on record in place of evidence that cannot be made.
+fn unrecorded(turn: &Turn, config: Option<BlobId>, (fates, why): (&[Fate], &NotRecorded)) -> Event {
+    tracing::error!(message = %turn.message, "no evidence of an attempt, which is on record: {why}");
+    record::unrecorded(turn, config, fates, why)
 }

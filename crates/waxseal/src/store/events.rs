@@ -87,6 +87,9 @@ pub struct StoredEvent {
     pub event: Event,
 }
 
+/// A place in the log, and the event there, if it can be read.
+pub type Placed = (u64, Result<StoredEvent, StoreError>);
+
 /// Which events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventQuery {
@@ -221,6 +224,15 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or an event was tampered with.
     pub async fn events(&self, query: EventQuery) -> Result<Vec<StoredEvent>, StoreError> {
+        self.each_event(query).await?.into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// Events with their places in the log, each readable or not: for whoever goes on past a
+    /// damaged one.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn each_event(&self, query: EventQuery) -> Result<Vec<Placed>, StoreError> {
         let keys = self.keys();
         self.read(move |connection| {
             let which = match query.message {
@@ -246,7 +258,7 @@ impl Store {
             ])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                found.push(stored(row, &keys)?);
+                found.push((unsigned(row.get(0)?), stored(row, &keys)));
             }
             Ok(found)
         })

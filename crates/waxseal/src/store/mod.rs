@@ -18,6 +18,7 @@ mod command;
 mod error;
 mod events;
 mod listing;
+mod owed;
 mod queue;
 mod schema;
 pub(crate) mod seal;
@@ -44,8 +45,9 @@ use rusqlite::{Connection, OptionalExtension};
 pub use backup::{Restored, restore};
 pub use command::{Command, CommandId, Target, Verb};
 pub use error::StoreError;
-pub use events::{Actor, Event, EventKind, EventQuery, Order, StoredEvent};
+pub use events::{Actor, Event, EventKind, EventQuery, Order, Placed, StoredEvent};
 pub use listing::Listed;
+pub use owed::{Dsn, Fate, Owed, Remote};
 pub use queue::{
     Claimed, Destination, Group, Head, Intent, Lease, NewMessage, Next, Settled, WorkId, WorkState,
 };

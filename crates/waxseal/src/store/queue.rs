@@ -14,7 +14,8 @@ use waxseal_core::{
 };
 
 use super::{
-    Event, Inner, Place, Store, StoreError, events, guard,
+    Event, Inner, Owed, Place, Store, StoreError, events, guard,
+    owed::{self, Room},
     schema::state,
     seal::{MessageKey, OVERHEAD},
     signed, unsigned,
@@ -60,6 +61,9 @@ pub struct Group {
     pub note: Option<String>,
     /// Places of its latest attempts in the event log, at most [`Group::EVIDENCE`].
     pub evidence: Vec<u64>,
+    /// What is to be told of its last attempt before anything else is done.
+    #[serde(default)]
+    pub owed: Option<Owed>,
 }
 
 impl Group {
@@ -171,7 +175,8 @@ pub enum Next {
     Hold(UnixTime, Group),
 }
 
-/// The end of an attempt: what came of it goes on record in the same transaction.
+/// The end of an attempt: what came of it goes on record, and letters of ours about it are taken
+/// in, in the same transaction.
 #[derive(Debug)]
 pub struct Settled {
     /// Which group; the lease is given back once this is durable.
@@ -182,6 +187,8 @@ pub struct Settled {
     pub next: Next,
     /// What goes on record.
     pub events: Vec<Event>,
+    /// What somebody is told of it: nobody is told twice, and nobody never.
+    pub letters: Vec<NewMessage>,
 }
 
 impl Store {
@@ -643,17 +650,22 @@ impl Store {
         .await
     }
 
-    /// Records an attempt and what is left, in one transaction, and gives the lease back. When the
-    /// disk is full it uses the room that was kept back for this. Answers the places of the events.
+    /// Records an attempt, what is left and what is told, in one transaction, and gives the lease
+    /// back. When the disk is full it uses the room that was kept back for this; letters may then
+    /// only take what is free inside the database, such as the room of the message that they speak
+    /// of. Answers the places of the events.
     ///
     /// # Errors
     /// The store cannot be written; the lease is still held by the value that comes back.
     pub async fn settle(&self, settled: Settled) -> Result<Vec<u64>, (StoreError, Box<Settled>)> {
         let settled = Box::new(settled);
-        let mut outcome = self.settle_once(&settled).await;
+        let tells = !settled.letters.is_empty();
+        let room = if tells && self.admit().is_err() { Room::AsItIs } else { Room::May };
+        let mut outcome = self.settle_once(&settled, room).await;
         if matches!(outcome, Err(StoreError::Full)) {
             self.make_room().await;
-            outcome = self.settle_once(&settled).await;
+            let room = if tells { Room::AsItIs } else { Room::May };
+            outcome = self.settle_once(&settled, room).await;
         }
         match outcome {
             Ok((sequences, gone)) => {
@@ -666,7 +678,11 @@ impl Store {
         }
     }
 
-    async fn settle_once(&self, settled: &Settled) -> Result<(Vec<u64>, Gone), StoreError> {
+    async fn settle_once(
+        &self,
+        settled: &Settled,
+        room: Room,
+    ) -> Result<(Vec<u64>, Gone), StoreError> {
         let work = settled.lease.work;
         let row = match &settled.next {
             Next::Done => None,
@@ -682,8 +698,12 @@ impl Store {
             }
         };
         let (keys, events, message) = (self.keys(), settled.events.clone(), settled.message);
+        let letters = self.seal_letters(&settled.letters)?;
         let write = move |connection: &Connection| {
-            settle_rows(connection, (work, message), row.as_ref(), (&keys, &events))
+            // First what makes room.
+            let done = settle_rows(connection, (work, message), row.as_ref(), (&keys, &events))?;
+            owed::insert_all(connection, &letters, room)?;
+            Ok(done)
         };
         self.0.writer.write(write).await
     }
@@ -703,6 +723,7 @@ impl Store {
             message: claimed.message,
             next,
             events: event.into_iter().collect(),
+            letters: Vec::new(),
         };
         self.settle(settled).await.map(|_| ()).map_err(|(error, _)| error)
     }

@@ -82,6 +82,7 @@ fn group(recipients: &[&str]) -> Group {
         },
         history: History { queued: NOW, ..History::default() },
         first_tried: None,
+        owed: None,
         note: None,
         evidence: Vec::new(),
     }
@@ -105,6 +106,29 @@ async fn queued(store: &Store, recipients: &[&str], content: &[u8]) -> QueueId {
     let groups: Vec<_> = recipients.iter().map(|one| group(&[one])).collect();
     drop(store.classify((id, lease), &groups, NOW).await.unwrap());
     id
+}
+
+/// A crash leaves the end of an attempt with its letters, or neither: the sender is told once.
+#[tokio::test]
+async fn an_attempt_ends_with_its_letters_or_not_at_all() {
+    let place = Home::new();
+    let store = place.open();
+    let (id, lease) = store.accept(message(&["a@one.example"], b"short")).await.unwrap();
+    let groups = [group(&["a@one.example"])];
+    let lease = store.classify((id, lease), &groups, NOW).await.unwrap().pop().unwrap();
+    let letters = vec![message(&["us@sender.example"], &vec![b'x'; 300_000])];
+    let mut broken = event(id, "returned");
+    broken.actor = Actor::Operator("x".repeat(70_000));
+    let settled = Settled { lease, message: id, next: Next::Done, events: vec![broken], letters };
+    let (_, settled) = store.settle(settled).await.unwrap_err();
+    assert_eq!(store.count().await.unwrap(), [0, 1, 0], "nothing of it happened");
+    let settled = Settled { events: vec![event(id, "returned")], ..*settled };
+    store.settle(settled).await.unwrap();
+    assert_eq!(store.count().await.unwrap(), [1, 0, 0], "the letter waits for its verdict");
+    let claimed = store.claim_fresh(10).await.unwrap();
+    let content = store.content(claimed[0].message).await.unwrap();
+    assert_eq!(content.len(), 300_000);
+    assert_eq!(claimed[0].head.envelope.recipients[0].mailbox.to_string(), "us@sender.example");
 }
 
 #[tokio::test]
@@ -142,7 +166,8 @@ async fn a_group_is_in_one_pair_of_hands() {
     let later = NOW + Duration::from_secs(60);
     let tried = Group { first_tried: Some(NOW), ..group(&["a@one.example"]) };
     let next = Next::Retry(later, tried.clone());
-    let settled = Settled { lease, message: id, next, events: vec![event(id, "tried")] };
+    let settled =
+        Settled { lease, message: id, next, events: vec![event(id, "tried")], letters: Vec::new() };
     assert_eq!(store.settle(settled).await.unwrap(), [1]);
     assert!(store.claim(one, NOW, 10).await.unwrap().is_empty(), "not before its time");
     assert_eq!(store.next_due(one).await.unwrap(), Some(later));
@@ -164,8 +189,13 @@ async fn a_message_goes_with_its_last_group() {
     for (left, claimed) in [(1, 0), (0, 1)].into_iter().zip(claimed) {
         assert!(file.exists());
         let next = Next::Done;
-        let settled =
-            Settled { lease: claimed.lease, message: id, next, events: vec![event(id, "done")] };
+        let settled = Settled {
+            lease: claimed.lease,
+            message: id,
+            next,
+            events: vec![event(id, "done")],
+            letters: Vec::new(),
+        };
         store.settle(settled).await.unwrap();
         assert_eq!(store.count().await.unwrap(), [0, left.0, 0]);
     }
@@ -184,8 +214,13 @@ async fn an_intent_without_a_result_is_found_after_a_crash() {
     let (second, first) = (claimed.pop().unwrap(), claimed.pop().unwrap());
     store.intend(first.lease.work(), 1, NOW).await.unwrap();
     store.intend(second.lease.work(), 1, NOW).await.unwrap();
-    let settled =
-        Settled { lease: second.lease, message: id, next: Next::Done, events: Vec::new() };
+    let settled = Settled {
+        lease: second.lease,
+        message: id,
+        next: Next::Done,
+        events: Vec::new(),
+        letters: Vec::new(),
+    };
     store.settle(settled).await.unwrap();
     let work = first.lease.work();
     drop((first, store));
@@ -273,7 +308,8 @@ async fn a_stolen_disk_reads_nothing() {
         let group = Group { note: Some(CANARY.to_owned()), ..claimed.group.clone().unwrap() };
         let next = Next::Hold(NOW, group);
         let events = vec![event(held, CANARY)];
-        let settled = Settled { lease: claimed.lease, message: held, next, events };
+        let settled =
+            Settled { lease: claimed.lease, message: held, next, events, letters: Vec::new() };
         store.settle(settled).await.unwrap();
     }
     let entry = Entry { name: domain.clone(), value: CANARY.into(), expires: None };

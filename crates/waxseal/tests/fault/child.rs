@@ -20,11 +20,11 @@ use waxseal::{
 };
 use waxseal_core::{
     channel::Floor,
-    decide::{Fallback, Origin, Plan, Verdict},
+    decide::{Fallback, Origin, Plan, Settled, Verdict},
     domain::Domain,
     envelope::{Envelope, Mailbox, Recipient, ReversePath},
     org::Schedule,
-    outcome::Outcome,
+    outcome::{Cause, Outcome},
     reply::Reply,
     time::UnixTime,
 };
@@ -85,9 +85,23 @@ impl Path for Peer {
         let outcome = match promise.keep().await {
             Ok(()) => {
                 assert!(turn.content.ends_with(b"\r\n"), "the content came back whole");
-                tell(&format!("D {} {}", turn.message, turn.group.destination));
+                let to = turn.group.destination.as_str();
+                if to == INSIDE {
+                    let told = String::from_utf8_lossy(&turn.content).trim().to_owned();
+                    tell(&format!("L {told} {}", turn.message));
+                } else {
+                    tell(&format!("D {} {to}", turn.message));
+                }
                 tokio::task::yield_now().await;
-                Outcome::Accepted { reply: Reply::new(250, None, "taken") }
+                match refuses(to) {
+                    false => Outcome::Accepted { reply: Reply::new(250, None, "taken") },
+                    true => Outcome::Rejected {
+                        cause: Cause::Reply {
+                            command: "final dot".to_owned(),
+                            reply: Reply::new(550, None, "no"),
+                        },
+                    },
+                }
             }
             Err(error) => Outcome::Disconnected { detail: error.to_string() },
         };
@@ -102,9 +116,28 @@ impl Path for Peer {
         vec![event(turn, "unknown")]
     }
 
-    fn letters(&self, _: &Turn, _: &[Fate]) -> Vec<NewMessage> {
-        Vec::new()
+    /// One for each message that was refused: which, and where.
+    fn letters(&self, turn: &Turn, fates: &[Fate]) -> Vec<NewMessage> {
+        let refused = |fate: &&Fate| matches!(fate.settled, Settled::Bounce { .. });
+        let Some(fate) = fates.iter().find(refused) else { return Vec::new() };
+        let mailbox = Mailbox { local: "us".to_owned(), domain: Domain::parse(INSIDE).unwrap() };
+        let recipient = Recipient { mailbox, notify: Default::default(), original: None };
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            recipients: vec![recipient],
+            ..turn.head.envelope.clone()
+        };
+        let content = format!("{} {}\r\n", turn.message, fate.recipient.mailbox.domain);
+        vec![NewMessage { arrived: turn.now, envelope, content: Bytes::from(content) }]
     }
+}
+
+/// Where letters of ours go.
+const INSIDE: &str = "inside.example";
+
+/// A fifth of the destinations takes nothing.
+pub(super) fn refuses(destination: &str) -> bool {
+    destination.starts_with("d1") || destination.starts_with("d2")
 }
 
 fn event(turn: &Turn, what: &str) -> Event {
@@ -148,12 +181,12 @@ struct Gateway {
     _stop: watch::Sender<bool>,
 }
 
-async fn start(reserve: u64, permits: usize) -> Gateway {
+async fn start(reserve: u64, permits: usize, settings: Settings) -> Gateway {
     let store = open(reserve);
     let gate = Arc::new(Semaphore::new(permits));
     let clock: Clock = Arc::new(now);
     let peer = Peer { gate: Arc::clone(&gate) };
-    let (queue, inbox) = Queue::new(store.clone(), peer, Settings::default(), clock);
+    let (queue, inbox) = Queue::new(store.clone(), peer, settings, clock);
     let (stop, stopped) = watch::channel(false);
     let runner = queue.clone();
     tokio::spawn(async move { runner.run(inbox, stopped).await.unwrap() });
@@ -185,7 +218,7 @@ fn message(number: u64, size: usize) -> (NewMessage, usize) {
 
 /// Takes in as much as it can until it is killed; every sixteenth message is large.
 async fn load() {
-    let gateway = start(64 << 10, Semaphore::MAX_PERMITS).await;
+    let gateway = start(64 << 10, Semaphore::MAX_PERMITS, Settings::default()).await;
     let number = Arc::new(AtomicU64::new(0));
     let mut producers = tokio::task::JoinSet::new();
     for _ in 0..16 {
@@ -203,10 +236,10 @@ async fn load() {
     producers.join_next().await.unwrap().unwrap();
 }
 
-async fn empty(store: &Store) {
+async fn empty(store: &Store, longest: u64) {
     while store.count().await.unwrap() != [0, 0, 0] {
         // What was put off is due some time.
-        LATER.fetch_max(7_200.min(LATER.load(Ordering::Relaxed) + 60), Ordering::Relaxed);
+        LATER.fetch_max(longest.min(LATER.load(Ordering::Relaxed) + 60), Ordering::Relaxed);
         pause().await;
     }
 }
@@ -217,13 +250,13 @@ async fn pause() {
 }
 
 async fn drain() {
-    let gateway = start(64 << 10, Semaphore::MAX_PERMITS).await;
+    let gateway = start(64 << 10, Semaphore::MAX_PERMITS, Settings::default()).await;
     while !gateway.store.intents().await.unwrap().is_empty() {
         pause().await;
     }
     // What was recorded as unknown just now is tried again after its time.
     LATER.store(7_200, Ordering::Relaxed);
-    empty(&gateway.store).await;
+    empty(&gateway.store, 7_200).await;
     let mut after = 0;
     loop {
         let query = EventQuery { after, limit: 1_000, ..EventQuery::default() };
@@ -242,7 +275,9 @@ async fn drain() {
 
 /// Fills the disk, then delivers, then takes mail in again.
 async fn full() {
-    let gateway = start(6 << 20, 0).await;
+    // Fewer slots than messages that are refused: reports without room must not hold them.
+    let settings = Settings { per_destination: 4, total: 8, ..Settings::default() };
+    let gateway = start(6 << 20, 0, settings).await;
     let mut number = 0;
     let mut accept = async |size| {
         number += 1;
@@ -263,10 +298,11 @@ async fn full() {
     let files = spooled.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
     assert_eq!(files.count(), 0, "a body without room leaves no file");
     gateway.gate.add_permits(100_000);
-    empty(&gateway.store).await;
+    // Reports wait for room, a minute at a time.
+    empty(&gateway.store, 86_400).await;
     for _ in 0..50 {
         assert!(accept(14_000).await, "once the queue has drained there is room");
     }
     tell("R");
-    empty(&gateway.store).await;
+    empty(&gateway.store, 172_800).await;
 }

@@ -5,7 +5,7 @@
 mod child;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -21,6 +21,8 @@ enum Line {
     Accepted(String, usize),
     /// A peer took it after the final dot: message, destination.
     Taken(String, String),
+    /// The sender heard that it was refused: message, destination, the letter.
+    Told(String, String, String),
     /// On record as perhaps delivered: message, destination.
     Unknown(String, String),
     /// 452.
@@ -38,6 +40,7 @@ fn parse(line: &str) -> Option<Line> {
     match kind {
         "A" => Some(Line::Accepted(word()?, word()?.parse().ok()?)),
         "D" => Some(Line::Taken(word()?, word()?)),
+        "L" => Some(Line::Told(word()?, word()?, word()?)),
         "U" => Some(Line::Unknown(word()?, word()?)),
         "F" => Some(Line::Full),
         "R" => Some(Line::Recovered),
@@ -181,6 +184,7 @@ impl Scene {
         let mut taken: HashMap<(&str, &str), usize> = HashMap::new();
         let mut unknown: HashMap<(&str, &str), usize> = HashMap::new();
         let mut accepted = HashMap::new();
+        let mut told: HashMap<(&str, &str), HashSet<&str>> = HashMap::new();
         for line in &self.seen {
             match line {
                 Line::Accepted(id, groups) => {
@@ -188,6 +192,9 @@ impl Scene {
                 }
                 Line::Taken(id, to) => *taken.entry((id, to)).or_default() += 1,
                 Line::Unknown(id, to) => *unknown.entry((id, to)).or_default() += 1,
+                Line::Told(id, to, letter) => {
+                    told.entry((id, to)).or_default().insert(letter);
+                }
                 Line::Full | Line::Recovered | Line::Empty => {}
             }
         }
@@ -196,6 +203,13 @@ impl Scene {
             let reached = taken.keys().filter(|(taken, _)| taken == id).count();
             assert_eq!(reached, *groups, "{id} was accepted and not delivered everywhere");
         }
+        for ((id, to), letters) in &told {
+            assert_eq!(letters.len(), 1, "the sender of {id} heard more than once about {to}");
+        }
+        for (id, to) in taken.keys().filter(|(_, to)| child::refuses(to)) {
+            assert!(told.contains_key(&(*id, *to)), "nobody heard that {to} refused {id}");
+        }
+        assert!(told.len() > 20, "only {} messages were refused", told.len());
         let mut twice = 0;
         for (which, times) in &taken {
             let recorded = unknown.get(which).copied().unwrap_or(0);

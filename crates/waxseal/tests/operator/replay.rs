@@ -64,10 +64,31 @@ async fn a_record_that_was_changed_in_the_database_is_found() {
     gateway.stop().await;
     let database = world.folder.path().join("data/waxseal.db");
     tamper(&database);
-    for words in [&["replay", "--since", "1d"][..], &["replay", &id], &["evidence", "show", &id]] {
+    for words in [&["replay", "--since", "1d"][..], &["replay", &id]] {
         let said = world.run(words).await.with(1);
-        assert!(said.err.contains("changed after it was written"), "{}", said.err);
+        assert!(said.out.contains("DAMAGED    event"), "{}", said.out);
+        assert!(said.out.contains("changed after it was written"), "{}", said.out);
     }
+    let said = world.run(&["evidence", "show", &id]).await.with(1);
+    assert!(said.err.contains("changed after it was written"), "{}", said.err);
+}
+
+/// The same insider damages one record so that nobody looks at those behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_does_not_end_the_replay() {
+    let world = World::new(&[DANE]).await;
+    let gateway = world.start().await;
+    let first = world.send(&gateway, &world.domain(DANE)).await;
+    world.recorded(&first).await;
+    gateway.stop().await;
+    tamper(&world.folder.path().join("data/waxseal.db"));
+    let gateway = world.start().await;
+    let second = world.send(&gateway, &world.domain(DANE)).await;
+    world.recorded(&second).await;
+    gateway.stop().await;
+    let told = world.run(&["replay", "--json"]).await.with(1).json();
+    assert_eq!((&told["records"], &told["alike"]), (&2.into(), &1.into()), "{told}");
+    assert_eq!(told["damaged"].as_array().unwrap().len(), 1, "{told}");
 }
 
 fn tamper(database: &Path) {

@@ -1,5 +1,7 @@
 //! The whole gateway, as `waxseal serve` runs it, in the lab's little Internet.
 
+mod letters;
+mod numbers;
 mod signals;
 
 use std::{
@@ -86,9 +88,18 @@ impl Session {
     }
 
     async fn send(&mut self, to: &str, subject: &str) -> String {
-        let from = self.say(&format!("MAIL FROM:<ann@{SENDER_DOMAIN}>")).await;
+        self.send_with((to, ""), ("", subject)).await
+    }
+
+    /// With parameters of RCPT and of MAIL.
+    async fn send_with(
+        &mut self,
+        (to, asked): (&str, &str),
+        (parameters, subject): (&str, &str),
+    ) -> String {
+        let from = self.say(&format!("MAIL FROM:<ann@{SENDER_DOMAIN}>{parameters}")).await;
         assert!(from.starts_with("250 "), "{from}");
-        let rcpt = self.say(&format!("RCPT TO:<{to}>")).await;
+        let rcpt = self.say(&format!("RCPT TO:<{to}>{asked}")).await;
         assert!(rcpt.starts_with("250 "), "{rcpt}");
         assert!(self.say("DATA").await.starts_with("354 "));
         self.say(&format!(
