@@ -157,7 +157,7 @@ impl Resolver {
 
     async fn look(
         &self,
-        name: &Domain,
+        name: &Name,
         (record_type, question): (RecordType, Question),
     ) -> Lookup<Vec<Record>> {
         if let Health::Broken { kind, line } = self.health(Duration::MAX).await {
