@@ -168,7 +168,7 @@ fn as_line(event: &StoredEvent, text: &mut String) {
     let to = evidence.destination().map(waxseal_core::domain::Domain::as_str).unwrap_or("-");
     let alarm = if evidence.alarms.is_empty() { "" } else { "  ALARM" };
     let cells = [&at, &id, &evidence.attempt.to_string(), &floor, level, &ends.join("+")];
-    let caveat = evidence.decided.plan.reach.caveat();
+    let caveat = evidence.decided.as_ref().and_then(|decided| decided.plan.reach.caveat());
     let caveat = caveat.map_or_else(String::new, |caveat| format!("  {caveat}"));
     row(cells, &format!("{to}{caveat}{alarm}"), text);
 }

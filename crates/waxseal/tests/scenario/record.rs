@@ -47,7 +47,12 @@ impl Attempt<'_> {
         let fate = |(recipient, outcome): (&_, &_)| {
             let history = &turn.group.history;
             let settled = settle(outcome, last, history, &Schedule::default(), self.now);
-            Fate { recipient: Clone::clone(recipient), outcome: Clone::clone(outcome), settled }
+            Fate {
+                recipient: Clone::clone(recipient),
+                outcome: Clone::clone(outcome),
+                settled,
+                remote: None,
+            }
         };
         let outcomes = &self.delivery.outcomes;
         let fates: Vec<Fate> = turn.group.recipients.iter().zip(outcomes).map(fate).collect();
@@ -85,6 +90,7 @@ impl Attempt<'_> {
                 history: History { queued: self.now, attempts: 1, ..History::default() },
                 first_tried: None,
                 note: None,
+                owed: None,
                 evidence: Vec::new(),
             },
             content: Bytes::from(self.content.to_owned()),
@@ -96,7 +102,7 @@ impl Attempt<'_> {
 
 /// What a scenario can say of it.
 pub(super) fn summary(evidence: &Evidence) -> file::Evidence {
-    let plan = &evidence.decided.plan;
+    let plan = &evidence.decided.as_ref().expect("an attempt that was decided").plan;
     let hosts = plan.routes.iter().filter_map(|route| {
         let Route::Host(host) = route else { return None };
         Some(&host.because)
