@@ -214,7 +214,7 @@ impl Watcher {
     pub async fn tell(&self, alert: &Alert, pauses: &[Duration]) {
         let (parts, now) = (self.live.now(), self.clock.now());
         if parts.config.checks.mail == MailAlerts::Sent {
-            let letter = parts.author.notice(&alert.subject(), &alert.text(), now);
+            let letter = parts.author.alert(&alert.subject(), &alert.text(), now);
             if let Err(error) = self.post.post(message(letter, now)).await {
                 metrics::alert_lost("mail");
                 tracing::error!("an alert could not be queued as mail: {error}");

@@ -150,6 +150,11 @@ impl Author {
         self.plain((redacted.to, subject), &text, now)
     }
 
+    /// Tells our postmaster that something needs a person.
+    pub fn alert(&self, subject: &str, text: &str, now: UnixTime) -> Letter {
+        self.plain((&self.postmaster, subject), text, now)
+    }
+
     fn plain(&self, (to, subject): (&Mailbox, &str), text: &str, now: UnixTime) -> Letter {
         let (charset, tls) = (charset_of(to), TlsAsk::Nothing);
         let address = Address { to, subject, charset, tls, now };

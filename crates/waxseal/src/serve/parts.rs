@@ -29,7 +29,7 @@ use crate::{
         probe::{self, Prober},
     },
     tls,
-    watch::{Network, TIMEOUT, Webhook},
+    watch::{self, TIMEOUT, Webhook},
 };
 
 /// What one configuration comes to.
@@ -115,7 +115,7 @@ impl Parts {
         let webhook = match &config.checks.webhook {
             Some(webhook) => {
                 let (dns, dialler) = (Arc::clone(&dns), dialler.clone());
-                let network = Network { dns, dialler, own: own.clone(), timeout: TIMEOUT };
+                let network = watch::Network { dns, dialler, own: own.clone(), timeout: TIMEOUT };
                 Some(Webhook::new(webhook, network, &roots)?)
             }
             None => None,

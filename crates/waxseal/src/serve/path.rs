@@ -34,7 +34,7 @@ use crate::{
     metrics,
     queue::{Done, Fate, Judged, Path, Promise, Remote, Turn},
     record::{self, Basis, NotRecorded, Stored},
-    store::{Actor, Entry, Event, EventKind, Head, NewMessage, Space, Store, StoreError},
+    store::{Entry, Event, Head, NewMessage, Space, Store, StoreError},
     watch::Partners,
 };
 
