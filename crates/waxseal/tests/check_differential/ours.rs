@@ -52,6 +52,7 @@ impl Ours {
         self.each(|report| match report.dane() {
             _ if report.found("ZONE-BOGUS") || report.found("TLSA-FAILED") => "lookup failed",
             None => "nothing shown",
+            Some(_) if report.found("TLSA-ONE-ALG-ONLY") => "matches in part",
             Some(Value::String(word)) if word == "ok" => "matches",
             Some(Value::String(_)) => "no TLSA counts",
             Some(_) => "does not match",

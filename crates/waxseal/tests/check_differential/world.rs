@@ -11,7 +11,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use waxseal_core::pki::Certificate;
 use waxseal_lab::{
-    ca::{Ca, Identity, ServerKey, Validity},
+    ca::{Ca, Identity, KeyKind, ServerKey, Validity},
     dns::{Act, Data, DnsServer, Tampering, Tree, Zone, rcode, rtype},
     mx::{MxServer, Personality, StartTls},
     policy_host::{Answer, PolicyHost, PolicyPersonality, policy_text},
@@ -274,8 +274,24 @@ fn sites(ca: &Ca) -> Vec<Site> {
             .tlsa(0, (3, 1, 1))
             .tampered(Some(rtype::TLSA), Act::Fail(rcode::SERVFAIL)),
     ];
+    sites.extend(two_keys(ca));
     sites.extend(published(ca));
     sites
+}
+
+/// Hosts that show an ECDSA certificate to those who take it, and an RSA one to the rest.
+fn two_keys(ca: &Ca) -> [Site; 2] {
+    let both = |name: &'static str| {
+        let host = format!("mx.{name}.lab");
+        let of =
+            |kind| ca.issue(&ServerKey::of(kind).unwrap(), &[&host], Validity::Current).unwrap();
+        let (ecdsa, rsa) = (of(KeyKind::Ecdsa), of(KeyKind::Rsa));
+        let of_rsa = association(&rsa.chain[0], 3, 1, 1);
+        (Site::showing(name, ecdsa.or(&rsa).unwrap()).tlsa(0, (3, 1, 1)), of_rsa)
+    };
+    let (published, of_rsa) = both("two-keys-both");
+    let (half, _) = both("two-keys-one");
+    [published.with("_25._tcp.mx", &of_rsa), half]
 }
 
 /// Domains that differ in what they publish beside DANE.
