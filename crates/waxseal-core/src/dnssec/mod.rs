@@ -16,7 +16,7 @@
 //! | `run` | one validation: its bounds, and which signature holds |
 //! | `chain` | from an anchor down to a zone; the state of one RRset |
 //! | `denial` | NSEC and NSEC3 |
-//! | [`signing`] | which algorithms, keys and end of time a zone's signatures have |
+//! | [`signing()`] | which algorithms, keys and end of time a zone's signatures have |
 //! | `validate` | aliases, and the verdict |
 
 mod anchors;

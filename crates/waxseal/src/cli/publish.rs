@@ -45,7 +45,7 @@ enum Act {
     Tlsrpt(Look),
     /// Whether a new key may be deployed, and an MTA-STS change go ahead
     ///
-    /// Asks each address of each authoritative server, and counts from what it saw before ([publish]
+    /// Asks each address of each authoritative server, and counts from what it saw before (`[publish]`
     /// state). Exit code: 0 everything may go ahead, 1 not yet, 2 it could not be found out.
     Gate(GateArgs),
 }
