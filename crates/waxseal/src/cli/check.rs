@@ -169,15 +169,16 @@ enum Ended {
     Interrupted,
 }
 
-/// The worst of all: something wrong beats something unknown.
+/// An input that is no domain makes the whole run unknown, for nothing is known of whatever was
+/// meant; otherwise something wrong outweighs something unknown.
 fn verdict(reports: &[Report]) -> Exit {
     let any = |exit| reports.iter().any(|report| report.exit() == exit);
-    if any(Exit::Negative) && !reports.iter().any(|r| matches!(r.outcome, Outcome::NoDomain(_))) {
-        Exit::Negative
-    } else if any(Exit::Unknown) {
+    if reports.iter().any(|report| matches!(report.outcome, Outcome::NoDomain(_))) {
         Exit::Unknown
     } else if any(Exit::Negative) {
         Exit::Negative
+    } else if any(Exit::Unknown) {
+        Exit::Unknown
     } else {
         Exit::Ok
     }
