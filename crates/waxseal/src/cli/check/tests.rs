@@ -62,7 +62,7 @@ fn the_worst_of_many_decides_and_no_domain_at_all_leaves_the_run_unknown() {
     let (fine, unknown) = (report(Status::Met), report(Status::Unknown));
     let wrong = report(Status::NotMet);
     let none = Report { input: "a..b".into(), outcome: Outcome::NoDomain("empty label".into()) };
-    assert_eq!(verdict(&[fine.clone()]), super::Exit::Ok);
+    assert_eq!(verdict(std::slice::from_ref(&fine)), super::Exit::Ok);
     assert_eq!(verdict(&[fine.clone(), unknown.clone()]), super::Exit::Unknown);
     assert_eq!(verdict(&[unknown, wrong.clone(), fine.clone()]), super::Exit::Negative);
     assert_eq!(verdict(&[wrong, none.clone()]), super::Exit::Unknown);
