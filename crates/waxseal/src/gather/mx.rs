@@ -1,6 +1,6 @@
 //! Which hosts take mail for a destination (RFC 5321 §5.1, RFC 7505).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, future::poll_fn, sync::Arc, task::Poll};
 
 use tokio::task::JoinSet;
 use waxseal_core::{
@@ -94,6 +94,9 @@ impl Shared {
         (fact, heard.said)
     }
 
+    /// Asks about all hosts side by side. Where every answer about one is known there is nothing to
+    /// wait for, and no task is made: waking a thread for it costs more than the facts.
+    ///
     /// `None` where a task died: a host that is silently missing could be the one that matters.
     async fn ask_hosts(
         self: &Arc<Self>,
@@ -101,12 +104,17 @@ impl Shared {
         now: UnixTime,
         notes: &mut Notes,
     ) -> Option<Vec<HostFacts>> {
-        let mut asking = JoinSet::new();
+        let (mut found, mut asking) = (Vec::new(), JoinSet::new());
         for (place, (preference, name)) in hosts.into_iter().enumerate() {
             let shared = Arc::clone(self);
-            asking.spawn(async move { (place, shared.exchanger(name, preference, now).await) });
+            let mut host = Box::pin(async move { shared.exchanger(name, preference, now).await });
+            match poll_fn(|context| Poll::Ready(host.as_mut().poll(context))).await {
+                Poll::Ready(noted) => found.push((place, notes.take(noted))),
+                Poll::Pending => {
+                    asking.spawn(async move { (place, host.await) });
+                }
+            }
         }
-        let mut found = Vec::new();
         while let Some(host) = asking.join_next().await {
             let Ok((place, noted)) = host else {
                 notes.until = now;

@@ -1,6 +1,17 @@
 //! MX, addresses and TLSA.
 
+use std::{
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use tokio::sync::Notify;
+use waxseal::{
+    gather::Dns,
+    resolve::{Lookup, Mx},
+};
 use waxseal_core::{
+    dane::Tlsa,
     dns::{Absence, Answer, Authenticity, FailureKind},
     facts::{Dane, MxFact, NoTlsa, Refused, StsFact},
 };
@@ -162,6 +173,75 @@ async fn facts_are_kept_while_they_hold() {
     gatherer.forget(&destination);
     let again = gatherer.gather(&destination, None, later).await;
     assert_eq!(again.facts.at, later, "after a refusal the world is asked again");
+}
+
+/// DESIGN §10: where each answer is known, facts are put together in one go. Nothing is waited for,
+/// so no thread has to be woken.
+#[tokio::test]
+async fn facts_from_known_answers_wait_for_nothing() {
+    let world = World::new(zones()).await;
+    let gatherer = world.gatherer();
+    let (destination, start) = (domain("d.test"), now());
+    let first = gatherer.gather(&destination, None, start).await;
+    gatherer.forget(&destination);
+    let mut anew = pin!(gatherer.gather(&destination, None, start));
+    let Poll::Ready(anew) = anew.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it waits");
+    };
+    assert_eq!(anew.facts, first.facts);
+    assert!(!Arc::ptr_eq(&anew.facts, &first.facts));
+}
+
+/// Whose addresses come only once those of another were asked for.
+struct Stalling {
+    dns: Resolver,
+    host: Domain,
+    until: Domain,
+    asked: Notify,
+}
+
+impl Dns for Stalling {
+    fn mx<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Mx>>> {
+        Box::pin(self.dns.mx(name))
+    }
+
+    fn addresses<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<IpAddr>>> {
+        Box::pin(async move {
+            if *name == self.until {
+                self.asked.notify_one();
+            }
+            if *name == self.host {
+                self.asked.notified().await;
+            }
+            self.dns.addresses(name).await
+        })
+    }
+
+    fn txt<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Vec<u8>>>> {
+        Box::pin(self.dns.txt(name))
+    }
+
+    fn tlsa<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Tlsa>>> {
+        Box::pin(self.dns.tlsa(name))
+    }
+}
+
+/// Hostile zone: a host whose name servers stall holds up none of the others, and the order stays
+/// that of the preferences.
+#[tokio::test]
+async fn a_host_that_stalls_holds_up_no_other() {
+    let world = World::new(zones()).await;
+    let all = names(&world.gather("d.test").await.facts.hosts);
+    let dns = Stalling {
+        dns: world.resolver(),
+        host: domain(&all[0]),
+        until: domain(all.last().unwrap()),
+        asked: Notify::new(),
+    };
+    let store: Arc<dyn PolicyStore> = Arc::clone(&world.store) as _;
+    let gatherer = Gatherer::new(Settings::default(), Arc::new(dns), Arc::new(Nobody), store);
+    let gathered = gatherer.gather(&domain("d.test"), None, now()).await;
+    assert_eq!(names(&gathered.facts.hosts), all);
 }
 
 /// Item 62 (RFC 5321 §5.1, RFC 7505): null MX, no MX, no domain.
