@@ -175,9 +175,14 @@ pub fn restore(
     if database.exists() {
         return Err(StoreError::Exists(database));
     }
+    schema::nothing_left(&database)?;
     let source = from.join(DATABASE);
     if !source.exists() {
         return Err(StoreError::Nothing(from.to_owned()));
+    }
+    // A backup has none: this is a copy of a running store, without what its log holds.
+    if let Some(log) = schema::beside(&source).find(|path| path.exists()) {
+        return Err(StoreError::NoBackup(log));
     }
     DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(file_error(&dir))?;
     let _lock = super::lock(&dir)?;
@@ -187,7 +192,9 @@ pub fn restore(
     }
     // Prepared under another name: a restore that is cut off leaves no store that would start.
     let fresh = database.with_extension("restoring");
-    let _ = fs::remove_file(&fresh);
+    for left in schema::beside(&fresh).chain([fresh.clone()]) {
+        let _ = fs::remove_file(left);
+    }
     fs::copy(&source, &fresh).map_err(file_error(&source))?;
     let restored = mark_restored(&fresh, &keys, now)?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(file_error(&fresh))?;

@@ -55,6 +55,17 @@ pub enum StoreError {
     /// The target of a backup is there already.
     #[error("{0} exists already; a backup never replaces anything")]
     Exists(PathBuf),
+    /// A database with the log of a running one beside it.
+    #[error(
+        "{0} shows that this is no finished backup but a copy of files in use; use a directory that waxseal backup made"
+    )]
+    NoBackup(PathBuf),
+    /// What SQLite left of a database that is no longer there. SQLite would play it back over
+    /// whatever comes under that name next.
+    #[error(
+        "{0} is left of a database that was moved away, and may hold accepted mail; bring the database back beside it, or move this file away too"
+    )]
+    Leftover(PathBuf),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     File {
@@ -97,6 +108,8 @@ impl StoreError {
                 | Self::NotOurs
                 | Self::KeyMissing(_)
                 | Self::Nothing(_)
+                | Self::Leftover(_)
+                | Self::NoBackup(_)
                 | Self::Locked(_)
         )
     }

@@ -148,6 +148,9 @@ impl Store {
         if access == Access::Visit && !path.exists() {
             return Err(StoreError::Nothing(dir.clone()));
         }
+        if !path.exists() {
+            schema::nothing_left(&path)?;
+        }
         let connection =
             schema::connect(&path, schema::Purpose::Write).map_err(|error| error.about(&path))?;
         schema::prepare(&connection).map_err(|error| error.about(&path))?;

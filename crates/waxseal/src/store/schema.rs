@@ -1,6 +1,9 @@
 //! Tables, and what a connection is set to.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -78,6 +81,24 @@ CREATE TABLE command (
 pub(crate) enum Purpose {
     Write,
     Read,
+}
+
+/// Files that SQLite keeps beside a database file.
+pub(crate) fn beside(database: &Path) -> impl Iterator<Item = PathBuf> + '_ {
+    ["-wal", "-shm", "-journal"].into_iter().map(|suffix| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    })
+}
+
+/// Where there is no database, nothing of one may lie there either: an old log with a new file of
+/// the same name is played back into it.
+pub(crate) fn nothing_left(database: &Path) -> Result<(), StoreError> {
+    match beside(database).find(|path| path.exists()) {
+        Some(left) => Err(StoreError::Leftover(left)),
+        None => Ok(()),
+    }
 }
 
 /// Opens the database file for one purpose.

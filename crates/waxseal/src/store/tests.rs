@@ -432,6 +432,42 @@ async fn a_backup_is_consistent_and_a_restore_waits_for_a_person() {
     assert!(!store.is_paused().await.unwrap());
 }
 
+/// After an unclean end the last commits are in the log beside the database. SQLite would play it
+/// back over whatever has the database's name at the next start: what was restored would be undone,
+/// and with it the pause.
+#[tokio::test]
+async fn the_log_of_a_database_that_was_moved_away_undoes_no_restore() {
+    let place = Home::new();
+    let store = place.open();
+    queued(&store, &["a@one.example"], b"in the backup").await;
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("monday");
+    store.backup(copy.clone()).await.unwrap();
+    queued(&store, &["a@one.example"], b"in the log").await;
+    let (database, target) = (place.settings().database, copies.path().join("data"));
+    let settings = Settings { reserve: 4_096, ..Settings::new(&target) };
+    fs::create_dir(&target).unwrap();
+    // As kill -9 and `mv waxseal.db broken.db` leave it.
+    for (left, to) in schema::beside(&database).zip(schema::beside(&settings.database)).take(2) {
+        fs::copy(left, to).unwrap();
+    }
+    drop(store);
+    let refused = restore(&copy, settings.clone(), place.keys(), NOW).unwrap_err();
+    assert!(matches!(&refused, StoreError::Leftover(_)) && refused.is_configuration());
+    assert!(refused.to_string().contains("waxseal.db-wal"), "{refused}");
+    let refused = Store::open(settings.clone(), place.keys(), Access::Serve).unwrap_err();
+    assert!(matches!(refused, StoreError::Leftover(_)), "a start would delete the log: {refused}");
+    schema::beside(&settings.database).for_each(|left| drop(fs::remove_file(left)));
+    fs::copy(copy.join(DATABASE), copy.join("waxseal.db-wal")).unwrap();
+    let refused = restore(&copy, settings.clone(), place.keys(), NOW).unwrap_err();
+    assert!(matches!(refused, StoreError::NoBackup(_)), "{refused}");
+    fs::remove_file(copy.join("waxseal.db-wal")).unwrap();
+    restore(&copy, settings.clone(), place.keys(), NOW).unwrap();
+    let store = Store::open(settings, place.keys(), Access::Serve).unwrap();
+    assert!(store.is_paused().await.unwrap());
+    assert_eq!(store.count().await.unwrap(), [0, 1, 0]);
+}
+
 #[tokio::test]
 async fn an_operator_asks_a_running_server_and_hears_what_came_of_it() {
     let place = Home::new();
