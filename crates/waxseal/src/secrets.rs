@@ -176,7 +176,13 @@ impl SecretSource {
 
     fn read_in(&self, credentials: Option<&Path>) -> Result<Secret, SecretError> {
         let path = self.path(credentials)?;
-        match read(&path) {
+        let others = match self {
+            // systemd makes them readable for the unit's user through an ACL, whose mask shows as
+            // the bits of the group (0440); nobody can change that, and the group has no access.
+            Self::Credential(_) => 0o007,
+            Self::File(_) => 0o077,
+        };
+        match read(&path, others) {
             Err(SecretError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 match self {
                     Self::Credential(name) => Err(SecretError::NoSuchCredential(name.clone())),
@@ -196,12 +202,13 @@ impl SecretSource {
     }
 }
 
-fn read(path: &Path) -> Result<Secret, SecretError> {
+/// Reads a file none of whose permission bits is among `others`.
+fn read(path: &Path, others: u32) -> Result<Secret, SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & others != 0 {
         return Err(SecretError::Open { path: path.to_owned(), mode });
     }
     let size = metadata.len();

@@ -31,6 +31,21 @@ fn credentials_come_from_the_directory_that_systemd_made() {
     assert!(matches!(missing.read_in(None), Err(SecretError::NoCredentials(_))));
 }
 
+/// systemd 254 and later, a unit with `User=` or `DynamicUser=`: an ACL lets its user read, and the
+/// mask of the ACL shows in the place of the group.
+#[test]
+fn a_credential_of_a_unit_with_a_user_of_its_own_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store-key");
+    write(&path, &StoreKeys::random().unwrap().file(), Existing::Keep).unwrap();
+    let source: SecretSource = "credential:store-key".parse().unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+    StoreKeys::from_file(source.read_in(Some(directory.path())).unwrap().bytes()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    let error = source.read_in(Some(directory.path())).unwrap_err();
+    assert!(matches!(error, SecretError::Open { .. }), "{error}");
+}
+
 /// Attacker: another user of the same machine.
 #[test]
 fn a_secret_that_others_can_read_is_refused() {
