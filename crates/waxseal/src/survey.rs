@@ -30,6 +30,7 @@ mod zone;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use waxseal_core::{
     assess::{HostSurvey, MailRecords, MxSurvey, Quoted, Survey},
@@ -49,7 +50,8 @@ use crate::{
 };
 
 /// How much is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Depth {
     /// Only what the resolver answers: no connection to a mail host or a web server, but for an
     /// MTA-STS policy that the gateway would fetch too.

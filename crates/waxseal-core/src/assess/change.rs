@@ -14,9 +14,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::watch::{Certainty, Event, Open, Watch};
-use super::{Assessment, Delivery, DmarcPolicy, Published, Quoted, Signing, SpfAll, Survey, judge};
+use super::{
+    Assessment, Contact, Delivery, DmarcPolicy, Observed, Published, Quoted, Signing, SpfAll,
+    Survey, judge,
+};
 use crate::{
     dns::{Absence, Authenticity, FailureKind, LookupFailure},
+    domain::Domain,
     facts::{MxFact, StsFailure},
     sts::{Mode, Policy},
 };
@@ -401,6 +405,26 @@ fn published<T>(
     out.add(kind, subject, &Was(&was, &is), meaning);
 }
 
+/// Hosts of which no address answered.
+fn silent(survey: &Survey) -> Vec<&Domain> {
+    let is_silent = |address: &super::AddressSurvey| match &address.observed {
+        Observed::Probed(probe) => matches!(probe.contact, Contact::Unreachable(_)),
+        Observed::Not(_) => false,
+    };
+    let mut silent: Vec<_> = survey
+        .hosts
+        .iter()
+        .filter(|host| host.addresses.iter().any(is_silent))
+        .filter(|host| {
+            let probed = |one: &&super::AddressSurvey| matches!(one.observed, Observed::Probed(_));
+            host.addresses.iter().filter(probed).all(is_silent)
+        })
+        .map(|host| &host.host)
+        .collect();
+    silent.sort_unstable();
+    silent
+}
+
 /// The sum of it. As bad as the worst cause, so that a level which falls because of an attack is
 /// not called a weakening.
 fn level(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
@@ -412,8 +436,11 @@ fn level(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     } else {
         (Class::Weakening, "less is left when an attacker does what he can")
     };
+    // A host that one of the looks did not reach counts for less there, and nobody made it weaker.
+    let comparable = silent(before.survey) == silent(after.survey);
     if let (Some(then), Some(now)) = (was.level, is.level)
         && then != now
+        && comparable
     {
         let meaning = if judge::strength(now) > judge::strength(then) {
             (Class::Repair, "more is left when an attacker does what he can")

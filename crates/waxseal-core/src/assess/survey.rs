@@ -206,6 +206,8 @@ pub enum Unprobed {
     NoFamily,
     /// More addresses than we probe for one host.
     OverLimit,
+    /// Too many asked about its operator: it was not our turn in time.
+    NoTurn,
 }
 
 /// MTA-STS in detail (RFC 8461).

@@ -277,7 +277,7 @@ impl Checker {
         let outcome = Outcome::Assessed(Box::new(Assessed {
             profiles: judged,
             internet_nl,
-            ..Assessed::of(&survey, assessment)
+            ..Assessed::of(&survey, assessment, self.scope.depth)
         }));
         Report { input, outcome }
     }

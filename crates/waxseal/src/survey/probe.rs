@@ -256,8 +256,7 @@ impl Prober {
         let peer = Peer::Name(target.host.clone());
         // One turn for all connections: nobody else asks this operator in between.
         let Some(_turn) = self.0.gates.host(&peer, target.address, until).await else {
-            let why = "not asked: no turn at this operator for an hour".to_owned();
-            return Observed::Probed(Box::new(empty(now, Contact::Unreachable(why))));
+            return Observed::Not(Unprobed::NoTurn);
         };
         let (began, connections) = (Instant::now(), AtomicU32::new(0));
         Visit { shared: &self.0, target, now, began, connections }.probe().await

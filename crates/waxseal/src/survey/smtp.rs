@@ -274,8 +274,10 @@ enum Mute {
 impl Mute {
     fn ended(self, awaited: &str) -> Ended {
         match self {
+            // It answers, and not us: block lists and busy servers hang up without a word.
             Self::Closed(why) => {
-                Ended::Contact(Contact::Unreachable(format!("{why} before {awaited}")))
+                let text = Quoted::new(&format!("{why} before {awaited}"));
+                Ended::Contact(Contact::TurnedAway(text))
             }
             Self::Late => Ended::misbehaved(format!("{awaited} did not come in time")),
             Self::Broke(why) => Ended::misbehaved(format!("{awaited}: {why}")),

@@ -20,7 +20,9 @@ pub(super) fn words(
     outcomes: &[Outcome],
 ) -> Words {
     let headline = match (delivery, weakest) {
-        (Delivery::Delivers, Some(weakest)) => obtained(case, weakest),
+        (Delivery::Delivers, Some(weakest)) => {
+            format!("{}{}", obtained(case, weakest), silent(case, outcomes))
+        }
         (Delivery::TakesNoMail, _) => nobody(case),
         (Delivery::Refuses, _) => format!(
             "Our gateway would not deliver to {}: {}. Nobody obtains anything, and no mail arrives.",
@@ -79,6 +81,23 @@ fn obtained(case: &Case<'_>, weakest: &Weakest) -> String {
     }
 }
 
+/// What was not seen of the hosts that take no mail now.
+fn silent(case: &Case<'_>, outcomes: &[Outcome]) -> String {
+    let silent = case.hosts.iter().zip(outcomes).filter_map(|(host, outcome)| match outcome {
+        Outcome::Silent(_) => Some(host.facts.host.to_string()),
+        Outcome::Level(_) | Outcome::Refused(_) | Outcome::Unknown(_) => None,
+    });
+    let silent: Vec<_> = silent.collect();
+    match silent.as_slice() {
+        [] => String::new(),
+        [one] => format!(" {one} does not answer; what it offers could not be found out."),
+        several => format!(
+            " {} do not answer; what they offer could not be found out.",
+            several.join(" and ")
+        ),
+    }
+}
+
 fn nobody(case: &Case<'_>) -> String {
     let domain = case.domain();
     match &case.survey.facts.mx {
@@ -118,12 +137,12 @@ fn reason(case: &Case<'_>, outcomes: &[Outcome]) -> String {
     }
     let named = case.hosts.iter().zip(outcomes);
     let unknown = named.clone().find_map(|(host, outcome)| match outcome {
-        Outcome::Unknown(why) => Some(format!("{}: {why}", host.facts.host)),
+        Outcome::Unknown(why) | Outcome::Silent(why) => Some(format!("{}: {why}", host.facts.host)),
         Outcome::Level(_) | Outcome::Refused(_) => None,
     });
     let refused = named.into_iter().find_map(|(host, outcome)| match outcome {
         Outcome::Refused(why) => Some(format!("{}: {why}", host.facts.host)),
-        Outcome::Level(_) | Outcome::Unknown(_) => None,
+        Outcome::Level(_) | Outcome::Silent(_) | Outcome::Unknown(_) => None,
     });
     unknown.or(refused).unwrap_or_else(|| "it names no host that can be used".into())
 }

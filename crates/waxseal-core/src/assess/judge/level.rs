@@ -271,6 +271,9 @@ impl Case<'_> {
             Observed::Not(Unprobed::DnsOnly) => {
                 return Outlook::Unseen("only DNS was asked".into());
             }
+            Observed::Not(Unprobed::NoTurn) => {
+                return Outlook::Unseen("nobody looked: too many asked its operator".into());
+            }
             // The gateway does not connect there either.
             Observed::Not(Unprobed::Refused(_) | Unprobed::NoFamily | Unprobed::OverLimit) => {
                 return Outlook::Nothing;
@@ -335,7 +338,9 @@ impl Case<'_> {
         };
         let (level, note) = match &outcome {
             Outcome::Level(level) => (Some(*level), None),
-            Outcome::Refused(why) | Outcome::Unknown(why) => (None, Some(harmless(why))),
+            Outcome::Refused(why) | Outcome::Silent(why) | Outcome::Unknown(why) => {
+                (None, Some(harmless(why)))
+            }
         };
         let demanded = host.route.as_ref().ok().map(|route| route.level);
         let addresses = addresses.collect();
@@ -363,7 +368,6 @@ impl Case<'_> {
                 outlook @ (Outlook::Level(_) | Outlook::Refused(_)) => seen.push(outlook),
             }
         }
-        let not_looked = || unseen.clone().unwrap_or_else(|| "nobody looked at it".into());
         match weakest(seen.into_iter()) {
             // Whatever was not seen cannot be worse: the gateway never goes below its demand.
             Some(Outlook::Level(level))
@@ -372,9 +376,9 @@ impl Case<'_> {
                 Outcome::Level(level)
             }
             Some(Outlook::Refused(why)) if unseen.is_none() => Outcome::Refused(why),
-            Some(Outlook::Unseen(why)) => Outcome::Unknown(unseen.clone().unwrap_or(why)),
+            Some(Outlook::Unseen(why)) => unseen.map_or(Outcome::Silent(why), Outcome::Unknown),
             Some(Outlook::Level(_) | Outlook::Refused(_) | Outlook::Nothing) | None => {
-                Outcome::Unknown(not_looked())
+                Outcome::Unknown(unseen.unwrap_or_else(|| "nobody looked at it".into()))
             }
         }
     }
@@ -397,15 +401,22 @@ impl Case<'_> {
                 // When the host is mended, mail goes there like this: that it is broken today
                 // makes the domain no stronger.
                 Outcome::Refused(_) if delivers => repaired(host.route.as_ref().ok()?.level),
-                Outcome::Refused(_) | Outcome::Unknown(_) => return None,
+                // No mail goes there today, so that who listens learns nothing by it; who
+                // interferes can answer in its place.
+                Outcome::Silent(_) if delivers => repaired(host.route.as_ref().ok()?.level),
+                Outcome::Refused(_) | Outcome::Silent(_) | Outcome::Unknown(_) => return None,
             };
             Some(Weakest { level, host: index })
         });
         let weakest = levels.min_by_key(|weakest| strength(weakest.level));
         let could_be_worse = |known: Option<Level>| {
             self.hosts.iter().zip(outcomes).any(|(host, outcome)| {
-                matches!(outcome, Outcome::Unknown(_))
-                    && known.is_none_or(|known| strength(self.least(host)) < strength(known))
+                let unseen = match outcome {
+                    Outcome::Unknown(_) => true,
+                    Outcome::Silent(_) => !delivers,
+                    Outcome::Level(_) | Outcome::Refused(_) => false,
+                };
+                unseen && known.is_none_or(|known| strength(self.least(host)) < strength(known))
             })
         };
         if could_be_worse(weakest.as_ref().map(|weakest| weakest.level)) {
@@ -447,6 +458,8 @@ impl Case<'_> {
 pub(super) enum Outcome {
     Level(Level),
     Refused(String),
+    /// No connection to any of its addresses comes about: our gateway passes it by.
+    Silent(String),
     Unknown(String),
 }
 
@@ -456,7 +469,8 @@ pub(super) struct Weakest {
     pub(super) host: usize,
 }
 
-/// What a host that we refuse today comes to at least: refused means that there is STARTTLS.
+/// What a host comes to at least that gets no mail today: refused means that there is STARTTLS,
+/// and nobody reads along with what is not sent.
 const fn repaired(demanded: Level) -> Level {
     match demanded {
         Level::Cleartext => Level::Encrypted,

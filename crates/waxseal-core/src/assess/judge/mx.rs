@@ -141,6 +141,7 @@ fn alias(host: &Host<'_>, out: &mut Findings) {
 }
 
 fn contacts(case: &Case<'_>, host: &Host<'_>, out: &mut Findings) {
+    let answers = host.probes().any(|(_, probe)| !matches!(probe.contact, Contact::Unreachable(_)));
     for address in host.addresses() {
         let ip = address.ip;
         let probe = match &address.observed {
@@ -151,16 +152,28 @@ fn contacts(case: &Case<'_>, host: &Host<'_>, out: &mut Findings) {
                 out.add(Id::MxPrivateAddress, Severity::Warning, host.at(ip), words);
                 continue;
             }
+            Observed::Not(Unprobed::NoTurn) => {
+                let words =
+                    said("nobody looked: too many asked this operator", "check again later");
+                out.add(Id::MxTurnedAway, Severity::Unknown, host.at(ip), words);
+                continue;
+            }
             Observed::Not(Unprobed::DnsOnly | Unprobed::NoFamily | Unprobed::OverLimit) => continue,
         };
         let (id, severity, evidence, fix) = match &probe.contact {
             Contact::Spoke { .. } => continue,
             Contact::Unreachable(why) => {
                 // Where nothing of that family answers, the way out may be what is broken.
-                let (severity, fix) = if case.family_works(ip) {
-                    (Severity::Warning, "let port 25 of this address answer, or remove the address")
+                // Of a host that is silent everywhere nothing is known, whatever the reason.
+                let severity = if case.family_works(ip) && answers {
+                    Severity::Warning
                 } else {
-                    (Severity::Unknown, "check again from a network whose port 25 is open")
+                    Severity::Unknown
+                };
+                let fix = if case.family_works(ip) {
+                    "let port 25 of this address answer, or remove the address"
+                } else {
+                    "check again from a network whose port 25 is open"
                 };
                 (Id::MxUnreachable, severity, why.clone(), fix)
             }

@@ -104,6 +104,24 @@ fn who_can_have_done_it_decides_between_weakening_and_attack() {
     }
 }
 
+/// An outage is no weakening: what one of the two looks could not see is not compared.
+#[test]
+fn a_backup_that_is_down_for_a_while_alarms_nobody() {
+    let mut up = World::two();
+    up.without_sts();
+    up.facts(1).dane = Dane::Absent(NoTlsa::Denied);
+    let mut down = up.clone();
+    for address in 0..2 {
+        let silent = crate::assess::Contact::Unreachable("connection refused".into());
+        let probe = down.probe(1, address);
+        probe.contact = silent;
+        probe.handshakes.clear();
+    }
+    assert_ne!(up.assess().level, down.assess().level);
+    assert_eq!(between(&up, &down), []);
+    assert_eq!(between(&down, &up), []);
+}
+
 /// An unsigned MX set that the enforced policy does not list is what a forger brings about.
 #[test]
 fn a_new_mail_host_is_drift_or_an_attack() {

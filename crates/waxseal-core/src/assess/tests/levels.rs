@@ -152,6 +152,54 @@ fn what_was_not_seen_cannot_lower_a_promise_and_can_lower_everything_else() {
     assert_eq!(level(clear), (Some(Level::Cleartext), Delivery::Delivers));
 }
 
+/// The backup is down, as it often is: mail goes to the host that answers, and who interferes can
+/// answer in the place of the other one.
+#[test]
+fn a_silent_backup_leaves_the_level_of_the_host_that_answers_and_no_more_than_encrypted() {
+    let silent = |w: &mut World| {
+        for address in &mut w.host(1).addresses {
+            if let Observed::Probed(probe) = &mut address.observed {
+                probe.contact = Contact::Unreachable("connection refused".into());
+                probe.handshakes.clear();
+            }
+        }
+    };
+    let open = |w: &mut World| {
+        w.without_sts();
+        w.facts(1).dane = Dane::Absent(crate::facts::NoTlsa::Denied);
+        silent(w);
+    };
+    assert_eq!(level(silent), (Some(Level::Dane), Delivery::Delivers), "it promises DANE");
+    assert_eq!(level(open), (Some(Level::Encrypted), Delivery::Delivers), "DANE at the other one");
+    let clear = |w: &mut World| {
+        open(w);
+        w.facts(0).dane = Dane::Absent(crate::facts::NoTlsa::Denied);
+        for address in 0..2 {
+            stripped(w.probe(0, address), &StartTlsSeen::NotOffered);
+        }
+    };
+    assert_eq!(level(clear), (Some(Level::Cleartext), Delivery::Delivers));
+    let nobody = |w: &mut World| {
+        open(w);
+        w.facts(0).dane = Dane::Absent(crate::facts::NoTlsa::Denied);
+        w.contact(&Contact::Unreachable("connection refused".into()));
+    };
+    assert_eq!(level(nobody), (None, Delivery::Unknown));
+
+    let mut world = World::two();
+    open(&mut world);
+    let assessment = world.assess();
+    assert!(
+        assessment.headline.contains("mx2.example.net does not answer"),
+        "{}",
+        assessment.headline
+    );
+    // The others over that family answer, so that the way there is open; still nobody knows.
+    let about = |finding: &&crate::assess::Finding| finding.id == crate::assess::Id::MxUnreachable;
+    let finding = assessment.findings.iter().find(about).unwrap();
+    assert_eq!(finding.severity, crate::assess::Severity::Unknown);
+}
+
 /// A host that breaks its promise today gets nothing, and is mended tomorrow: it makes the domain no
 /// stronger.
 #[test]

@@ -19,6 +19,7 @@ pub(super) fn contract(report: &Report) -> Value {
         "domain": assessment.domain,
         "checked_at": assessment.checked_at.to_string(),
         "level": assessment.level,
+        "delivery": assessment.delivery,
         "headline": assessment.headline,
         "why_not_higher": assessment.why_not_higher,
         "mx": assessment.hosts.iter().map(|host| json!({

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
     assess::{
-        Assessment, Offers, Published, Severity, Survey, offers,
+        Assessment, Delivery, Offers, Published, Severity, Survey, offers,
         profile::{Profile, ProfileVerdict, Status},
     },
     facts::{Known, StsFact, StsFailure},
@@ -12,6 +12,7 @@ use waxseal_core::{
 };
 
 use super::super::Exit;
+use crate::survey::Depth;
 
 /// One line of work and what came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub(super) enum Outcome {
 /// An assessed domain.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Assessed {
+    /// How much was asked.
+    pub(super) depth: Depth,
     /// Level, findings, hosts.
     pub(super) assessment: Assessment,
     /// What its operator offers.
@@ -110,18 +113,20 @@ impl Report {
 }
 
 impl Assessed {
-    pub(super) fn of(survey: &Survey, assessment: Assessment) -> Self {
+    pub(super) fn of(survey: &Survey, assessment: Assessment, depth: Depth) -> Self {
         let offers = offers(survey, &assessment);
         let (sts, tlsrpt) = (StsTold::of(&survey.facts.sts), ReportsTold::of(&survey.tlsrpt));
-        Self { assessment, offers, sts, tlsrpt, profiles: Vec::new(), internet_nl: None }
+        Self { depth, assessment, offers, sts, tlsrpt, profiles: Vec::new(), internet_nl: None }
     }
 
     fn exit(&self) -> Exit {
         let has = |severity| self.assessment.findings.iter().any(|f| f.severity == severity);
         let judged = |status| self.profiles.iter().any(|verdict| verdict.status == status);
+        // Whoever asks for DNS alone does not ask what the hosts do.
+        let undecided = self.depth == Depth::Full && self.assessment.delivery == Delivery::Unknown;
         if has(Severity::Error) || judged(Status::NotMet) {
             Exit::Negative
-        } else if has(Severity::Unknown) || judged(Status::Unknown) {
+        } else if has(Severity::Unknown) || judged(Status::Unknown) || undecided {
             Exit::Unknown
         } else {
             Exit::Ok

@@ -15,7 +15,7 @@ use super::{
     report::{Assessed, Outcome, Report, ReportsTold, StsTold},
     text, verdict, work,
 };
-use crate::cli::Paint;
+use crate::{cli::Paint, survey::Depth};
 
 /// The attacker is the owner of a domain whose records end up in a spreadsheet.
 #[test]
@@ -92,14 +92,31 @@ fn judged(status: Status) -> ProfileVerdict {
     }
 }
 
+/// Whoever runs this in a script must not take "could not be found out" for "fine".
+#[test]
+fn a_delivery_that_could_not_be_judged_is_no_success_unless_only_dns_was_asked() {
+    let with = |delivery, depth| {
+        let mut report = report(Status::Met);
+        let Outcome::Assessed(one) = &mut report.outcome else { panic!("it is assessed") };
+        (one.assessment.delivery, one.depth) = (delivery, depth);
+        report
+    };
+    let unknown = with(Delivery::Unknown, Depth::Full);
+    assert_eq!(unknown.exit(), Exit::Unknown);
+    assert_eq!(json::contract(&unknown)["delivery"], "unknown");
+    assert_eq!(with(Delivery::Unknown, Depth::DnsOnly).exit(), Exit::Ok);
+    assert_eq!(with(Delivery::Delivers, Depth::Full).exit(), Exit::Ok);
+}
+
 fn report(status: Status) -> Report {
     let offer = Offer::Unknown;
     let assessed = Assessed {
+        depth: Depth::Full,
         assessment: Assessment {
             domain: Domain::parse("example.com").unwrap(),
             checked_at: UnixTime(1_800_000_000),
-            level: None,
-            delivery: Delivery::Unknown,
+            level: Some(waxseal_core::channel::Level::Dane),
+            delivery: Delivery::Delivers,
             headline: "It could not be found out.".to_owned(),
             why_not_higher: None,
             hosts: Vec::new(),
