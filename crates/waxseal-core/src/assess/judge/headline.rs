@@ -64,7 +64,8 @@ fn obtained(case: &Case<'_>, weakest: &Weakest) -> String {
         ),
         Level::StsFirst => format!(
             "Whoever only listens learns nothing of the mail to {domain}; whoever interferes does \
-             not either, unless already there at our first contact, when MTA-STS can be hidden."
+             not either, unless already there at our first contact, when MTA-STS can be hidden, or \
+             unless a public CA is brought to issue a false certificate for {host}."
         ),
         Level::Sts | Level::Anchored => format!(
             "Neither who listens nor who interferes learns anything of the mail to {domain}, unless \

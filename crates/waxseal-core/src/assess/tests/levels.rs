@@ -92,6 +92,26 @@ fn each_level_has_a_headline_that_says_who_obtains_what() {
     insta::assert_snapshot!(text);
 }
 
+/// What MTA-STS rests on, it rests on at the first contact too:
+/// the weaker level must not promise more than the stronger one.
+#[test]
+fn the_first_contact_promises_no_more_than_a_policy_that_was_known() {
+    let mut world = World::new();
+    world.without_dane();
+    let known = world.assess();
+    if let StsFact::Policy { known, .. } = &mut world.survey.facts.sts {
+        *known = Known::FirstFetch;
+    }
+    let first = world.assess();
+    assert_eq!((known.level, first.level), (Some(Level::Sts), Some(Level::StsFirst)));
+    for headline in [&known.headline, &first.headline] {
+        assert!(
+            headline.contains("a public CA is brought to issue a false certificate"),
+            "{headline}"
+        );
+    }
+}
+
 fn level(spoil: impl Fn(&mut World)) -> (Option<Level>, Delivery) {
     let mut world = World::two();
     spoil(&mut world);
