@@ -239,6 +239,8 @@ ids! {
     SpfBroken = "SPF-BROKEN",
     /// SPF lets anybody pass, or ends without `-all` or `~all`.
     SpfWeak = "SPF-WEAK",
+    /// SPF uses `ptr`, which is slow, unreliable and should not be used (RFC 7208 §5.5).
+    SpfPtr = "SPF-PTR",
     /// No DMARC record.
     DmarcMissing = "DMARC-MISSING",
     /// The DMARC record cannot be used.

@@ -24,6 +24,12 @@ pub struct Spf {
     pub void_lookups: u32,
     /// What cannot be evaluated, in words; empty where all is well.
     pub faults: Vec<String>,
+    /// What could not be looked up now, in words: receivers try again (RFC 7208 §2.6.6).
+    #[serde(default)]
+    pub unknown: Vec<String>,
+    /// Whose records use `ptr`, which is evaluated and should not be published (RFC 7208 §5.5).
+    #[serde(default)]
+    pub ptr: Vec<Domain>,
 }
 
 /// The last word of an SPF record.
@@ -38,6 +44,8 @@ pub enum SpfAll {
     Neutral,
     /// `+all`: everybody may.
     Pass,
+    /// It stands in another record that could not be looked up, or that depends on the sender.
+    Unknown,
 }
 
 /// A DMARC record (RFC 9989), and where the tree walk found it.

@@ -1,6 +1,8 @@
 //! What the domain says about mail that claims to come from it: SPF, DKIM, DMARC; and CAA, BIMI and
 //! security.txt.
 
+use std::collections::BTreeSet;
+
 use super::{
     case::{Case, Findings, Place, said},
     mx,
@@ -47,22 +49,27 @@ fn spf(case: &Case<'_>, spf: &Published<Spf>, out: &mut Findings) {
         }
         Published::Found { value, .. } => value,
     };
-    let mut faults = spf.faults.clone();
-    if spf.lookups > 10 {
-        faults.push(format!("{} DNS lookups of at most 10 (RFC 7208 §4.6.4)", spf.lookups));
-    }
-    if spf.void_lookups > 2 {
-        let void = spf.void_lookups;
-        faults.push(format!("{void} lookups without an answer of at most 2 (RFC 7208 §4.6.4)"));
-    }
-    if !faults.is_empty() {
+    if !spf.faults.is_empty() {
         let fix = "take out includes that nobody needs, and mend what is named; receivers treat \
                    the record as broken";
-        let words = said(faults.join("; "), fix);
+        let words = said(spf.faults.join("; "), fix);
         out.add(Id::SpfBroken, Severity::Warning, place(), words);
     }
+    if !spf.unknown.is_empty() {
+        let fix =
+            "check again; if it stays, look at the name servers: receivers cannot tell either";
+        let words = said(format!("in the SPF record: {}", spf.unknown.join("; ")), fix);
+        out.add(Id::DnsFailed, Severity::Unknown, place(), words);
+    }
+    if !spf.ptr.is_empty() {
+        let names: BTreeSet<_> = spf.ptr.iter().map(Domain::as_str).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        let fix = "list the addresses or hosts instead: `ip4`, `ip6`, `a` (RFC 7208 §5.5)";
+        let words = said(format!("`ptr` in the record of {names}"), fix);
+        out.add(Id::SpfPtr, Severity::Notice, place(), words);
+    }
     let (severity, evidence) = match spf.all {
-        SpfAll::Fail | SpfAll::SoftFail => return,
+        SpfAll::Fail | SpfAll::SoftFail | SpfAll::Unknown => return,
         SpfAll::Neutral => (Severity::Notice, "?all, or no all at the end"),
         SpfAll::Pass => (Severity::Error, "+all: everybody may send for this domain"),
     };

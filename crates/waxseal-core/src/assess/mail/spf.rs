@@ -56,39 +56,48 @@ pub fn is_spf(text: &[u8]) -> bool {
 /// Follows a record through `include` and `redirect`.
 #[derive(Clone, Debug)]
 pub struct Walk {
-    waiting: VecDeque<(Needs, Why)>,
-    seen: Vec<Domain>,
+    waiting: VecDeque<Step>,
     found: Spf,
     void: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    Include,
-    Redirect,
-    Term,
+/// One lookup that is still to be made.
+#[derive(Clone, Debug)]
+struct Step {
+    needs: Needs,
+    /// What the record that is looked up would be.
+    place: Place,
+    /// The records that led here, the first one first: one of them again is a loop. The same record
+    /// beside itself is none, and each lookup of it counts (RFC 7208 §4.6.4).
+    path: Vec<Domain>,
 }
 
 impl Walk {
     /// Starts with the record of `domain`.
     pub fn new(domain: &Domain, record: &[u8]) -> Self {
-        let found = Spf { all: SpfAll::Neutral, lookups: 0, void_lookups: 0, faults: Vec::new() };
-        let mut walk =
-            Self { waiting: VecDeque::new(), seen: vec![domain.clone()], found, void: 0 };
-        walk.read(domain, record, Place::Top);
+        let found = Spf {
+            all: SpfAll::Neutral,
+            lookups: 0,
+            void_lookups: 0,
+            faults: Vec::new(),
+            unknown: Vec::new(),
+            ptr: Vec::new(),
+        };
+        let mut walk = Self { waiting: VecDeque::new(), found, void: 0 };
+        walk.read(&[domain.clone()], record, Place::Top);
         walk
     }
 
     /// What has to be looked up next; `None` where all is known.
     pub fn needs(&self) -> Option<&Needs> {
-        self.waiting.front().map(|(needs, _)| needs)
+        self.waiting.front().map(|step| &step.needs)
     }
 
     /// What came of it.
     pub fn tell(&mut self, told: Told) {
-        let Some((needs, why)) = self.waiting.pop_front() else { return };
+        let Some(Step { needs, place, path }) = self.waiting.pop_front() else { return };
         match (&needs, told) {
-            (Needs::Txt(name), Told::Texts(texts)) => self.texts(name, &texts, why),
+            (Needs::Txt(name), Told::Texts(texts)) => self.texts(name, &texts, place, &path),
             (Needs::Txt(name), Told::Something | Told::Nothing) => {
                 self.void += 1;
                 self.fault(format!("{} has no SPF record", name));
@@ -96,7 +105,10 @@ impl Walk {
             (Needs::Addresses(_) | Needs::Mx(_), Told::Nothing) => self.void += 1,
             (Needs::Addresses(_) | Needs::Mx(_), Told::Something | Told::Texts(_)) => {}
             (Needs::Txt(name) | Needs::Addresses(name) | Needs::Mx(name), Told::Failed(why)) => {
-                self.fault(format!("{name} could not be looked up: {why}"));
+                if matches!(needs, Needs::Txt(_)) && place == Place::Top {
+                    self.found.all = SpfAll::Unknown;
+                }
+                add(&mut self.found.unknown, format!("{name} could not be looked up: {why}"));
             }
         }
     }
@@ -121,15 +133,12 @@ impl Walk {
         self.found
     }
 
-    fn texts(&mut self, name: &Domain, texts: &[Vec<u8>], why: Why) {
+    fn texts(&mut self, name: &Domain, texts: &[Vec<u8>], place: Place, path: &[Domain]) {
         let mut records = texts.iter().filter(|text| is_spf(text));
         match (records.next(), records.next()) {
             (Some(record), None) => {
-                let place = match why {
-                    Why::Redirect => Place::Top,
-                    Why::Include | Why::Term => Place::Included,
-                };
-                self.read(name, record, place);
+                let path = [path, std::slice::from_ref(name)].concat();
+                self.read(&path, record, place);
             }
             (None, _) => {
                 self.fault(format!("{name} has no SPF record"));
@@ -140,7 +149,9 @@ impl Walk {
         }
     }
 
-    fn read(&mut self, domain: &Domain, record: &[u8], place: Place) {
+    /// Reads the record of the last domain of `path`.
+    fn read(&mut self, path: &[Domain], record: &[u8], place: Place) {
+        let Some(domain) = path.last() else { return };
         let Some(text) = record.get(6..).and_then(|rest| std::str::from_utf8(rest).ok()) else {
             return self.fault(format!("the record of {domain} is not ASCII"));
         };
@@ -163,7 +174,7 @@ impl Walk {
                 }
                 Ok(Term::Redirect(target)) => redirect = Some(target),
                 Ok(Term::Address) => {}
-                Ok(Term::Lookup { kind, target }) => self.lookup(domain, kind, target),
+                Ok(Term::Lookup { kind, target }) => self.lookup(path, kind, target),
                 Ok(Term::Modifier) => {}
                 Err(why) => self.fault(format!("{domain}: {why}")),
             }
@@ -172,14 +183,22 @@ impl Walk {
         if let Some(target) = redirect.filter(|_| !ends) {
             self.found.lookups += 1;
             match target {
-                Target::Name(name) => self.follow(name, Why::Redirect),
-                Target::Own | Target::Macro => {}
+                Target::Name(name) => self.follow(path, name, place),
+                Target::Own | Target::Macro => {
+                    if place == Place::Top {
+                        self.found.all = SpfAll::Unknown;
+                    }
+                }
             }
         }
     }
 
-    fn lookup(&mut self, domain: &Domain, kind: Kind, target: Target) {
+    fn lookup(&mut self, path: &[Domain], kind: Kind, target: Target) {
         self.found.lookups += 1;
+        let Some(domain) = path.last() else { return };
+        if kind == Kind::Ptr && self.found.ptr.len() < MOST_FAULTS {
+            self.found.ptr.push(domain.clone());
+        }
         let name = match target {
             Target::Own => domain.clone(),
             Target::Name(name) => name,
@@ -187,42 +206,40 @@ impl Walk {
             Target::Macro => return,
         };
         match kind {
-            Kind::Include => self.follow(name, Why::Include),
-            Kind::A => self.ask(Needs::Addresses(name), Why::Term),
-            Kind::Mx => self.ask(Needs::Mx(name), Why::Term),
+            // The last word of what is included is no word about the rest (RFC 7208 §5.2).
+            Kind::Include => self.follow(path, name, Place::Included),
+            Kind::A => self.ask(Needs::Addresses(name), Place::Included, path),
+            Kind::Mx => self.ask(Needs::Mx(name), Place::Included, path),
             Kind::Exists | Kind::Ptr => {}
         }
-        if kind == Kind::Ptr {
-            self.fault(format!("{domain} uses `ptr`, which should not be used (RFC 7208 §5.5)"));
-        }
     }
 
-    fn follow(&mut self, name: Domain, why: Why) {
-        if self.seen.contains(&name) {
-            if why == Why::Redirect || self.found.faults.len() < MOST_FAULTS {
-                self.fault(format!("{name} is followed twice: a loop, or a wasted lookup"));
-            }
-            return;
+    fn follow(&mut self, path: &[Domain], name: Domain, place: Place) {
+        if path.contains(&name) {
+            return self.fault(format!("the record of {name} leads back to itself: a loop"));
         }
-        self.seen.push(name.clone());
-        self.ask(Needs::Txt(name), why);
+        self.ask(Needs::Txt(name), place, path);
     }
 
-    fn ask(&mut self, needs: Needs, why: Why) {
+    fn ask(&mut self, needs: Needs, place: Place, path: &[Domain]) {
         if self.found.lookups <= MOST_FOLLOWED {
-            self.waiting.push_back((needs, why));
+            self.waiting.push_back(Step { needs, place, path: path.to_vec() });
         }
     }
 
     fn fault(&mut self, text: String) {
-        if self.found.faults.len() < MOST_FAULTS && !self.found.faults.contains(&text) {
-            self.found.faults.push(text);
-        }
+        add(&mut self.found.faults, text);
+    }
+}
+
+fn add(texts: &mut Vec<String>, text: String) {
+    if texts.len() < MOST_FAULTS && !texts.contains(&text) {
+        texts.push(text);
     }
 }
 
 /// Whether a record is the one that has the last word, or an included one (RFC 7208 §5.2).
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Top,
     Included,

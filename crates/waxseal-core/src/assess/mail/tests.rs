@@ -60,13 +60,57 @@ fn spf_that_receivers_cannot_evaluate_says_why() {
         ("v=spf1 ipv4:192.0.2.1 -all", &[][..], "is no term"),
         ("v=spf1 include -all", &[][..], "names no domain"),
         ("v=spf1 include:bad..example -all", &[][..], "names no domain"),
-        ("v=spf1 ptr -all", &[][..], "should not be used"),
-        ("v=spf1 include:example.com -all", &[][..], "twice"),
+        ("v=spf1 include:example.com -all", &[][..], "a loop"),
         ("v=spf1 a:void1.example a:void2.example mx:void3.example -all", &[][..], "find nothing"),
     ] {
         let spf = follow(record, world);
         assert!(spf.faults.iter().any(|fault| fault.contains(why)), "{record}: {:?}", spf.faults);
     }
+}
+
+/// Only the record that a receiver ends up with has the last word (RFC 7208 §5.2, §6.1): a provider's
+/// `redirect` must not hide our own `+all`, nor its `?all` spoil our `-all`.
+#[test]
+fn a_redirect_inside_an_include_has_no_last_word() {
+    let world = [
+        ("p.example", "v=spf1 redirect=q.example"),
+        ("q.example", "v=spf1 ip4:192.0.2.1 -all"),
+        ("r.example", "v=spf1 redirect=s.example"),
+        ("s.example", "v=spf1 ?all"),
+    ];
+    assert_eq!(follow("v=spf1 include:p.example +all", &world).all, SpfAll::Pass);
+    assert_eq!(follow("v=spf1 include:r.example -all", &world).all, SpfAll::Fail);
+    assert_eq!(follow("v=spf1 redirect=p.example", &world).all, SpfAll::Fail);
+}
+
+/// What receivers evaluate is not broken: the same include twice, though each costs its lookups
+/// (RFC 7208 §4.6.4), and `ptr` (RFC 7208 §5.5).
+#[test]
+fn what_is_merely_unwise_in_spf_is_not_broken() {
+    let world = [("a.example", "v=spf1 a mx -all"), ("b.example", "v=spf1 include:a.example -all")];
+    let spf = follow("v=spf1 include:a.example include:b.example ptr -all", &world);
+    assert_eq!(spf.faults, Vec::<String>::new());
+    assert_eq!((spf.lookups, spf.ptr), (8, vec![name("example.com")]));
+    let each = "include:a.example ".repeat(4);
+    let spf = follow(&format!("v=spf1 {each}-all"), &world);
+    assert_eq!(spf.faults, ["it costs 12 lookups and receivers stop at 10 (RFC 7208 §4.6.4)"]);
+}
+
+/// A name server that is late says nothing about the record: receivers try again.
+#[test]
+fn a_lookup_that_failed_leaves_spf_unknown_and_not_broken() {
+    let follow = |record: &str| {
+        let mut walk = spf::Walk::new(&name("example.com"), record.as_bytes());
+        while walk.needs().is_some() {
+            walk.tell(Told::Failed("no answer in time".into()));
+        }
+        walk.finish()
+    };
+    let spf = follow("v=spf1 include:a.example mx -all");
+    assert_eq!((spf.all, spf.faults.len(), spf.unknown.len()), (SpfAll::Fail, 0, 2));
+    let spf = follow("v=spf1 redirect=a.example");
+    assert_eq!((spf.all, spf.faults.len(), spf.unknown.len()), (SpfAll::Unknown, 0, 1));
+    assert_eq!(follow("v=spf1 redirect=%{d}.example").all, SpfAll::Unknown);
 }
 
 /// The attacker is a domain owner whose records include each other without end.

@@ -358,8 +358,14 @@ impl View<'_> {
 
     pub(super) fn spf(&self, enough: impl Fn(SpfAll) -> bool) -> Said {
         published(&self.survey.mail.spf, |spf| {
+            let judged = self.none_of(&[Id::SpfBroken]);
+            if judged.0 == Status::Met && !spf.unknown.is_empty() {
+                return unknown(spf.unknown.join("; "));
+            }
             if enough(spf.all) {
-                self.none_of(&[Id::SpfBroken])
+                judged
+            } else if spf.all == SpfAll::Unknown {
+                unknown("its last word depends on each message")
             } else {
                 not_met(format!("its last word is {:?}", spf.all))
             }

@@ -251,12 +251,17 @@ const MAIL: &[(Id, Spoil)] = &[
     (Id::SpfMissing, |w| w.survey.mail.spf = absent()),
     (Id::SpfBroken, |w| {
         if let Published::Found { value, .. } = &mut w.survey.mail.spf {
-            value.lookups = 11;
+            value.faults = vec!["it costs 11 lookups".into()];
         }
     }),
     (Id::SpfWeak, |w| {
         if let Published::Found { value, .. } = &mut w.survey.mail.spf {
             value.all = SpfAll::Pass;
+        }
+    }),
+    (Id::SpfPtr, |w| {
+        if let Published::Found { value, .. } = &mut w.survey.mail.spf {
+            value.ptr = vec![domain("example.com")];
         }
     }),
     (Id::DmarcMissing, |w| w.survey.mail.dmarc = absent()),
@@ -396,6 +401,20 @@ fn what_could_not_be_seen_is_unknown_and_nothing_else() {
         world.facts(0).dane = Dane::LookupFailed(failure(kind));
         assert_eq!(only(&world, Id::TlsaFailed).severity, Severity::Unknown);
     }
+}
+
+/// Receivers try a lookup again that came to nothing (RFC 7208 §2.6.6); so nothing is broken.
+#[test]
+fn an_spf_lookup_that_failed_is_unknown() {
+    let mut world = World::new();
+    if let Published::Found { value, .. } = &mut world.survey.mail.spf {
+        value.unknown = vec!["a.example could not be looked up: no answer in time".into()];
+        value.all = SpfAll::Unknown;
+    }
+    let finding = only(&world, Id::DnsFailed);
+    assert_eq!((finding.severity, finding.subject.as_str()), (Severity::Unknown, "example.com"));
+    let ids = world.ids();
+    assert!(!ids.contains(&Id::SpfBroken) && !ids.contains(&Id::SpfWeak), "{ids:?}");
 }
 
 /// Zones that sign while they answer have signatures of two days, and nothing is wrong.

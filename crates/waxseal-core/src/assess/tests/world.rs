@@ -219,7 +219,14 @@ pub(super) fn policy(mode: Mode, hosts: &[&str]) -> Policy {
 
 fn records() -> MailRecords {
     MailRecords {
-        spf: found(Spf { all: SpfAll::Fail, lookups: 3, void_lookups: 0, faults: Vec::new() }),
+        spf: found(Spf {
+            all: SpfAll::Fail,
+            lookups: 3,
+            void_lookups: 0,
+            faults: Vec::new(),
+            unknown: Vec::new(),
+            ptr: Vec::new(),
+        }),
         dmarc: found(Dmarc {
             at: domain("example.com"),
             policy: DmarcPolicy::Reject,
