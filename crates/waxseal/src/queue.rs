@@ -53,6 +53,9 @@ const FRESH: usize = 64;
 const AHEAD: usize = 64;
 /// What is heard or taken up at once before the next look around.
 const BURST: usize = 64;
+/// Destinations that the store could not read before all of them wait a moment: one that is damaged
+/// does not hold up the others, and a store that fails is not asked for each.
+const FAILURES: usize = 16;
 /// Before a store that failed is asked again.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -325,16 +328,7 @@ impl<P: Path> Queue<P> {
     /// The store cannot be read at the start.
     pub async fn run(&self, inbox: Inbox, stop: watch::Receiver<bool>) -> Result<(), StoreError> {
         self.recover().await?;
-        let mut runner = Runner {
-            queue: self.clone(),
-            times: Times::default(),
-            waiting: Waiting::default(),
-            tasks: JoinSet::new(),
-            paused: self.0.store.is_paused().await?,
-            fresh: true,
-            sweeping: Arc::new(Semaphore::new(1)),
-            obeying: Arc::new(Semaphore::new(1)),
-        };
+        let mut runner = Runner::new(self.clone(), self.0.store.is_paused().await?);
         for (destination, due) in self.0.store.schedule().await? {
             runner.times.set(destination, due);
         }
@@ -393,6 +387,19 @@ struct Runner<P: Path> {
 }
 
 impl<P: Path> Runner<P> {
+    fn new(queue: Queue<P>, paused: bool) -> Self {
+        Self {
+            queue,
+            times: Times::default(),
+            waiting: Waiting::default(),
+            tasks: JoinSet::new(),
+            paused,
+            fresh: true,
+            sweeping: Arc::new(Semaphore::new(1)),
+            obeying: Arc::new(Semaphore::new(1)),
+        }
+    }
+
     async fn serve(&mut self, mut inbox: Inbox, mut stop: watch::Receiver<bool>) {
         let mut operator = tokio::time::interval(OPERATOR);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -505,12 +512,14 @@ impl<P: Path> Runner<P> {
             return OPERATOR;
         }
         self.advance_waiting();
-        let outcome = match self.take_fresh().await {
-            Ok(()) => self.take_due().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
+        // One after the other, whatever came of the first: what cannot be done for some mail is no
+        // reason to let the rest wait.
+        let steps = [self.take_fresh().await, self.take_due().await];
+        let failed = steps.into_iter().filter_map(Result::err);
+        let failed = failed.inspect(|error| {
             tracing::error!(%error, "the queue cannot be read; trying again");
+        });
+        if failed.count() > 0 {
             return BACK_OFF;
         }
         match self.times.next() {
@@ -533,43 +542,57 @@ impl<P: Path> Runner<P> {
     }
 
     async fn take_due(&mut self) -> Result<(), StoreError> {
+        let mut later = Vec::new();
+        let outcome = self.take_due_but(&mut later).await;
+        // However it ended: nobody else would think of them before the next start (promise P4).
+        let now = self.queue.0.now();
+        later.into_iter().for_each(|destination| self.times.set(destination, now));
+        outcome
+    }
+
+    /// Takes up what is due. Destinations that are due still are left in `later`: they have no
+    /// slot, or the store could not say what they have.
+    async fn take_due_but(&mut self, later: &mut Vec<Destination>) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.queue.0);
-        let mut full = Vec::new();
-        while shared.slots.has_room() {
+        let (mut outcome, mut failures) = (Ok(()), 0);
+        while shared.slots.has_room() && failures < FAILURES {
             let Some(destination) = self.times.take(shared.now()) else { break };
             let free = shared.slots.free(destination);
             // What waits in memory came before.
             if free == 0 || self.waiting.has(destination) {
-                full.push(destination);
+                later.push(destination);
                 continue;
             }
             let now = shared.now();
-            let most = free + self.waiting.room(destination).min(AHEAD);
-            let outcome = shared.store.claim(destination, now, most).await;
-            let next = match outcome {
-                Ok(claimed) => {
-                    let all = claimed.len() < most;
-                    let back = claimed.into_iter().filter_map(|one| self.start(one)).count();
-                    match all && back == 0 {
-                        true => shared.store.next_due(destination).await,
-                        false => Ok(Some(now)),
-                    }
-                }
-                Err(error) => Err(error),
-            };
-            match next {
-                Ok(Some(due)) if due <= now => full.push(destination),
+            match self.claim(destination, (now, free)).await {
+                Ok(Some(due)) if due <= now => later.push(destination),
                 Ok(Some(due)) => self.times.set(destination, due),
                 Ok(None) => {}
                 Err(error) => {
-                    self.times.set(destination, now);
-                    return Err(error);
+                    later.push(destination);
+                    outcome = Err(error);
+                    failures += 1;
                 }
             }
         }
-        let now = shared.now();
-        full.into_iter().for_each(|destination| self.times.set(destination, now));
-        Ok(())
+        outcome
+    }
+
+    /// Takes up the due groups of one destination, and answers when it is due next.
+    async fn claim(
+        &mut self,
+        destination: Destination,
+        (now, free): (UnixTime, usize),
+    ) -> Result<Option<UnixTime>, StoreError> {
+        let shared = Arc::clone(&self.queue.0);
+        let most = free + self.waiting.room(destination).min(AHEAD);
+        let claimed = shared.store.claim(destination, now, most).await?;
+        let all = claimed.len() < most;
+        let back = claimed.into_iter().filter_map(|one| self.start(one)).count();
+        match all && back == 0 {
+            true => shared.store.next_due(destination).await,
+            false => Ok(Some(now)),
+        }
     }
 
     /// Begins a turn, or has it wait in memory. A group that can do neither comes back: its lease

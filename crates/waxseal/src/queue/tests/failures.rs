@@ -1,0 +1,87 @@
+//! The store fails for a moment, or for some: what else waits goes on (promise P4).
+
+use super::*;
+
+/// A runner in our hands, over a store whose tables can be taken away.
+struct Bench {
+    data: tempfile::TempDir,
+    world: Arc<World>,
+    queue: Queue<Fake>,
+    runner: Runner<Fake>,
+    inbox: Inbox,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let store = open(&data, StoreKeys::random().unwrap().file().as_ref());
+        let world = Arc::new(World::new());
+        let time = Arc::clone(&world);
+        let clock: Clock = Arc::new(move || UnixTime(time.time.load(Ordering::SeqCst)));
+        let (queue, inbox) = Queue::new(store, Fake(Arc::clone(&world)), settings, clock);
+        let runner = Runner::new(queue.clone(), false);
+        Self { data, world, queue, runner, inbox }
+    }
+
+    fn sql(&self, text: &str) {
+        let connection = rusqlite::Connection::open(self.data.path().join("waxseal.db")).unwrap();
+        connection.execute_batch(text).unwrap();
+    }
+
+    async fn accept(&mut self, to: &str, content: &str) {
+        self.queue.accept(message(&[to], content)).await.unwrap();
+        self.runner.catch_up(&mut self.inbox);
+    }
+
+    /// Looks around until so many deliveries were made.
+    async fn deliveries(&mut self, count: usize) {
+        let delivered = async {
+            while self.world.delivered.lock().unwrap().len() < count {
+                self.runner.advance().await;
+                tokio::task::yield_now().await;
+                self.runner.catch_up(&mut self.inbox);
+            }
+        };
+        let limit = Duration::from_secs(60);
+        tokio::time::timeout(limit, delivered).await.expect("it is delivered");
+    }
+}
+
+/// One error of the store while a destination has all its slots in use: its other mail is not
+/// forgotten until the next start.
+#[tokio::test]
+async fn a_destination_without_a_free_slot_outlives_an_error_of_the_store() {
+    let mut bench = Bench::new(Settings { per_destination: 1, ..Settings::default() });
+    let large = "x".repeat(100 * 1024);
+    bench.accept("a@slow.example", "hello").await;
+    // Too large to wait in memory.
+    bench.accept("b@slow.example", &large).await;
+    bench.accept("c@other.example", "hello").await;
+    bench.deliveries(1).await;
+    bench.world.time.fetch_add(1, Ordering::SeqCst);
+    let third = Domain::parse("third.example").unwrap();
+    let third = bench.queue.0.store.destination(&third);
+    let now = bench.queue.0.now();
+    bench.runner.times.set(third, now);
+    bench.sql("ALTER TABLE work RENAME TO gone");
+    assert!(bench.runner.take_due().await.is_err());
+    bench.sql("ALTER TABLE gone RENAME TO work");
+    bench.world.gate.add_permits(2);
+    bench.deliveries(3).await;
+}
+
+/// Messages without a verdict cannot be read, by damage: those with one go on.
+#[tokio::test]
+async fn what_has_a_verdict_goes_on_while_what_has_none_cannot_be_read() {
+    let mut bench = Bench::new(Settings { per_destination: 1, ..Settings::default() });
+    let large = "x".repeat(100 * 1024);
+    bench.accept("a@slow.example", "hello").await;
+    bench.accept("b@slow.example", &large).await;
+    bench.accept("c@other.example", "unreadable").await;
+    bench.sql(
+        "UPDATE message SET head = x'00' WHERE id = (SELECT message FROM work WHERE state = 0)",
+    );
+    bench.runner.fresh = true;
+    bench.world.gate.add_permits(2);
+    bench.deliveries(2).await;
+}
