@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     memory::{DomainMemory, HostMemory, KeyMemory, Memory, MemoryError, PolicyMemory},
     record::{Data, Protocol, Record, strings},
-    standing::{Finding, Standing, policy_host, spf, text, tlsa},
+    standing::{Act, Finding, Standing, policy_host, spf, text, tlsa},
 };
 use crate::sts;
 

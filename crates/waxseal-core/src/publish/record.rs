@@ -76,6 +76,11 @@ pub fn strings(text: &str) -> Vec<&[u8]> {
 }
 
 impl Record {
+    /// The same record with another text.
+    pub(super) fn saying(self, text: String) -> Self {
+        Self { data: Data::Txt(text), ..self }
+    }
+
     /// The type of the record.
     pub const fn record_type(&self) -> RecordType {
         match self.data {

@@ -1,11 +1,15 @@
 //! What is wanted against what DNS says.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use super::{Data, Record, record::strings};
+use super::{Data, Protocol, Record, record::strings};
 use crate::{
+    assess::mail::{spf::is_spf, tags::Tags},
     dane::Tlsa,
     dns::{Answer, Authenticity},
+    domain::Domain,
 };
 
 /// Whether a record is there.
@@ -28,14 +32,35 @@ pub enum Standing {
     },
 }
 
+/// What has to be done to a record, and so whether its line may simply be added to the zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Act {
+    /// Nothing: what is wanted stands there.
+    Nothing,
+    /// It comes to what is there.
+    Add,
+    /// It takes the place of all records of its type at its name.
+    Replace,
+    /// It takes the place of some of them, or it is not known what stands there: a person decides.
+    ByHand,
+}
+
 /// One record, or all TLSA records of a host, and how they stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What is wanted.
+    /// What it is for.
+    pub protocol: Protocol,
+    /// Whose it is.
+    pub owner: Domain,
+    /// What stands there when all is done: what others put into the same record stays in it. None where
+    /// several contradict each other, and a person has to choose.
     pub wanted: Vec<Record>,
+    /// What has to be done.
+    pub act: Act,
     /// How it stands.
     pub standing: Standing,
-    /// What to do; empty where there is nothing to do.
+    /// What to do, in words; empty where there is nothing to do.
     pub fix: String,
 }
 
@@ -43,14 +68,19 @@ pub struct Finding {
 const SHOWN: usize = 300;
 const SHOWN_RECORDS: usize = 16;
 
-/// A text from outside, without control characters and at bounded length.
+/// A text from outside, without control characters and at bounded length: what is cut ends with three
+/// points.
 fn shown(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(SHOWN).collect()
+    let tame = |c: char| if c.is_control() { '?' } else { c };
+    match text.char_indices().nth(SHOWN) {
+        None => text.chars().map(tame).collect(),
+        Some(_) => text.chars().map(tame).take(SHOWN - 3).chain("...".chars()).collect(),
+    }
 }
 
-/// A TXT record that stands alone at its name, or alone with its version tag (`v=STSv1`). Spaces and
-/// a last semicolon make no difference.
+/// A TXT record of tags that is alone with its version (`v=STSv1`), or alone where that is empty. Spaces
+/// and a last semicolon make no difference. It may say more than ours: other tags stay, and so do other addresses for reports.
 pub fn text(wanted: Record, version: &str, answer: &Answer<Vec<Vec<u8>>>) -> Finding {
     let Data::Txt(want) = &wanted.data else { return misuse(wanted) };
     let value = match answer {
@@ -58,88 +88,176 @@ pub fn text(wanted: Record, version: &str, answer: &Answer<Vec<Vec<u8>>>) -> Fin
         Answer::Absent { .. } => return missing(wanted),
         Answer::Failed(failure) => return unknown(wanted, failure.to_string()),
     };
-    let ours = |one: &&Vec<u8>| version.is_empty() || one.starts_with(version.as_bytes());
-    let found: Vec<&Vec<u8>> = value.iter().filter(ours).collect();
-    let dense = |text: &[u8]| {
-        let visible = text.iter().filter(|octet| !octet.is_ascii_whitespace()).copied();
-        let mut visible: Vec<u8> = visible.collect();
-        if visible.last() == Some(&b';') {
-            visible.pop();
+    let found: Vec<&Vec<u8>> = value.iter().filter(|one| is_of(version, one)).collect();
+    let fix = match found.as_slice() {
+        [] => return missing(wanted),
+        [only] => match std::str::from_utf8(only).map(|live| (live, merged(live, want))) {
+            Ok((live, Merged::Same)) => return live_as(wanted, live),
+            Ok((_, Merged::Differs(text))) => {
+                return differs(wanted.saying(text), value, &found, "put this in its place");
+            }
+            // What cannot be read counts for nobody, so nothing in it is worth keeping.
+            Ok((_, Merged::Unreadable(why))) => {
+                format!("nobody can read it ({why}): put this in its place")
+            }
+            Err(_) => "nobody can read it (it is no text): put this in its place".to_owned(),
+        },
+        [_, _, ..] => {
+            let fix =
+                format!("put this in the place of all {}: with several, none counts", found.len());
+            let several = differs(wanted, value, &found, &fix);
+            return Finding { act: Act::ByHand, ..several };
         }
-        visible
     };
-    match found.as_slice() {
-        [] => missing(wanted),
-        [only] if dense(only) == dense(want.as_bytes()) => live(wanted),
-        several => {
-            let found: Vec<String> =
-                several.iter().take(SHOWN_RECORDS).map(|text| shown(text)).collect();
-            let fix = match several.len() {
-                1 => format!("replace it by the record above at {}", wanted.owner),
-                many => format!(
-                    "leave one of the {many} records at {}: with several, none counts",
-                    wanted.owner
-                ),
-            };
-            Finding { wanted: vec![wanted], standing: Standing::Differs { found }, fix }
-        }
+    differs(wanted, value, &found, &fix)
+}
+
+/// Whether a text begins with this version tag, and nothing longer; without a version every text does.
+/// Spaces may stand in it (RFC 7489 §6.4).
+fn is_of(version: &str, text: &[u8]) -> bool {
+    let mut visible = text.iter().filter(|octet| !octet.is_ascii_whitespace()).copied();
+    version.is_empty()
+        || version.bytes().all(|octet| visible.next() == Some(octet))
+            && matches!(visible.next(), None | Some(b';'))
+}
+
+/// A record that is there beside one that is wanted.
+enum Merged {
+    /// It says all that is wanted.
+    Same,
+    /// It does not; this does, and all that it said besides.
+    Differs(String),
+    /// It is no list of tags, and why.
+    Unreadable(String),
+}
+
+fn merged(live: &str, want: &str) -> Merged {
+    let (live, wanted) = match (Tags::read(live), Tags::read(want)) {
+        (Ok(live), Ok(wanted)) => (live, wanted),
+        (Err(why), _) | (_, Err(why)) => return Merged::Unreadable(why),
+    };
+    let mut same = true;
+    let mut tags: Vec<(&str, Cow<'_, str>)> = Vec::new();
+    for (name, value) in wanted.iter() {
+        let there = match (live.value(name), name) {
+            (Some(there), _) => there,
+            // What a DKIM record means without them (RFC 6376 §3.6.1).
+            (None, "k") => "rsa",
+            (None, "v") if value == "DKIM1" => value,
+            (None, _) => "",
+        };
+        let merged = match name {
+            "rua" => reports(there, value),
+            _ if dense(there) == dense(value) => Cow::Borrowed(there),
+            _ => Cow::Borrowed(value),
+        };
+        same &= merged == there;
+        tags.push((name, merged));
+    }
+    let others = live.iter().filter(|(name, _)| wanted.value(name).is_none());
+    let others: Vec<_> = others.map(|(name, value)| (name, Cow::Borrowed(value))).collect();
+    if same {
+        return Merged::Same;
+    }
+    if others.is_empty() && tags.iter().all(|(name, value)| wanted.value(name) == Some(value)) {
+        return Merged::Differs(want.to_owned());
+    }
+    tags.extend(others);
+    let tags: Vec<String> = tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Merged::Differs(tags.join("; "))
+}
+
+/// All addresses for reports that are there, and ours. A limit of size may stand behind one
+/// (RFC 7489 §6.2).
+fn reports<'t>(there: &'t str, ours: &str) -> Cow<'t, str> {
+    let bare = |uri: &str| uri.split('!').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let known: Vec<String> = there.split(',').map(bare).collect();
+    let lacking: Vec<&str> = ours.split(',').filter(|uri| !known.contains(&bare(uri))).collect();
+    match (there, lacking.as_slice()) {
+        (_, []) => Cow::Borrowed(there),
+        ("", lacking) => Cow::Owned(lacking.join(",")),
+        (there, lacking) => Cow::Owned(format!("{there},{}", lacking.join(","))),
     }
 }
 
+/// Without spaces: keys are often broken into lines.
+fn dense(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_whitespace()).collect()
+}
+
 /// SPF: the record may say more than ours, but has to let the gateway send. One record only (RFC 7208
-/// §4.5). What is printed to paste keeps what stands there.
+/// §4.5). What is wanted keeps what stands there.
 pub fn spf(wanted: Record, mechanisms: &[String], answer: &Answer<Vec<Vec<u8>>>) -> Finding {
     let value = match answer {
         Answer::Found { value, .. } => value,
         Answer::Absent { .. } => return missing(wanted),
         Answer::Failed(failure) => return unknown(wanted, failure.to_string()),
     };
-    let is_spf = |text: &&Vec<u8>| {
-        let lower = text.to_ascii_lowercase();
-        lower == b"v=spf1" || lower.starts_with(b"v=spf1 ")
-    };
-    let found: Vec<&Vec<u8>> = value.iter().filter(is_spf).collect();
-    let differs = |wanted: Record, fix: String| {
-        let found = found.iter().take(SHOWN_RECORDS).map(|text| shown(text)).collect();
-        Finding { wanted: vec![wanted], standing: Standing::Differs { found }, fix }
+    let found: Vec<&Vec<u8>> = value.iter().filter(|text| is_spf(text)).collect();
+    let choose = |why: &str| {
+        let mut finding = differs(wanted.clone(), value, &found, why);
+        finding.wanted.clear();
+        finding.act = Act::ByHand;
+        finding
     };
     let text = match found.as_slice() {
         [] => return missing(wanted),
-        [only] => String::from_utf8_lossy(only).into_owned(),
-        _ => {
-            let fix =
-                "leave one v=spf1 record: with several, SPF is an error (RFC 7208 section 4.5)";
-            return differs(wanted, fix.to_owned());
+        [only] => match std::str::from_utf8(only) {
+            Ok(text) if text.is_ascii() => text,
+            Ok(_) | Err(_) => return choose("it is no ASCII, so nobody can read it: mend it"),
+        },
+        [_, _, ..] => {
+            return choose(
+                "leave one v=spf1 record: with several, SPF is an error (RFC 7208 section 4.5)",
+            );
         }
     };
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let bare = |word: &str| word.strip_prefix(['+', '-', '~', '?']).unwrap_or(word).to_owned();
+    // What stands behind `all` is never looked at (RFC 7208 §5.1).
+    let tested = words.iter().take_while(|word| !bare(word).eq_ignore_ascii_case("all"));
+    let tested: Vec<&str> = tested.copied().collect();
     let passes = |wanted: &str| {
-        words.iter().any(|word| word.strip_prefix('+').unwrap_or(word).eq_ignore_ascii_case(wanted))
+        let passing =
+            |word: &&str| word.strip_prefix('+').unwrap_or(word).eq_ignore_ascii_case(wanted);
+        tested.iter().any(passing)
     };
     let lacking: Vec<&str> =
         mechanisms.iter().map(String::as_str).filter(|one| !passes(one)).collect();
     if lacking.is_empty() {
-        return live(wanted);
+        return live_as(wanted, text);
     }
     let (head, rest) =
         words.split_first().map_or(("v=spf1", &[][..]), |(head, rest)| (*head, rest));
     let merged = [&[head], lacking.as_slice(), rest].concat().join(" ");
-    let fix = format!("add {} in front: \"{}\"", lacking.join(" "), shown(merged.as_bytes()));
-    differs(wanted, fix)
+    let fix = format!(
+        "put this in its place: it has {} in front, and the rest as it is",
+        lacking.join(" ")
+    );
+    differs(wanted.saying(merged), value, &found, &fix)
 }
 
 /// All TLSA records of one host. Records that nobody configured are named: they may be of a key
 /// that somebody still uses, so nothing is said about removing them before that is known.
-pub fn tlsa(wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> Finding {
+pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> Finding {
+    let owner = wanted.first().map_or_else(|| host.clone(), |record| record.owner.clone());
+    let finding = |act, standing, fix: String| Finding {
+        protocol: Protocol::Tlsa,
+        owner,
+        wanted: wanted.clone(),
+        act,
+        standing,
+        fix,
+    };
     let (value, authenticity) = match answer {
         Answer::Found { value, authenticity, .. } => (value, *authenticity),
         Answer::Absent { .. } => {
-            let fix = "add the records above; keep the key that is in use until then".to_owned();
-            return Finding { wanted, standing: Standing::Missing, fix };
+            let fix = "add these; keep the key that is in use until then".to_owned();
+            return finding(Act::Add, Standing::Missing, fix);
         }
         Answer::Failed(failure) => {
             let standing = Standing::Unknown { why: failure.to_string() };
-            return Finding { wanted, standing, fix: "look again".to_owned() };
+            return finding(Act::ByHand, standing, "look again".to_owned());
         }
     };
     let is =
@@ -155,55 +273,70 @@ pub fn tlsa(wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> Finding {
             format!("{} {} {} {hex}", tlsa.usage, tlsa.selector, tlsa.matching)
         })
         .collect();
-    let fix = if lacking > 0 {
-        format!("add the {lacking} records above that are not there")
+    let (act, fix) = if lacking > 0 {
+        (Act::Add, format!("add the {lacking} of these that are not there"))
     } else if authenticity == Authenticity::Insecure {
         // RFC 7672 §2.2: insecure TLSA records count for nobody.
-        "sign the zone with DNSSEC: unsigned TLSA records count for nobody".to_owned()
+        let fix = "sign the zone with DNSSEC: unsigned TLSA records count for nobody".to_owned();
+        (Act::Nothing, fix)
     } else if !surplus.is_empty() {
-        format!(
+        let fix = format!(
             "{} records are of no key in the configuration: once nobody uses those keys, remove them",
             surplus.len()
-        )
+        );
+        (Act::Nothing, fix)
     } else {
-        return Finding { wanted, standing: Standing::Live, fix: String::new() };
+        return finding(Act::Nothing, Standing::Live, String::new());
     };
-    Finding { wanted, standing: Standing::Differs { found }, fix }
+    finding(act, Standing::Differs { found }, fix)
 }
 
 /// `mta-sts.DOMAIN` may be an alias or have addresses of its own: it has to lead somewhere.
 pub fn policy_host<T>(wanted: Record, addresses: &Answer<T>) -> Finding {
     match addresses {
-        Answer::Found { .. } => live(wanted),
+        Answer::Found { .. } => one(wanted, Act::Nothing, Standing::Live, String::new()),
         Answer::Absent { .. } => {
             let fix = format!(
-                "add the record above, or A and AAAA records of {} that lead to the host of the policy",
+                "add this, or A and AAAA records of {} that lead to the host of the policy",
                 wanted.owner
             );
-            Finding { wanted: vec![wanted], standing: Standing::Missing, fix }
+            one(wanted, Act::Add, Standing::Missing, fix)
         }
         Answer::Failed(failure) => unknown(wanted, failure.to_string()),
     }
 }
 
-fn live(wanted: Record) -> Finding {
-    Finding { wanted: vec![wanted], standing: Standing::Live, fix: String::new() }
+fn one(wanted: Record, act: Act, standing: Standing, fix: String) -> Finding {
+    let (protocol, owner) = (wanted.protocol, wanted.owner.clone());
+    Finding { protocol, owner, wanted: vec![wanted], act, standing, fix }
+}
+
+/// It is there, and says what is wanted in its own words.
+fn live_as(wanted: Record, text: &str) -> Finding {
+    one(wanted.saying(text.to_owned()), Act::Nothing, Standing::Live, String::new())
+}
+
+/// Something else is there: `found`, of all that stands at the name.
+fn differs(wanted: Record, all: &[Vec<u8>], found: &[&Vec<u8>], fix: &str) -> Finding {
+    // An update replaces whole sets: with texts of others at the same name that is not for us.
+    let act = if found.len() == all.len() { Act::Replace } else { Act::ByHand };
+    let found = found.iter().take(SHOWN_RECORDS).map(|text| shown(text)).collect();
+    one(wanted, act, Standing::Differs { found }, fix.to_owned())
 }
 
 fn missing(wanted: Record) -> Finding {
     let long = matches!(&wanted.data, Data::Txt(text) if strings(text).len() > 1);
     let fix = if long {
         // Web forms of DNS hosters often take one string only.
-        "add the record above; its strings belong to one record".to_owned()
+        "add this; its strings belong to one record".to_owned()
     } else {
-        "add the record above".to_owned()
+        "add this".to_owned()
     };
-    Finding { wanted: vec![wanted], standing: Standing::Missing, fix }
+    one(wanted, Act::Add, Standing::Missing, fix)
 }
 
 fn unknown(wanted: Record, why: String) -> Finding {
-    let standing = Standing::Unknown { why };
-    Finding { wanted: vec![wanted], standing, fix: "look again".to_owned() }
+    one(wanted, Act::ByHand, Standing::Unknown { why }, "look again".to_owned())
 }
 
 /// A record of another type than the comparison is for: nothing can be said.

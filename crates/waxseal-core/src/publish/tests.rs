@@ -1,3 +1,5 @@
+mod standing;
+
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::{
@@ -141,7 +143,7 @@ fn a_record_is_live_missing_different_or_unknown() {
 fn what_strangers_wrote_is_shown_tamed() {
     let record =
         texts::tlsrpt(&name("example.com"), &["mailto:t@example.com".into()], HOUR).unwrap();
-    let evil = format!("v=TLSRPTv1\u{1b}[2J\n{}", "x".repeat(60_000));
+    let evil = format!("v=TLSRPTv1;\u{1b}[2J\n{}", "x".repeat(60_000));
     let many = vec![evil.as_str(); 1_000];
     let Standing::Differs { found } = text(record, "v=TLSRPTv1", &texts_of(&many)).standing else {
         panic!()
@@ -157,12 +159,6 @@ fn spf_keeps_what_others_need() {
     let look = |texts: &[&str]| spf(record.clone(), &own, &texts_of(texts));
     assert_eq!(look(&["v=spf1 include:x.example +ip4:192.0.2.1 -all"]).standing, Standing::Live);
     assert_eq!(look(&["v=spf10 x", "other"]).standing, Standing::Missing);
-    let lacking = look(&["v=spf1 include:x.example -all"]);
-    assert!(
-        lacking.fix.contains("\"v=spf1 ip4:192.0.2.1 include:x.example -all\""),
-        "{}",
-        lacking.fix
-    );
     // A mechanism that fails on purpose lets nobody send.
     assert!(matches!(look(&["v=spf1 -ip4:192.0.2.1 ~all"]).standing, Standing::Differs { .. }));
     assert!(look(&["v=spf1 -all", "v=spf1 ~all"]).fix.contains("leave one"));
@@ -171,18 +167,19 @@ fn spf_keeps_what_others_need() {
 #[test]
 fn tlsa_records_count_only_where_all_are_there_and_signed() {
     let keys = vec![texts::end_entity([1; 32]), texts::end_entity([2; 32])];
-    let wanted = texts::tlsa(&name("mx.example.com"), keys.clone(), HOUR).unwrap();
-    let look = |value: Vec<Tlsa>, sure| tlsa(wanted.clone(), &found(value, sure));
+    let mx = name("mx.example.com");
+    let wanted = texts::tlsa(&mx, keys.clone(), HOUR).unwrap();
+    let look = |value: Vec<Tlsa>, sure| tlsa(&mx, wanted.clone(), &found(value, sure));
     assert_eq!(look(keys.clone(), Authenticity::Secure).standing, Standing::Live);
     let unsigned = look(keys.clone(), Authenticity::Insecure);
     assert!(unsigned.fix.contains("sign the zone"), "{}", unsigned.fix);
     let half = look(vec![keys[0].clone()], Authenticity::Secure);
-    assert!(half.fix.contains("the 1 records"), "{}", half.fix);
+    assert!(half.fix.contains("the 1 of these"), "{}", half.fix);
     let stale = [keys, vec![texts::end_entity([9; 32])]].concat();
     let stale = look(stale, Authenticity::Secure);
     assert!(stale.fix.contains("remove them"), "{}", stale.fix);
-    assert_eq!(tlsa(wanted.clone(), &absent()).standing, Standing::Missing);
-    let unknown = tlsa(wanted, &failed(FailureKind::Bogus)).standing;
+    assert_eq!(tlsa(&mx, wanted.clone(), &absent()).standing, Standing::Missing);
+    let unknown = tlsa(&mx, wanted, &failed(FailureKind::Bogus)).standing;
     assert!(matches!(unknown, Standing::Unknown { .. }));
 }
 

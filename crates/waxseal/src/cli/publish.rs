@@ -271,7 +271,10 @@ fn exit(part: Part, seen: &Seen) -> Exit {
     let policies = seen.domains.iter().filter_map(|look| look.policy.as_ref());
     // What was sent a moment ago is there, as the server said with its signature.
     let sent = |finding: &&Finding| {
-        let is = |sent: &Sent| finding.wanted.iter().all(|record| sent.records.contains(record));
+        let is = |sent: &Sent| {
+            !finding.wanted.is_empty()
+                && finding.wanted.iter().all(|record| sent.records.contains(record))
+        };
         seen.sent.iter().any(is)
     };
     let all = findings(part, seen).into_iter().filter(|finding| !sent(finding));

@@ -301,7 +301,7 @@ impl Looker {
                 detail: error.to_string(),
             }),
         };
-        let tlsa = publish::tlsa(wanted.records.clone(), &answer);
+        let tlsa = publish::tlsa(&host, wanted.records.clone(), &answer);
         let tlsa = (!wanted.records.is_empty()).then_some(tlsa);
         let tlsrpt = match &wanted.tlsrpt {
             Some(record) => Some(self.text(record, "v=TLSRPTv1").await),

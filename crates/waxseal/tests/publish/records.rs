@@ -27,7 +27,8 @@ async fn records_are_printed_without_a_look() {
         "_smtp._tls.own.test. 3600 IN TXT \"v=TLSRPTv1; rua=mailto:tls@own.test\"\n",
         "mta-sts.own.test. 3600 IN CNAME gw.own.test.\n",
         ";   mode: testing\n",
-        "own.test. 3600 IN TXT \"v=spf1 a:gw.own.test ~all\"\n",
+        // There may be one already, and nobody looked.
+        "; own.test. 3600 IN TXT \"v=spf1 a:gw.own.test ~all\"\n",
         // Reports about DANE are asked for under the name of the MX host (RFC 8460 §1.1).
         "_smtp._tls.mx.own.test. 3600 IN TXT \"v=TLSRPTv1; rua=mailto:tls@own.test\"\n",
         "_dmarc.own.test. 3600 IN TXT \"v=DMARC1; p=reject\"\n",
@@ -77,11 +78,38 @@ async fn each_record_is_live_missing_different_or_unknown() {
     assert_eq!(json["domains"][0]["policy"]["standing"], "unknown", "{json}");
     let text = place.publish(&["tlsrpt"]).await;
     assert_eq!(text.code, 0, "{}{}", text.out, text.err);
-    assert!(text.out.contains("; TLSRPT: live\n_smtp._tls.own.test. 3600 IN TXT"), "{}", text.out);
+    assert!(
+        text.out
+            .contains("; TLSRPT at _smtp._tls.own.test: live\n_smtp._tls.own.test. 3600 IN TXT"),
+        "{}",
+        text.out
+    );
     place.dns.tamper(Tampering::only("_smtp._tls.own.test", rtype::TXT, Act::Fail(2)));
     let unknown = place.publish(&["tlsrpt"]).await;
     assert_eq!(unknown.code, 2, "{}{}", unknown.out, unknown.err);
     assert!(unknown.out.contains("could not be found out"), "{}", unknown.out);
+}
+
+/// All of it can be added to the zone: what would break a record that is there is a comment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_to_paste_double_no_record_and_lose_no_other_sender() {
+    let senders: Vec<String> = (0..11).map(|nth| format!("include:s{nth}.example")).collect();
+    let senders = senders.join(" ");
+    let zone = own_zone()
+        .record("@", &Data::txt(&format!("v=spf1 {senders} -all")))
+        .record("_dmarc", &Data::txt("v=DMARC1; p=none; sp=reject"));
+    let world = World::new(zone).await;
+    world.configure(DOMAIN, "");
+    let said = world.publish(&["records"]).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let dmarc = "; _dmarc.own.test. 3600 IN TXT \"v=DMARC1; p=reject; sp=reject\"\n";
+    assert!(said.out.contains(dmarc), "{}", said.out);
+    let spf = said.out.lines().find(|line| line.contains("IN TXT \"v=spf1")).unwrap();
+    assert!(spf.starts_with("; own.test. 3600 IN TXT \"v=spf1 a:gw.own.test include:s0."), "{spf}");
+    assert!(spf.ends_with(&format!("{senders} -all\"")), "{spf}");
+    for line in said.out.lines().filter(|line| !line.starts_with(';')) {
+        assert!(!line.contains("v=spf1") && !line.contains("DMARC"), "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

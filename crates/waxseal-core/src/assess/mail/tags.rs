@@ -44,6 +44,11 @@ impl<'t> Tags<'t> {
     pub(crate) fn value(&self, name: &str) -> Option<&'t str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
+
+    /// All of them, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'t str, &'t str)> {
+        self.0.iter().copied()
+    }
 }
 
 fn trim(text: &str) -> &str {

@@ -1,11 +1,12 @@
-//! How it is printed: a zone file with comments, so that all of it can be pasted; or JSON.
+//! How it is printed: JSON, or a zone file in which every line that is no comment may be added to the zone
+//! as it is. A record that takes the place of another is a comment.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use waxseal_core::{
     publish::{
-        Finding, Record, Standing,
+        Act, Finding, Record, Standing,
         gate::{Item, State},
         rollout::{Progress, Stage},
         texts,
@@ -17,7 +18,7 @@ use waxseal_core::{
 use super::{Part, Seen};
 use crate::{
     cli::Paint,
-    publish::{DomainLook, HostLook, HostWanted, Wanted, Zone},
+    publish::{DomainLook, DomainWanted, HostLook, HostWanted, Wanted, Zone},
 };
 
 /// `; words`
@@ -41,9 +42,9 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
             policy(&mut text, domain.domain.as_str(), &sts.policy);
         }
         if part == Part::All {
-            records.push(&domain.spf.0);
             records.extend(&domain.dkim);
             records.extend(&domain.dmarc);
+            spf(&mut text, domain);
         }
         records.iter().for_each(|record| line(&mut text, record));
     }
@@ -53,6 +54,18 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
         }
     }
     nothing(text)
+}
+
+/// SPF without a look: a second record beside one that is there would be an error (RFC 7208 §4.5).
+fn spf(text: &mut String, domain: &DomainWanted) {
+    let (record, mechanisms) = &domain.spf;
+    let words = format!(
+        "SPF, only where {} has no v=spf1 record yet; in one that is there, put {} behind v=spf1:",
+        domain.domain,
+        mechanisms.join(" ")
+    );
+    comment(text, &words);
+    comment(text, &record.to_string());
 }
 
 /// What a part shows of a host.
@@ -144,12 +157,19 @@ fn host(text: &mut String, part: Part, look: &HostLook, paint: Paint) {
 }
 
 fn finding(text: &mut String, finding: &Finding, paint: Paint) {
-    let title = finding.wanted.first().map_or("", |record| record.protocol.title());
-    comment(text, &format!("{title}: {}", word(&finding.standing, paint)));
+    let title = finding.protocol.title();
+    let owner = &finding.owner;
+    comment(text, &format!("{title} at {owner}: {}", word(&finding.standing, paint)));
     details(text, &finding.standing);
-    finding.wanted.iter().for_each(|record| line(text, record));
     if !finding.fix.is_empty() {
         comment(text, &format!("  to do: {}", finding.fix));
+    }
+    for record in &finding.wanted {
+        match finding.act {
+            Act::Nothing | Act::Add => line(text, record),
+            // Pasted beside what stands there it would break it.
+            Act::Replace | Act::ByHand => comment(text, &record.to_string()),
+        }
     }
 }
 
@@ -292,7 +312,13 @@ pub(super) fn offline_json(part: Part, wanted: &Wanted) -> String {
 
 fn finding_json(finding: &Finding) -> Value {
     let records: Vec<Value> = finding.wanted.iter().map(record_json).collect();
-    let mut value = json!({ "records": records, "fix": finding.fix });
+    let mut value = json!({
+        "protocol": finding.protocol,
+        "owner": finding.owner,
+        "records": records,
+        "act": finding.act,
+        "fix": finding.fix,
+    });
     merge(&mut value, json!(finding.standing));
     value
 }

@@ -1,0 +1,120 @@
+//! What is printed to be put into the zone: nothing that others need is lost or doubled by it.
+
+use super::*;
+
+/// The texts of what is wanted, and what has to be done.
+fn outcome(finding: &Finding) -> (Act, Vec<String>) {
+    let text = |record: &Record| match &record.data {
+        Data::Txt(text) => text.clone(),
+        Data::Tlsa(_) | Data::Cname(_) => panic!("{record}"),
+    };
+    (finding.act, finding.wanted.iter().map(text).collect())
+}
+
+fn spf_of(texts: &[&str]) -> Finding {
+    let own = ["ip4:192.0.2.1".to_owned()];
+    let record = texts::spf(&name("example.com"), &own, HOUR);
+    spf(record, &own, &texts_of(texts))
+}
+
+#[test]
+fn the_spf_record_to_paste_is_the_live_one_or_the_merged_one() {
+    let live = "v=spf1 include:_spf.google.com ip4:192.0.2.1 -all";
+    assert_eq!(outcome(&spf_of(&[live])), (Act::Nothing, vec![live.to_owned()]));
+    // Whole, however long it is.
+    let senders: Vec<String> = (0..60).map(|nth| format!("include:s{nth}.example")).collect();
+    let long = format!("v=spf1 {} -all", senders.join(" "));
+    let merged = format!("v=spf1 ip4:192.0.2.1 {} -all", senders.join(" "));
+    assert_eq!(outcome(&spf_of(&[&long])), (Act::Replace, vec![merged]));
+    // Beside other texts no update may replace the set.
+    let merged = vec!["v=spf1 ip4:192.0.2.1 mx ~all".to_owned()];
+    assert_eq!(outcome(&spf_of(&["v=spf1 mx ~all", "site=1"])), (Act::ByHand, merged));
+    let first = outcome(&spf_of(&["site=1"]));
+    assert_eq!(first, (Act::Add, vec!["v=spf1 ip4:192.0.2.1 ~all".to_owned()]));
+}
+
+#[test]
+fn where_spf_contradicts_itself_no_line_is_offered() {
+    for texts in [["v=spf1 -all", "v=spf1 ~all"], ["v=spf1 \u{e4} ~all", "x"]] {
+        assert_eq!(outcome(&spf_of(&texts)), (Act::ByHand, Vec::new()), "{texts:?}");
+    }
+    // Nobody looks at what stands behind `all`.
+    let hidden = spf_of(&["v=spf1 -all ip4:192.0.2.1"]);
+    assert!(matches!(hidden.standing, Standing::Differs { .. }), "{hidden:?}");
+}
+
+#[test]
+fn what_could_not_be_looked_up_is_not_for_pasting() {
+    let own = ["ip4:192.0.2.1".to_owned()];
+    let record = texts::spf(&name("example.com"), &own, HOUR);
+    assert_eq!(spf(record.clone(), &own, &failed(FailureKind::Timeout)).act, Act::ByHand);
+    assert_eq!(text(record, "", &failed(FailureKind::Timeout)).act, Act::ByHand);
+}
+
+#[test]
+fn dmarc_keeps_the_tags_and_reports_of_others() {
+    let reports = ["mailto:d@example.com".to_owned()];
+    let record = texts::dmarc(&name("example.com"), "reject", &reports, HOUR).unwrap();
+    let look = |texts: &[&str]| outcome(&text(record.clone(), "v=DMARC1", &texts_of(texts)));
+    let live = "v = DMARC1;p=reject; sp=none; rua=mailto:v@vendor.example,mailto:D@example.com!10m";
+    assert_eq!(look(&[live]), (Act::Nothing, vec![live.to_owned()]));
+    assert_eq!(
+        look(&["v=DMARC1; p=none; fo=1; rua=mailto:v@vendor.example"]),
+        (
+            Act::Replace,
+            vec![
+                "v=DMARC1; p=reject; rua=mailto:v@vendor.example,mailto:d@example.com; fo=1"
+                    .to_owned()
+            ]
+        )
+    );
+    let ours = "v=DMARC1; p=reject; rua=mailto:d@example.com".to_owned();
+    // Nobody can read these, so nothing is kept of them.
+    assert_eq!(look(&["v=DMARC1; p=none; p=reject"]), (Act::Replace, vec![ours.clone()]));
+    // With two, none counts, and which one to keep is not for us.
+    let two = ["v=DMARC1; p=none", "v=DMARC1; p=reject; sp=none"];
+    assert_eq!(look(&two), (Act::ByHand, vec![ours.clone()]));
+    assert_eq!(look(&["v=DMARC1; p=none", "site=1"]).0, Act::ByHand);
+    assert_eq!(look(&["v=DMARC10; p=none", "site=1"]), (Act::Add, vec![ours]));
+}
+
+#[test]
+fn tlsrpt_keeps_the_addresses_of_others() {
+    let record =
+        texts::tlsrpt(&name("example.com"), &["mailto:t@example.com".into()], HOUR).unwrap();
+    let look = |texts: &[&str]| outcome(&text(record.clone(), "v=TLSRPTv1", &texts_of(texts)));
+    let both = "v=TLSRPTv1; rua=https://v.example/x,mailto:t@example.com";
+    assert_eq!(look(&[both]), (Act::Nothing, vec![both.to_owned()]));
+    let merged = (Act::Replace, vec![both.to_owned()]);
+    assert_eq!(look(&["v=TLSRPTv1;rua=https://v.example/x;"]), merged);
+}
+
+#[test]
+fn dkim_and_mta_sts_keep_what_else_is_said() {
+    let (domain, selector) = (name("example.com"), name("s1"));
+    let key = Some("v=DKIM1; k=rsa; p=QUJD".to_owned());
+    let record = texts::dkim(&domain, &selector, key, HOUR).unwrap();
+    let look = |texts: &[&str]| outcome(&text(record.clone(), "", &texts_of(texts)));
+    // `v` and `k` are not said, the key is in two lines, and there is a note.
+    let live = "n=2026; p=QU\n JD";
+    assert_eq!(look(&[live]), (Act::Nothing, vec![live.to_owned()]));
+    let merged = "v=DKIM1; k=rsa; p=QUJD; t=s".to_owned();
+    assert_eq!(look(&["v=DKIM1; p=WFla; t=s"]), (Act::Replace, vec![merged]));
+    let revoked = texts::dkim(&domain, &selector, None, HOUR).unwrap();
+    let live = text(revoked, "", &texts_of(&["v=DKIM1; k=rsa; p="]));
+    assert_eq!(live.standing, Standing::Live);
+    let policy = policy(sts::Mode::Testing, &["mx.example.com"]);
+    let record = texts::mta_sts(&domain, &policy, HOUR).unwrap();
+    let Data::Txt(ours) = &record.data else { panic!() };
+    let look = |texts: &[&str]| outcome(&text(record.clone(), "v=STSv1", &texts_of(texts)));
+    assert_eq!(look(&["v=STSv1; id=old;"]), (Act::Replace, vec![ours.clone()]));
+    assert_eq!(look(&[ours.trim_end_matches(';')]).0, Act::Nothing);
+}
+
+/// What is cut says so.
+#[test]
+fn a_text_that_is_shown_in_part_ends_with_three_points() {
+    let long = format!("v=spf1 {} -all", "a:x.example ".repeat(50));
+    let Standing::Differs { found } = spf_of(&[&long]).standing else { panic!() };
+    assert!(found[0].len() == 300 && found[0].ends_with("..."), "{found:?}");
+}
