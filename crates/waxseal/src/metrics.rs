@@ -174,7 +174,8 @@ pub fn delivered_after(span: Duration) {
     histogram!("waxseal_delivery_seconds").record(span.as_secs_f64());
 }
 
-/// How many messages are in a state (`waiting`, `held`). Alert on growth over hours.
+/// How many messages are in a state (`waiting`, `held`, `unreadable`). Alert on growth over hours,
+/// and on any `unreadable`: damage on the disk, or a store key that is gone.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a gauge is a float; 2^53 messages do not fit a disk"

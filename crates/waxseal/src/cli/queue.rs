@@ -142,6 +142,9 @@ enum Held {
 
 /// Where a group stands, for people: what a rule holds is still tried now and then.
 fn standing(row: &Listed) -> &'static str {
+    if row.unreadable.is_some() {
+        return "unreadable";
+    }
     match (row.state, &row.group) {
         (WorkState::Fresh, _) => "new",
         (WorkState::Held, _) => "held",
@@ -209,7 +212,7 @@ fn row_json(row: &Listed) -> Value {
         "attempts": group.map_or(0, |group| group.history.attempts),
         "floor": group.map(|group| group.verdict.floor),
         "rule": group.map(|group| &group.verdict.rule),
-        "why": group.and_then(|group| group.note.as_ref()),
+        "why": row.unreadable.as_ref().or(group.and_then(|group| group.note.as_ref())),
     })
 }
 
@@ -219,6 +222,12 @@ fn row_text(row: &Listed, now: UnixTime) -> String {
         true => span(row.due.since(now)),
         false => "now".to_owned(),
     };
+    let to = match (&row.unreadable, group) {
+        (Some(_), _) => "unknown",
+        (None, Some(group)) => group.destination.as_str(),
+        (None, None) => "no verdict yet",
+    };
+    let why = group.and_then(|group| group.note.as_deref()).or(row.unreadable.as_deref());
     format!(
         "{}  {:<6}  {:<6}  {:<7}  {:<6}  {:<4}  {}: {}",
         row.message,
@@ -227,8 +236,8 @@ fn row_text(row: &Listed, now: UnixTime) -> String {
         octets(row.size),
         next,
         group.map_or(0, |group| group.history.attempts),
-        group.map_or("no verdict yet", |group| group.destination.as_str()),
-        group.and_then(|group| group.note.as_deref()).unwrap_or("its turn comes"),
+        to,
+        why.unwrap_or("its turn comes"),
     )
 }
 
@@ -287,6 +296,9 @@ async fn show(store: &Store, id: QueueId, context: &Context) -> anyhow::Result<E
 
 /// One group of a message, in full.
 fn group_text(row: &Listed, now: UnixTime, text: &mut String) -> std::fmt::Result {
+    if let Some(why) = &row.unreadable {
+        return writeln!(text, "  unreadable: {why}; waxseal queue drop gives it up");
+    }
     let Some(group) = &row.group else { return writeln!(text, "  no verdict yet") };
     let next = match row.due > now {
         true => format!("{} ({})", row.due, span(row.due.since(now))),

@@ -142,6 +142,11 @@ impl StoreKeys {
         self.keys.first().map_or(KeyId([0; 8]), |key| key.id)
     }
 
+    /// The names of all, the current one first.
+    pub(crate) fn names(&self) -> Vec<KeyId> {
+        self.keys.iter().map(|key| key.id).collect()
+    }
+
     /// The content of a key file.
     pub fn file(&self) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(Vec::with_capacity(4096));

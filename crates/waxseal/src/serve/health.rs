@@ -185,6 +185,7 @@ impl Watch for Doctor {
             let parts = self.0.live.now();
             let counted = self.0.store.count().await;
             let [fresh, queued, held] = counted.as_ref().copied().unwrap_or_default();
+            metrics::queue("unreadable", self.0.store.unreadable());
             let oldest = self.0.store.oldest().await.ok().flatten();
             let age = oldest.map(|oldest| self.0.clock.now().since(oldest)).unwrap_or_default();
             if let Err(error) = counted {

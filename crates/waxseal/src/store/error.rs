@@ -99,6 +99,32 @@ impl StoreError {
         }
     }
 
+    /// Whether this is about what one row holds, and says nothing of others: damage, or a key that
+    /// is not there. Trying again does not help.
+    pub fn is_of_one_row(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::KeyMissing(_) => true,
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+            ),
+            // Not SQLite: a value has another type than it should.
+            Self::Database(error) => error.sqlite_error_code().is_none(),
+            Self::Full
+            | Self::DataDir { .. }
+            | Self::Locked(_)
+            | Self::Nothing(_)
+            | Self::Version { .. }
+            | Self::NotOurs
+            | Self::Absent(_)
+            | Self::Exists(_)
+            | Self::NoBackup(_)
+            | Self::Leftover(_)
+            | Self::Cipher
+            | Self::Closed => false,
+        }
+    }
+
     /// Whether the operator has to change something before a start can work (exit 78).
     pub const fn is_configuration(&self) -> bool {
         matches!(

@@ -21,8 +21,10 @@ pub struct Listed {
     pub state: WorkState,
     /// When it is tried next, or its hold ends.
     pub due: UnixTime,
-    /// The group; `None` before the verdict.
+    /// The group; `None` before the verdict, and where it cannot be read.
     pub group: Option<Group>,
+    /// Why it cannot be read, for the operator.
+    pub unreadable: Option<String>,
 }
 
 impl Store {
@@ -118,12 +120,21 @@ fn listed(row: &Row<'_>, keys: &StoreKeys) -> Result<Listed, StoreError> {
         Ok(serde_json::from_slice(&key.open(Place::Group(work), sealed)?)?)
     });
     let message = QueueId::new(unsigned(row.get(1)?));
+    // One that cannot be read is listed too, and hides none of the others.
+    let (group, unreadable) = match group.transpose() {
+        Ok(group) => (group, None),
+        Err(error) if error.is_of_one_row() => (None, Some(error.to_string())),
+        Err(error) => return Err(error),
+    };
+    let state = WorkState::of(row.get(2)?);
+    let unreadable = unreadable.or(state.as_ref().err().map(ToString::to_string));
     Ok(Listed {
         message: message.ok_or(StoreError::Damaged("a message id"))?,
         arrived: UnixTime(unsigned(row.get(7)?)),
         size: unsigned(row.get(8)?),
-        state: WorkState::of(row.get(2)?)?,
+        state: state.unwrap_or(WorkState::Held),
         due: UnixTime(unsigned(row.get(3)?)),
-        group: group.transpose()?,
+        group,
+        unreadable,
     })
 }

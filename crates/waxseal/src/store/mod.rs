@@ -26,6 +26,7 @@ pub(crate) mod seal;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod writer;
 
 use std::{
@@ -59,6 +60,7 @@ use crate::{
 };
 use bodies::Bodies;
 use seal::{Place, Tags};
+use unreadable::SetAside;
 use writer::Writer;
 
 /// The database file in the data directory and in a backup.
@@ -123,6 +125,8 @@ struct Inner {
     /// Work that this process has in hand. Nobody else can run a queue on an embedded store, and a
     /// lease ends with its process, so it needs no row.
     leases: Mutex<HashSet<u64>>,
+    /// Leased work that could not be read.
+    unreadable: Mutex<SetAside>,
     /// Held as long as the store is open; the kernel lets go of it with the process.
     _lock: Option<File>,
 }
@@ -172,6 +176,7 @@ impl Store {
             bodies,
             last_id: AtomicU64::new(unsigned(newest)),
             leases: Mutex::default(),
+            unreadable: Mutex::default(),
             _lock: lock,
         })))
     }

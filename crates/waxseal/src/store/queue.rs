@@ -82,7 +82,7 @@ pub struct Destination(pub(super) i64);
 /// As long as it lives nobody else works on this group; it ends with the process.
 #[must_use]
 pub struct Lease {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     work: u64,
 }
 
@@ -94,7 +94,9 @@ impl std::fmt::Debug for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        guard(&self.inner.leases).remove(&self.work);
+        if !self.stays() {
+            guard(&self.inner.leases).remove(&self.work);
+        }
     }
 }
 
@@ -432,7 +434,8 @@ impl Store {
         self.claim_where(WorkState::Held, None, (now, limit)).await
     }
 
-    /// Groups of one message that nobody has in hand, whatever their time.
+    /// Groups of one message that nobody has in hand, whatever their time; what was set aside is
+    /// tried once more.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -441,6 +444,7 @@ impl Store {
         self.read(move |connection| {
             let sql = "SELECT id FROM work WHERE message = ?1";
             let wanted = params![signed(message.number())];
+            store.take_back(connection, message)?;
             let leases = store.take_leases(connection, (sql, usize::MAX), wanted)?;
             store.claim_leased(connection, leases, (None, i64::MAX), Contents::Leave)
         })
@@ -509,12 +513,23 @@ impl Store {
             let wanted = params![signed(lease.work), state, due, inline];
             let mut rows = statement.query(wanted)?;
             let Some(row) = rows.next()? else { continue };
-            claimed.push(self.claim_row(row, lease)?);
+            let message = QueueId::new(unsigned(row.get(1)?));
+            match (self.claim_row(row), message) {
+                (Ok(one), _) => claimed.push(one(lease)),
+                (Err(error), Some(message)) if error.is_of_one_row() => {
+                    self.set_aside(lease, message, &error);
+                }
+                (Err(error), _) => return Err(error),
+            }
         }
         Ok(claimed)
     }
 
-    fn claim_row(&self, row: &Row<'_>, lease: Lease) -> Result<Claimed, StoreError> {
+    /// What is in a row; it only lacks its lease.
+    fn claim_row(
+        &self,
+        row: &Row<'_>,
+    ) -> Result<impl FnOnce(Lease) -> Claimed + use<>, StoreError> {
         let (work, message) = (unsigned(row.get(0)?), unsigned(row.get(1)?));
         let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(4)?, row.get(5)?);
         let key = MessageKey::unwrap(&self.keys(), &key_id, &key)?;
@@ -524,14 +539,11 @@ impl Store {
         });
         let body: Option<Vec<u8>> = row.get(7)?;
         let content = body.map(|sealed| key.open(Place::Body(message), sealed)).transpose()?;
-        Ok(Claimed {
-            lease,
-            content: content.map(Bytes::from),
-            message: QueueId::new(message).ok_or(StoreError::Damaged("a message id"))?,
-            head: serde_json::from_slice(&key.open(Place::Head(message), row.get(6)?)?)?,
-            group: group.transpose()?,
-            state: WorkState::of(row.get(2)?)?,
-        })
+        let (content, group) = (content.map(Bytes::from), group.transpose()?);
+        let head = serde_json::from_slice(&key.open(Place::Head(message), row.get(6)?)?)?;
+        let message = QueueId::new(message).ok_or(StoreError::Damaged("a message id"))?;
+        let state = WorkState::of(row.get(2)?)?;
+        Ok(move |lease| Claimed { lease, message, head, group, content, state })
     }
 
     /// Destinations with waiting groups and when the first of each is due: one entry a destination,
@@ -669,12 +681,17 @@ impl Store {
         }
         match outcome {
             Ok((sequences, gone)) => {
-                if gone == Gone::WithFile {
-                    self.0.bodies.remove(settled.message.number());
-                }
+                self.gone(settled.message, gone);
                 Ok(sequences)
             }
             Err(error) => Err((error, settled)),
+        }
+    }
+
+    /// The file of a message goes with it.
+    pub(super) fn gone(&self, message: QueueId, gone: Gone) {
+        if gone == Gone::WithFile {
+            self.0.bodies.remove(message.number());
         }
     }
 
@@ -767,13 +784,13 @@ fn insert_groups(
 
 /// Whether a message went with its last group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gone {
+pub(super) enum Gone {
     No,
     Yes,
     WithFile,
 }
 
-fn settle_rows(
+pub(super) fn settle_rows(
     connection: &Connection,
     (work, message): (u64, QueueId),
     row: Option<&(i64, i64, Vec<u8>)>,

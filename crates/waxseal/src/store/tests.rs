@@ -499,6 +499,56 @@ async fn the_queue_is_listed_page_by_page() {
     assert!(store.list(end, 2).await.unwrap().0.is_empty());
 }
 
+/// Attacker: the tooth of time. One group that cannot be read, or one store key that is gone, stops
+/// nothing else; it is listed, and can be given up.
+#[tokio::test]
+async fn mail_that_cannot_be_read_is_kept_shown_and_stops_nothing_else() {
+    let place = Home::new();
+    let store = place.open();
+    let rotten = queued(&store, &["a@one.example"], b"x").await;
+    let keyless = queued(&store, &["b@one.example"], b"x").await;
+    let good = queued(&store, &["c@one.example"], b"x").await;
+    let (headless, lease) = store.accept(message(&["d@one.example"], b"x")).await.unwrap();
+    drop(lease);
+    let (fresh, lease) = store.accept(message(&["e@one.example"], b"x")).await.unwrap();
+    drop(lease);
+    let connection = Connection::open(place.settings().database).unwrap();
+    let change = |sql: &str, id: QueueId| connection.execute(sql, [signed(id.number())]).unwrap();
+    change("UPDATE work SET sealed = zeroblob(90) WHERE message = ?1", rotten);
+    change("UPDATE message SET key_id = x'0102030405060708' WHERE id = ?1", keyless);
+    change("UPDATE message SET head = 7 WHERE id = ?1", headless);
+    let of = |claimed: Vec<Claimed>| claimed.iter().map(|one| one.message).collect::<Vec<_>>();
+    assert_eq!(of(store.claim_fresh(10).await.unwrap()), [fresh]);
+    let one = store.destination(&Domain::parse("one.example").unwrap());
+    let claimed = store.claim(one, NOW, 10).await.unwrap();
+    assert_eq!(store.next_due(one).await.unwrap(), None, "it is not due over and over again");
+    assert_eq!(of(claimed), [good]);
+    assert_eq!((store.unreadable(), store.look_again()), (3, false));
+
+    let (page, _) = store.list(None, 10).await.unwrap();
+    let shown = page.iter().filter(|row| row.unreadable.is_some());
+    assert_eq!(shown.map(|row| row.message).collect::<Vec<_>>(), [rotten, keyless]);
+    assert_eq!(page.len(), 5);
+
+    assert!(store.claim_message(rotten).await.unwrap().is_empty());
+    let two = store.destination(&Domain::parse("two.example").unwrap());
+    let note = event(rotten, "given up");
+    assert_eq!(store.drop_unreadable((rotten, Some(two)), &note).await.unwrap(), 0);
+    assert_eq!(store.drop_unreadable((rotten, Some(one)), &note).await.unwrap(), 1);
+    assert_eq!(store.drop_unreadable((good, None), &note).await.unwrap(), 0, "it can be read");
+    let query = EventQuery { message: Some(rotten), limit: 10, ..Default::default() };
+    assert_eq!(store.events(query).await.unwrap().len(), 1);
+    assert!(matches!(store.content(rotten).await, Err(StoreError::Absent(_))));
+
+    // The key comes back: by an operator's wish, or by itself once the keys are others.
+    let known = store.keys().current();
+    let sql = "UPDATE message SET key_id = ?2 WHERE id = ?1";
+    connection.execute(sql, (signed(keyless.number()), known.0)).unwrap();
+    assert!(store.claim(one, NOW, 10).await.unwrap().iter().all(|one| one.message == good));
+    assert_eq!(of(store.claim_message(keyless).await.unwrap()), [keyless]);
+    assert_eq!(of(store.claim(one, NOW, 10).await.unwrap()), [keyless, good]);
+}
+
 #[tokio::test]
 async fn files_that_no_message_names_go_at_the_next_start() {
     let place = Home::new();
