@@ -241,6 +241,7 @@ impl Gateway {
         parts: &Parts,
         open: &[Open],
     ) -> Result<Vec<(SocketAddr, Listener<Spool>)>, StartError> {
+        settings::certificate(&parts.config).map_err(StartError::Config)?;
         let mut listeners = Vec::new();
         for listen in &parts.config.listeners {
             let settings = settings::listener(&parts.config, listen, &parts.hostname)
@@ -306,11 +307,7 @@ impl Gateway {
         if !parts.config.network.is_empty() {
             tracing::warn!("TEST BED: [network] map connects elsewhere; evidence is marked");
         }
-        for check in self.doctor.look().await {
-            if !check.is_fine() {
-                tracing::error!("{:?} fails: {}", check.topic, check.why);
-            }
-        }
+        self.doctor.look().await;
         let parts = Arc::clone(parts);
         let mut stop = self.stop.subscribe();
         self.tasks.spawn(async move {

@@ -32,6 +32,8 @@ pub enum Path {
 pub enum AddressError {
     /// No `<...>`, or something that the grammar does not have.
     Syntax,
+    /// A local part alone: whose mailbox it is would be a guess.
+    NoDomain,
     /// The local part is empty, has a dot at an end or two in a row, or a character that has to
     /// stand in quotes.
     Local,
@@ -50,6 +52,7 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Syntax => "the address has to stand in angle brackets, as <user@example.com>",
+            Self::NoDomain => "the address has no domain; write it as <user@example.com>",
             Self::Local => "the part before the @ is malformed",
             Self::Domain => "the part after the @ is not a domain name",
             Self::Literal => "address literals are not accepted; use a domain name",
@@ -75,7 +78,7 @@ pub fn path(text: &str, charset: Charset) -> Result<(Path, &str), AddressError> 
     if let Some(rest) = rest.strip_prefix('>') {
         return match local.eq_ignore_ascii_case("postmaster") {
             true => Ok((Path::Postmaster, rest)),
-            false => Err(AddressError::Syntax),
+            false => Err(AddressError::NoDomain),
         };
     }
     let rest = rest.strip_prefix('@').ok_or(AddressError::Local)?;

@@ -197,6 +197,7 @@ impl CommandError {
             Self::Sender(error) | Self::Recipient(error) => match error {
                 AddressError::Literal | AddressError::NeedsUtf8 => 553,
                 AddressError::Syntax
+                | AddressError::NoDomain
                 | AddressError::Local
                 | AddressError::Domain
                 | AddressError::TooLong => 501,

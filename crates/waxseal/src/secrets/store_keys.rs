@@ -85,6 +85,28 @@ impl StoreKeys {
         data_dir: &Path,
         database: &Path,
     ) -> Result<Self, SecretError> {
+        if let Some(keys) = Self::existing(source, data_dir, database)? {
+            return Ok(keys);
+        }
+        if let SecretSource::File(path) = source {
+            match write(path, &Self::random()?.file(), Existing::Keep) {
+                Err(SecretError::File { source: error, .. })
+                    if error.kind() == io::ErrorKind::AlreadyExists => {}
+                outcome => outcome?,
+            }
+        }
+        Self::parse(source.read()?.bytes(), source)
+    }
+
+    /// Reads the keys, and makes nothing; `None` where the first start will make the file.
+    ///
+    /// # Errors
+    /// As [`StoreKeys::load`].
+    pub fn existing(
+        source: &SecretSource,
+        data_dir: &Path,
+        database: &Path,
+    ) -> Result<Option<Self>, SecretError> {
         if let SecretSource::File(path) = source {
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
             let parent = path.parent().map(real).unwrap_or_default();
@@ -93,7 +115,7 @@ impl StoreKeys {
             }
         }
         match source.read() {
-            Ok(secret) => Self::parse(secret.bytes(), source),
+            Ok(secret) => Self::parse(secret.bytes(), source).map(Some),
             Err(SecretError::File { path, source: error })
                 if error.kind() == io::ErrorKind::NotFound =>
             {
@@ -104,13 +126,7 @@ impl StoreKeys {
                     );
                     return Err(SecretError::Content { path, what });
                 }
-                let keys = Self::random()?;
-                match write(&path, &keys.file(), Existing::Keep) {
-                    Err(SecretError::File { source: error, .. })
-                        if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    outcome => outcome?,
-                }
-                Self::parse(source.read()?.bytes(), source)
+                Ok(None)
             }
             Err(error) => Err(error),
         }

@@ -102,9 +102,9 @@ impl Doctor {
             match (check.state, changed) {
                 (State::Failing, Some(State::Failing))
                 | (State::Fine, Some(State::Fine) | None) => {}
-                (State::Failing, _) => tracing::error!("{:?} fails: {}", check.topic, check.why),
+                (State::Failing, _) => tracing::error!("{} fails: {}", check.topic, check.why),
                 (State::Fine, Some(State::Failing)) => {
-                    tracing::info!("{:?} works again: {}", check.topic, check.why);
+                    tracing::info!("{} works again: {}", check.topic, check.why);
                 }
             }
         }

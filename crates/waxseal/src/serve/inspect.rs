@@ -1,14 +1,16 @@
 //! What `serve` would find in a configuration, without starting anything and without asking the
 //! network: every file that is named is read, and the DNS records that belong to it are listed.
 
-use std::net::IpAddr;
+use std::{fs, io, net::IpAddr};
 
 use waxseal_core::domain::Domain;
 
 use super::{checks, parts, preload, routes::Routes, settings};
 use crate::{
     config::{Config, SecretRef},
-    gather, tls,
+    gather,
+    secrets::{SecretSource, StoreKeys},
+    store, tls,
 };
 
 /// What was found.
@@ -49,6 +51,8 @@ pub fn inspect(config: &Config) -> Inspection {
     note(parts::organisation(&config, Vec::new()).err());
     note(Routes::build(&config).err());
     note(settings::resolver(&config).err());
+    note(settings::certificate(&config).err());
+    note(stored(&config).err());
     note(tls::load_roots(&settings::roots(&config)).err().map(|error| error.to_string()));
     note(config.sts.preload.as_ref().and_then(|path| preload::read(path).err()));
     let hostname = match parts::hostname(&config) {
@@ -86,6 +90,29 @@ pub fn inspect(config: &Config) -> Inspection {
     found
 }
 
+/// Whether the data directory and the store key can be what they are said to be.
+fn stored(config: &Config) -> Result<(), String> {
+    let store = store::Settings::of(config);
+    let dir = store.data_dir.display();
+    match fs::read_dir(&store.data_dir) {
+        Ok(_) => {}
+        // The first start makes it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("data_dir {dir} cannot be used: {error}")),
+    }
+    if matches!(&config.store.key, SecretRef::Credential(_)) && !credentials() {
+        return Ok(());
+    }
+    let source = SecretSource::from(&config.store.key);
+    let keys = StoreKeys::existing(&source, &store.data_dir, &store.database);
+    keys.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Whether systemd hands us secrets.
+fn credentials() -> bool {
+    std::env::var_os("CREDENTIALS_DIRECTORY").is_some()
+}
+
 /// Our name, and the addresses that we are known to send from.
 fn addresses(config: &Config, hostname: &Domain, records: &mut Vec<Record>) {
     let own = settings::own(config);
@@ -113,7 +140,7 @@ fn addresses(config: &Config, hostname: &Domain, records: &mut Vec<Record>) {
 /// The configuration without the secrets that systemd hands to the service only.
 fn readable(config: &Config, unread: &mut Vec<String>) -> Config {
     let mut config = config.clone();
-    if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() {
+    if credentials() {
         return config;
     }
     let mut hidden = |secret: &SecretRef, key: &str| match secret {

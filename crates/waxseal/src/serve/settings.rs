@@ -322,6 +322,25 @@ pub(super) fn listener(
     })
 }
 
+/// The certificate of `[tls]` has to be usable, also where no listener shows it yet.
+///
+/// # Errors
+/// Which file, and why.
+pub(super) fn certificate(config: &Config) -> Result<(), String> {
+    match &config.tls.identity {
+        Some(identity) => {
+            let files = listen::TlsFiles {
+                certificate: identity.certificate.clone(),
+                key: identity.key.clone(),
+                client_ca: None,
+                clients: Vec::new(),
+            };
+            listen::ServerTls::load(&files).map(|_| ()).map_err(|error| error.to_string())
+        }
+        None => Ok(()),
+    }
+}
+
 fn server_tls(config: &Config, listen: &Listen) -> Result<Option<listen::ServerTls>, String> {
     match listen.tls {
         ListenTls::None => return Ok(None),

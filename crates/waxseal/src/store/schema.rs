@@ -1,6 +1,8 @@
 //! Tables, and what a connection is set to.
 
 use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -108,6 +110,11 @@ pub(crate) fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Store
         // Not READ_ONLY: a reader may have to make the shared memory file of the WAL.
         Purpose::Read => OpenFlags::SQLITE_OPEN_READ_WRITE,
     } | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if purpose == Purpose::Write {
+        // SQLite would make it readable by everybody, and gives its log the mode of the file. Where
+        // it cannot be made, SQLite says why.
+        let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    }
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(Duration::from_secs(10))?;

@@ -108,6 +108,25 @@ async fn queued(store: &Store, recipients: &[&str], content: &[u8]) -> QueueId {
     id
 }
 
+/// Thief of the disk: another account of the same host reads neither the database nor its log,
+/// also where the administrator made the directory open to all.
+#[test]
+fn no_other_account_reads_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(home.data.path(), open).unwrap();
+    let store = home.open();
+    let files = std::fs::read_dir(home.data.path()).unwrap().map(Result::unwrap);
+    let files: Vec<_> = files.filter(|file| file.metadata().unwrap().len() > 0).collect();
+    assert!(files.len() > 2, "{files:?}");
+    for file in files {
+        let mode = file.metadata().unwrap().permissions().mode() & 0o077;
+        assert_eq!(mode, 0, "{file:?}");
+    }
+    drop(store);
+}
+
 /// A crash leaves the end of an attempt with its letters, or neither: the sender is told once.
 #[tokio::test]
 async fn an_attempt_ends_with_its_letters_or_not_at_all() {

@@ -1,6 +1,6 @@
 //! How things stand, for machines: `/healthz` and `/metrics`.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use axum::{
     Router,
@@ -69,6 +69,18 @@ pub enum Topic {
     Certificate,
     /// Whether connections go where they should.
     Network,
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dns => "DNS",
+            Self::Clock => "the clock",
+            Self::Store => "the store",
+            Self::Certificate => "the certificate",
+            Self::Network => "the network",
+        })
+    }
 }
 
 impl Topic {

@@ -95,6 +95,8 @@ async fn check_finds_what_would_keep_serve_from_starting() {
             "\n[[listen]]\naddress = \"127.0.0.2:0\"\ncertificate = \"no.pem\"\nkey = \"no.key\"\n",
             "no.pem",
         ),
+        // No listener shows it, and yet it was named.
+        ("\n[tls]\ncertificate = \"no-one.pem\"\nkey = \"no-one.key\"\n", "no-one.pem"),
         ("\n[rules]\nfile = \"no-rules.toml\"\n", "no-rules.toml"),
         ("\n[sts]\npreload = \"no-list.json\"\n", "no-list.json"),
         (
@@ -114,6 +116,33 @@ async fn check_finds_what_would_keep_serve_from_starting() {
         assert_eq!(said["ok"], false);
         assert!(said["faults"][0].as_str().unwrap().contains(fault), "{said}");
     }
+}
+
+/// A key file that is damaged, or gone while there is a database, and a data directory that is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_a_store_that_could_not_be_opened() {
+    let world = world("").await;
+    let key = world.folder.path().join("store.key");
+    let text = fs::read_to_string(world.file()).unwrap();
+    let named = text.lines().find(|line| line.starts_with("key = ")).unwrap();
+    let ours = format!("key = \"file:{}\"", key.display());
+    fs::write(world.file(), text.replace(named, &ours)).unwrap();
+    // The first start makes it.
+    world.run(&["config", "check"]).await.with(0);
+    assert!(!key.exists(), "check makes nothing");
+    private(&key, b"no key\n");
+    let said = world.run(&["config", "check"]).await.with(78);
+    assert!(said.err.contains("store.key: line 1 is not a store key"), "{}", said.err);
+    fs::remove_file(&key).unwrap();
+    let data = world.folder.path().join("data");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("waxseal.db"), "").unwrap();
+    let said = world.run(&["config", "check"]).await.with(78);
+    assert!(said.err.contains("the store key is missing"), "{}", said.err);
+    fs::remove_dir_all(&data).unwrap();
+    fs::write(&data, "").unwrap();
+    let said = world.run(&["config", "check"]).await.with(78);
+    assert!(said.err.contains("data_dir") && said.err.contains("cannot be used"), "{}", said.err);
 }
 
 /// Outside the service nobody has its credentials: that is said, and no fault.
