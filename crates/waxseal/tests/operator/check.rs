@@ -95,8 +95,6 @@ async fn check_finds_what_would_keep_serve_from_starting() {
             "\n[[listen]]\naddress = \"127.0.0.2:0\"\ncertificate = \"no.pem\"\nkey = \"no.key\"\n",
             "no.pem",
         ),
-        // No listener shows it, and yet it was named.
-        ("\n[tls]\ncertificate = \"no-one.pem\"\nkey = \"no-one.key\"\n", "no-one.pem"),
         ("\n[rules]\nfile = \"no-rules.toml\"\n", "no-rules.toml"),
         ("\n[sts]\npreload = \"no-list.json\"\n", "no-list.json"),
         (
@@ -118,15 +116,27 @@ async fn check_finds_what_would_keep_serve_from_starting() {
     }
 }
 
-/// A key file that is damaged, or gone while there is a database, and a data directory that is none.
+/// A certificate that nobody shows yet, a key file that is damaged, or gone while there is a
+/// database, and a data directory that is none.
 #[tokio::test(flavor = "multi_thread")]
-async fn check_finds_a_store_that_could_not_be_opened() {
+async fn check_finds_files_that_could_not_be_used() {
     let world = world("").await;
     let key = world.folder.path().join("store.key");
     let text = fs::read_to_string(world.file()).unwrap();
     let named = text.lines().find(|line| line.starts_with("key = ")).unwrap();
     let ours = format!("key = \"file:{}\"", key.display());
     fs::write(world.file(), text.replace(named, &ours)).unwrap();
+    // No listener shows this certificate, and yet it was named.
+    let named = "[tls]\ncertificate = \"no-one.pem\"\nkey = \"no-one.key\"\n";
+    let right = fs::read_to_string(world.file()).unwrap();
+    fs::write(world.file(), right.replace("[tls]\n", named)).unwrap();
+    let said = world.run(&["config", "check"]).await.with(78);
+    assert!(said.err.contains("no-one.pem"), "{}", said.err);
+    let said = world.run(&["serve"]).await.with(78);
+    assert!(said.err.contains("no-one.pem"), "{}", said.err);
+    fs::write(world.file(), right).unwrap();
+    fs::remove_dir_all(world.folder.path().join("data")).unwrap();
+    fs::remove_file(&key).unwrap();
     // The first start makes it.
     world.run(&["config", "check"]).await.with(0);
     assert!(!key.exists(), "check makes nothing");
