@@ -227,8 +227,7 @@ fn mx(case: &Case<'_>, because: &mut Vec<Because>, now: UnixTime) -> Result<(), 
         return Err(Route::Wait { until: None, code: EnhancedCode(4, 4, 4), reason });
     }
     if order::loops(&case.facts.hosts) {
-        let reason = format!("mail for {to} would come back to us: we are its first MX host");
-        return Err(Route::GiveUp { code: EnhancedCode(5, 4, 6), reason });
+        return Err(last::loops(case, now));
     }
     Ok(())
 }

@@ -139,9 +139,9 @@ impl Remembered {
                 Self { policy: Some(kept), failed: None, failing_since: None }
             }
             Err(failure) => {
-                let since = self.failing_since.unwrap_or(now);
+                let failing_since = self.still_failing(now);
                 let failed = Some(Failed { id, at: now, failure });
-                Self { policy: self.policy, failed, failing_since: Some(since) }
+                Self { policy: self.policy, failed, failing_since }
             }
         }
     }
@@ -150,13 +150,17 @@ impl Remembered {
     #[must_use]
     pub fn discovered(self, discovery: &Discovery, now: UnixTime) -> Self {
         match discovery {
-            Discovery::Announced(_) => self,
+            Discovery::Announced(_) if self.held(now).is_none() => self,
+            Discovery::Announced(_) => Self { failing_since: None, ..self },
             // Without an announcement there is nothing that failed.
             Discovery::NotAnnounced(_) => Self { failed: None, failing_since: None, ..self },
-            Discovery::Failed(_) => {
-                Self { failing_since: Some(self.failing_since.unwrap_or(now)), ..self }
-            }
+            Discovery::Failed(_) => Self { failing_since: self.still_failing(now), ..self },
         }
+    }
+
+    /// Since when, if something fails now: while a policy holds, nothing is missing yet.
+    fn still_failing(&self, now: UnixTime) -> Option<UnixTime> {
+        self.held(now).is_none().then(|| self.failing_since.unwrap_or(now))
     }
 
     /// Whether nothing is worth keeping.
@@ -198,23 +202,33 @@ impl Remembered {
 
 /// The fact with the administrator's preloaded policy beside it. It takes the place of nothing at
 /// all, and a live policy that demands less does not replace an `enforce` of the administrator
-/// (promise P3).
-pub fn with_preloaded(live: StsFact, preloaded: &Policy, loaded_at: UnixTime) -> StsFact {
+/// (promise P3). It was read at `loaded_at`, and holds as long as it is in the file.
+pub fn with_preloaded(
+    live: StsFact,
+    preloaded: &Policy,
+    loaded_at: UnixTime,
+    now: UnixTime,
+) -> StsFact {
     let by_file = |refresh_failed| StsFact::Policy {
         policy: preloaded.clone(),
         known: Known::Preloaded,
         id: None,
         fetched_at: loaded_at,
-        expires: loaded_at + preloaded.max_age,
+        expires: now + preloaded.max_age,
         refresh_failed,
     };
     match live {
-        StsFact::Policy { policy, known: _, id, fetched_at, expires, refresh_failed } => {
+        StsFact::Policy { policy, known, id, fetched_at, expires, refresh_failed } => {
             if preloaded.mode == Mode::Enforce && policy.mode != Mode::Enforce {
                 return by_file(refresh_failed);
             }
-            // Known from before, though not in these words.
-            let known = Known::Cached;
+            // Known from before, though not in these words; but whoever fools a CA at the first
+            // contact must not name other hosts than the administrator did.
+            let narrower = policy.mx.iter().all(|pattern| preloaded.mx.contains(pattern));
+            let known = match known {
+                Known::FirstFetch if preloaded.mode == Mode::Enforce && narrower => Known::Cached,
+                Known::FirstFetch | Known::Cached | Known::Preloaded => known,
+            };
             StsFact::Policy { policy, known, id, fetched_at, expires, refresh_failed }
         }
         StsFact::Unknown { failure, since: _ } => by_file(Some(failure)),

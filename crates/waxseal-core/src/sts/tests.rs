@@ -313,15 +313,46 @@ fn a_preloaded_enforce_is_not_lowered() {
     let unknown = StsFact::Unknown { failure: unreachable(), since: NOW };
     let absent = StsFact::Absent { absence: Absence::Unconfirmed };
     for fact in [unknown, absent, live(Mode::None), live(Mode::Testing)] {
-        let StsFact::Policy { policy, known, .. } = with_preloaded(fact, &file, NOW) else {
+        let StsFact::Policy { policy, known, .. } = with_preloaded(fact, &file, NOW, NOW) else {
             panic!()
         };
         assert_eq!((policy.mode, known), (Mode::Enforce, Known::Preloaded));
     }
-    let StsFact::Policy { known, id, .. } = with_preloaded(live(Mode::Enforce), &file, NOW) else {
+    let StsFact::Policy { known, id, .. } = with_preloaded(live(Mode::Enforce), &file, NOW, NOW)
+    else {
         panic!()
     };
     assert_eq!((known, id.as_deref()), (Known::Cached, Some("1")));
+}
+
+/// Attacker at first contact with a fooled CA: his policy names his host. It stays a first contact,
+/// whatever the administrator preloaded for the true hosts.
+#[test]
+fn a_preloaded_policy_vouches_for_no_other_host() {
+    let file = policy(Mode::Enforce, DAY);
+    let evil = Policy {
+        mx: vec![MxPattern::Host(Domain::parse("mx.evil.example").unwrap())],
+        ..policy(Mode::Enforce, DAY)
+    };
+    let state = Remembered::default().fetched(Some("1".into()), Ok(evil), NOW);
+    let live = state.fact(&announce("1"), Known::FirstFetch, NOW);
+    let StsFact::Policy { known, .. } = with_preloaded(live, &file, NOW, NOW) else { panic!() };
+    assert_eq!(known, Known::FirstFetch);
+}
+
+/// Attacker: on the path of DNS while a policy still holds. The hour of patience begins when it has
+/// run out, not before (RFC 8461 §3.3).
+#[test]
+fn a_failure_under_a_policy_that_holds_uses_up_no_patience() {
+    let failing = Discovery::Failed(lookup_failure());
+    let state = known("1").discovered(&failing, NOW + DAY);
+    let after = NOW + DAY * 7;
+    assert!(state.held(after).is_none());
+    let state = state.discovered(&failing, after);
+    let StsFact::Unknown { since, .. } = state.fact(&failing, Known::Cached, after) else {
+        panic!()
+    };
+    assert_eq!(since, after);
 }
 
 /// Item 33: what is remembered comes back from the store as it was.

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use waxseal_core::{
     dns::{Absence, Answer, Denial, FailureKind, LookupFailure},
     domain::Domain,
-    facts::{HostFacts, MxFact, Refused},
+    facts::{HostFacts, MxFact},
     time::UnixTime,
     witness::{Missing, Weighed, Witnessed, weigh},
 };
@@ -53,7 +53,7 @@ impl Shared {
         let found = self.ask_hosts(hosts, now, &mut notes).await;
         let Notes { until, blobs } = notes;
         let fact = match found {
-            Some(hosts) => (fact, before_us(hosts), witnesses),
+            Some(hosts) => (fact, hosts, witnesses),
             None => {
                 let detail = "asking about a host ended early: a bug in Waxseal".to_owned();
                 let (name, kind) = (destination.into(), FailureKind::Indeterminate);
@@ -145,15 +145,4 @@ fn listed(mut records: Vec<Mx>) -> Vec<(u16, Domain)> {
         })
         .take(MAX_HOSTS)
         .collect()
-}
-
-/// Cuts the loop (RFC 5321 §5.1): where we are one of the hosts, those that are no better than we
-/// are left out. We stay in the list, without an address to connect to, as the reason.
-fn before_us(mut hosts: Vec<HostFacts>) -> Vec<HostFacts> {
-    let is_own = |host: &HostFacts| host.refused.iter().any(|(_, why)| *why == Refused::Own);
-    let Some(ours) = hosts.iter().find(|host| is_own(host)).map(|host| host.preference) else {
-        return hosts;
-    };
-    hosts.retain(|host| host.preference < ours || (host.preference == ours && is_own(host)));
-    hosts
 }

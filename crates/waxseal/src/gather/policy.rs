@@ -76,7 +76,7 @@ impl Shared {
         self.keep_policy(destination, &before, &after, now).await;
         let mut fact = after.fact(&discovery, known, now);
         if let Some(preloaded) = preloaded {
-            fact = with_preloaded(fact, preloaded, self.settings.loaded_at.max(now));
+            fact = with_preloaded(fact, preloaded, self.settings.loaded_at, now);
         }
         let until = match &fact {
             StsFact::Policy { expires, refresh_failed: None, .. } => *expires,

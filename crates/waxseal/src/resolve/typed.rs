@@ -114,9 +114,18 @@ fn join_answers(
         (None, None) => None,
     };
     let (chain, bytes) = both.unzip();
-    let weaker = if v4.proof == Some(Proof::Secure) { v6.proof } else { v4.proof };
-    let because =
-        if v4.proof == Some(Proof::Secure) { v6.because.clone() } else { v4.because.clone() };
+    // What there is decides: that the other family is denied without a signature hides no address
+    // that we would use (RFC 7672 §2.2.2 speaks of the address records).
+    let found = |lookup: &Lookup<_>| matches!(lookup.answer, Answer::Found { .. });
+    let decisive = match (found(&v4), found(&v6)) {
+        (true, false) => &v4,
+        (false, true) => &v6,
+        // Both or none: the weaker one.
+        _ if v4.proof == Some(Proof::Secure) => &v6,
+        _ => &v4,
+    };
+    let (proof, because) = (decisive.proof, decisive.because.clone());
+    let authenticity = authenticity(&decisive.answer);
     let (first, second) = (parts(&v4.answer), parts(&v6.answer));
     let expires = first.expires.min(second.expires);
     let mut value = first.addresses;
@@ -126,21 +135,17 @@ fn join_answers(
             (Denial::NxDomain, Denial::NxDomain) => Denial::NxDomain,
             (Denial::NoData, _) | (_, Denial::NoData) => Denial::NoData,
         };
-        let absence = match (first.authenticity, second.authenticity) {
-            (Authenticity::Secure, Authenticity::Secure) => Absence::Secure,
-            (Authenticity::Insecure, _) | (_, Authenticity::Insecure) => Absence::Unconfirmed,
+        let absence = match authenticity {
+            Authenticity::Secure => Absence::Secure,
+            Authenticity::Insecure => Absence::Unconfirmed,
         };
         Answer::Absent { denial, absence, expires, chain }
     } else {
-        let authenticity = match (first.authenticity, second.authenticity) {
-            (Authenticity::Secure, Authenticity::Secure) => Authenticity::Secure,
-            (Authenticity::Insecure, _) | (_, Authenticity::Insecure) => Authenticity::Insecure,
-        };
         Answer::Found { value, authenticity, expires, chain }
     };
     // Both follow the same aliases; the one with records has gone all the way.
     let leader = if matches!(v4.answer, Answer::Found { .. }) { v4 } else { v6 };
-    Lookup { answer, proof: weaker, because, chain: bytes, ..leader }
+    Lookup { answer, proof, because, chain: bytes, ..leader }
 }
 
 /// The proof of a lookup, with its name.
@@ -152,35 +157,27 @@ fn chain<T>(lookup: &Lookup<T>) -> Option<Chain> {
     id.zip(lookup.chain.clone())
 }
 
+/// A failure vouches for nothing.
+const fn authenticity(answer: &Answer<Vec<IpAddr>>) -> Authenticity {
+    match answer {
+        Answer::Found { authenticity, .. } => *authenticity,
+        Answer::Absent { absence: Absence::Secure, .. } => Authenticity::Secure,
+        Answer::Absent { absence: Absence::Agreed | Absence::Unconfirmed, .. }
+        | Answer::Failed(_) => Authenticity::Insecure,
+    }
+}
+
 struct Parts {
     addresses: Vec<IpAddr>,
-    authenticity: Authenticity,
     denial: Denial,
     expires: UnixTime,
 }
 
 fn parts(answer: &Answer<Vec<IpAddr>>) -> Parts {
-    match answer {
-        Answer::Found { value, authenticity, expires, .. } => Parts {
-            addresses: value.clone(),
-            authenticity: *authenticity,
-            denial: Denial::NoData,
-            expires: *expires,
-        },
-        Answer::Absent { denial, absence, expires, .. } => Parts {
-            addresses: Vec::new(),
-            authenticity: match absence {
-                Absence::Secure => Authenticity::Secure,
-                Absence::Agreed | Absence::Unconfirmed => Authenticity::Insecure,
-            },
-            denial: *denial,
-            expires: *expires,
-        },
-        Answer::Failed(_) => Parts {
-            addresses: Vec::new(),
-            authenticity: Authenticity::Insecure,
-            denial: Denial::NoData,
-            expires: UnixTime(0),
-        },
-    }
+    let (addresses, denial, expires) = match answer {
+        Answer::Found { value, expires, .. } => (value.clone(), Denial::NoData, *expires),
+        Answer::Absent { denial, expires, .. } => (Vec::new(), *denial, *expires),
+        Answer::Failed(_) => (Vec::new(), Denial::NoData, UnixTime(0)),
+    };
+    Parts { addresses, denial, expires }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Case, Route};
+use super::{Case, Route, order};
 use crate::{
     channel::Demand,
     decide::{Fallback, Origin, transport::Obstacle},
@@ -59,7 +59,12 @@ pub(super) fn word(
     let code = EnhancedCode(5, code.1, code.2);
     match case.verdict.fallback {
         Fallback::Hold => Route::Hold { code, reason },
-        Fallback::Bounce if seen_twice(case, now) && policy_is_fresh(case) => {
+        // A host whose address could not be found out may be the one that is good enough.
+        Fallback::Bounce
+            if seen_twice(case, now)
+                && policy_is_fresh(case)
+                && !obstacles.iter().any(is_unknown) =>
+        {
             Route::GiveUp { code, reason }
         }
         Fallback::Bounce => {
@@ -87,13 +92,30 @@ fn require_tls(
 /// within 30 days and is gone without a signature may be hidden: that waits.
 pub(super) fn no_domain(case: &Case<'_>, absence: Absence, now: UnixTime) -> Route {
     let reason = format!("there is no domain {}", case.facts.destination);
-    let signed = absence == Absence::Secure;
-    let known = matches!(case.memory.standing(case.facts, now), Standing::Stands(_));
-    let over = case.first_tried.is_some_and(|first| now.since(first) >= case.verdict.patience);
-    if !signed && known && !over {
+    if absence != Absence::Secure && may_be_forged(case, now) {
         return Route::Wait { until: None, code: EnhancedCode(4, 1, 2), reason };
     }
     Route::GiveUp { code: EnhancedCode(5, 1, 2), reason }
+}
+
+/// Mail that would come back to us is returned (RFC 5321 §5.1). Where no signature says that a host
+/// is us, and the domain took our mail within 30 days, somebody may only want it returned: that
+/// waits.
+pub(super) fn loops(case: &Case<'_>, now: UnixTime) -> Route {
+    let to = &case.facts.destination;
+    let reason = format!("mail for {to} would come back to us: we are its first MX host");
+    if !order::we_are_it_for_sure(case.facts) && may_be_forged(case, now) {
+        return Route::Wait { until: None, code: EnhancedCode(4, 4, 6), reason };
+    }
+    Route::GiveUp { code: EnhancedCode(5, 4, 6), reason }
+}
+
+/// Whether an unsigned answer that ends everything contradicts what we remember, and patience is
+/// not over yet.
+fn may_be_forged(case: &Case<'_>, now: UnixTime) -> bool {
+    let known = matches!(case.memory.standing(case.facts, now), Standing::Stands(_));
+    let over = case.first_tried.is_some_and(|first| now.since(first) >= case.verdict.patience);
+    known && !over
 }
 
 fn seen_twice(case: &Case<'_>, now: UnixTime) -> bool {
@@ -119,6 +141,10 @@ fn policy_is_fresh(case: &Case<'_>) -> bool {
 
 const fn is_unreachable((_, obstacle): &Met<'_>) -> bool {
     matches!(obstacle, Obstacle::NoAddress | Obstacle::AddressFailed(_))
+}
+
+const fn is_unknown((_, obstacle): &Met<'_>) -> bool {
+    matches!(obstacle, Obstacle::AddressFailed(_))
 }
 
 const fn goes_on((_, obstacle): &Met<'_>) -> Option<UnixTime> {

@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    facts::{HostFacts, Refused},
+    dns::{Absence, Answer, Authenticity},
+    facts::{Facts, HostFacts, MxFact, Refused},
     org::Families,
 };
 
@@ -36,9 +37,28 @@ pub(super) fn loops(hosts: &[HostFacts]) -> bool {
     own_preference(hosts).is_some_and(|own| hosts.iter().all(|host| host.preference >= own))
 }
 
+/// Whether signatures say so: of the MX set, and of the address that is ours.
+pub(super) fn we_are_it_for_sure(facts: &Facts) -> bool {
+    let signed = |host: &HostFacts| match &host.addresses {
+        Answer::Found { authenticity, .. } => *authenticity == Authenticity::Secure,
+        Answer::Absent { .. } | Answer::Failed(_) => false,
+    };
+    let named = match &facts.mx {
+        MxFact::Found { authenticity, .. } => *authenticity == Authenticity::Secure,
+        // Nobody was asked.
+        MxFact::Configured => true,
+        MxFact::Implicit { absence, .. } => *absence == Absence::Secure,
+        MxFact::Null { .. } | MxFact::NoDomain { .. } | MxFact::Failed(_) => false,
+    };
+    named && facts.hosts.iter().filter(|host| is_ours(host)).any(signed)
+}
+
+fn is_ours(host: &HostFacts) -> bool {
+    host.refused.iter().any(|(_, why)| *why == Refused::Own)
+}
+
 fn own_preference(hosts: &[HostFacts]) -> Option<u16> {
-    let ours = |host: &&HostFacts| host.refused.iter().any(|(_, why)| *why == Refused::Own);
-    hosts.iter().filter(ours).map(|host| host.preference).min()
+    hosts.iter().filter(|host| is_ours(host)).map(|host| host.preference).min()
 }
 
 /// The families in turn, so that a broken one costs one time-out (RFC 8305 §4).

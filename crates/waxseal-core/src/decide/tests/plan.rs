@@ -162,6 +162,43 @@ fn mail_never_comes_back_to_us() {
     assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 4, 6), .. }));
 }
 
+/// Attacker: on the path of DNS. He answers for an unsigned host name with our own address, so that
+/// the mail is returned and what we remember of the signed hosts is forgotten. Neither happens:
+/// what we remember stands, and the mail waits as long as patience does.
+#[test]
+fn a_forged_address_of_ours_takes_nothing_back() {
+    let mut world = plain();
+    world.facts.mx = MxIs::Signed.fact();
+    world.memory = memory(Some(Level::Dane));
+    let signed = host("mx.example.net", 10, DaneIs::Usable);
+    let mut trap = host("trap.example.net", 10, DaneIs::NoZone);
+    trap.addresses = found(Vec::new(), Authenticity::Insecure);
+    trap.refused = vec![("192.0.2.9".parse().unwrap(), Refused::Own)];
+    world.facts.hosts = vec![trap, signed];
+    assert_eq!(world.memory.refresh(&world.facts, NOW), world.memory);
+    assert!(matches!(last(&world.plan()), Route::Wait { code: EnhancedCode(4, 4, 6), .. }));
+    world.first_tried = Some(NOW.before(HOUR * 4));
+    assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 4, 6), .. }));
+    // Signed, it is no forgery.
+    world.first_tried = None;
+    world.facts.hosts[0].addresses = found(Vec::new(), Authenticity::Secure);
+    assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 4, 6), .. }));
+}
+
+/// The lookup of the better host fails, the other one has no TLS: nothing is returned while the
+/// better one may come back.
+#[test]
+fn nothing_is_returned_while_the_address_of_a_host_is_unknown() {
+    let mut world = world(Floor::Authenticated, MxIs::Unsigned, DaneIs::NoZone, StsIs::Absent);
+    world.verdict.fallback = Fallback::Bounce;
+    world.first_tried = Some(NOW.before(HOUR * 9));
+    assert!(matches!(last(&world.plan()), Route::GiveUp { .. }));
+    let mut lost = host("mx0.example.net", 5, DaneIs::NoZone);
+    lost.addresses = Answer::Failed(failure(FailureKind::ServFail));
+    world.facts.hosts.push(lost);
+    assert!(matches!(last(&world.plan()), Route::Wait { .. }));
+}
+
 #[test]
 fn hosts_without_usable_addresses_wait_and_never_fall_back() {
     let mut world = plain();
