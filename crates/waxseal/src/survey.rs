@@ -33,12 +33,15 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use waxseal_core::{
-    assess::{HostSurvey, MailRecords, MxSurvey, Quoted, Survey},
+    assess::{
+        HostSurvey, MailRecords, MxSurvey, PolicySurvey, Published, Quoted, Servers, Signing,
+        Survey, ZoneSurvey,
+    },
     channel::Seen,
     dns::Answer,
     dnssec::RecordType,
     domain::Domain,
-    facts::{Facts, HostFacts, Peer},
+    facts::{Facts, HostFacts, MxFact, Peer},
     time::UnixTime,
 };
 
@@ -133,6 +136,9 @@ impl Surveyor {
     pub async fn survey(&self, domain: &Domain, scope: &Scope, now: UnixTime) -> Survey {
         let gathered = self.0.tools.gatherer.gather(domain, None, now).await;
         let facts = Facts::clone(&gathered.facts);
+        if matches!(facts.mx, MxFact::NoDomain { .. }) {
+            return nothing(facts);
+        }
         let wanted = vec![
             (domain.clone(), RecordType::MX),
             (domain.below("_mta-sts").unwrap_or_else(|_| domain.clone()), RecordType::TXT),
@@ -193,5 +199,24 @@ impl Surveyor {
         let mut found = asking.join_all().await;
         found.sort_by_key(|(place, _)| *place);
         found.into_iter().map(|(_, survey)| survey).collect()
+    }
+}
+
+/// Of a domain that does not exist: whatever else were asked, the answer would be the same.
+fn nothing(facts: Facts) -> Survey {
+    let zone = ZoneSurvey {
+        zone: facts.destination.clone(),
+        signing: Signing::NotAsked,
+        servers: Servers::NotAsked("the domain does not exist".into()),
+    };
+    Survey {
+        facts,
+        mx: MxSurvey::default(),
+        zone,
+        hosts: Vec::new(),
+        policy: PolicySurvey::default(),
+        tlsrpt: Published::NotAsked,
+        report_targets: Vec::new(),
+        mail: MailRecords::default(),
     }
 }

@@ -456,7 +456,20 @@ fn level(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         (_, Delivery::Delivers) => (Class::Repair, "mail would go there now"),
         (_, Delivery::Refuses) if attacked => worse,
         (_, Delivery::Refuses) => (Class::Weakening, "no mail would go there now"),
-        (_, Delivery::TakesNoMail) => (Class::Drift, "the domain says that it takes no mail"),
+        (_, Delivery::TakesNoMail) => match &after.survey.facts.mx {
+            MxFact::NoDomain { absence: Absence::Secure | Absence::Agreed, .. } => {
+                (Class::Weakening, "the domain does not exist any more: no mail would go there")
+            }
+            MxFact::NoDomain { absence: Absence::Unconfirmed, .. } => (
+                Class::Weakening,
+                "the domain is not seen any more, and nothing signs that; an attack is not excluded",
+            ),
+            MxFact::Null { .. }
+            | MxFact::Found { .. }
+            | MxFact::Implicit { .. }
+            | MxFact::Configured
+            | MxFact::Failed(_) => (Class::Drift, "the domain says that it takes no mail"),
+        },
     };
     let words = |delivery| match delivery {
         Delivery::Delivers => "delivers",

@@ -15,7 +15,7 @@ mod zone;
 use rustls_pki_types::TrustAnchor;
 use serde::{Deserialize, Serialize};
 
-use self::case::{Case, Findings};
+use self::case::{Case, Findings, TakesMail};
 pub(super) use self::level::strength;
 use super::{Finding, Severity, Survey};
 use crate::{channel::Level, domain::Domain, org::Terms, time::UnixTime};
@@ -130,13 +130,23 @@ pub fn assess(survey: &Survey, against: &Against<'_>) -> Assessment {
     let case = Case::new(survey, against);
     let mut findings = Findings::default();
     mx::judge(&case, &mut findings);
-    zone::judge(&case, &mut findings);
-    tlsa::judge(&case, &mut findings);
-    tls::judge(&case, &mut findings);
-    certificate::judge(&case, &mut findings);
-    sts::judge(&case, &mut findings);
-    reporting::judge(&case, &mut findings);
-    mail::judge(&case, &mut findings);
+    match case.takes_mail() {
+        // Nothing else can be said of what is not there.
+        TakesMail::NoDomain => {}
+        TakesMail::NullMx => {
+            zone::judge(&case, &mut findings);
+            mail::judge(&case, &mut findings);
+        }
+        TakesMail::MayBe => {
+            zone::judge(&case, &mut findings);
+            tlsa::judge(&case, &mut findings);
+            tls::judge(&case, &mut findings);
+            certificate::judge(&case, &mut findings);
+            sts::judge(&case, &mut findings);
+            reporting::judge(&case, &mut findings);
+            mail::judge(&case, &mut findings);
+        }
+    }
     let (outcomes, hosts): (Vec<_>, Vec<_>) = case.hosts.iter().map(|host| case.host(host)).unzip();
     let (delivery, weakest) = case.domain_outcome(&outcomes);
     let words = headline::words(&case, delivery, weakest.as_ref(), &outcomes);

@@ -24,6 +24,9 @@ pub(super) struct File {
     /// The same at the second name server, 192.0.2.54, alone.
     #[serde(default)]
     pub(super) second_server: Vec<[String; 3]>,
+    /// The domain is not there at all.
+    #[serde(default)]
+    pub(super) no_domain: bool,
     pub(super) expect: Expect,
 }
 
@@ -109,4 +112,9 @@ pub(super) struct Expect {
     pub(super) level: String,
     /// All findings, but for those that every world here has.
     pub(super) findings: Vec<String>,
+    /// `findings` has those of every world, too.
+    #[serde(default)]
+    pub(super) complete: bool,
+    /// The worst severity of them.
+    pub(super) worst: Option<String>,
 }

@@ -72,11 +72,15 @@ async fn run(file: &File) -> Result<(), String> {
         .findings
         .iter()
         .map(|finding| finding.id.as_str())
-        .filter(|id| !EVERYWHERE.contains(id))
+        .filter(|id| file.expect.complete || !EVERYWHERE.contains(id))
         .collect();
     let wanted: BTreeSet<&str> = file.expect.findings.iter().map(String::as_str).collect();
     if found != wanted || level != file.expect.level {
         return Err(format!("\n  level = {level:?}\n  findings = {found:?}\n  of {wanted:?}"));
+    }
+    let worst = assessment.worst().map(|severity| severity.as_str());
+    if file.expect.worst.is_some() && worst != file.expect.worst.as_deref() {
+        return Err(format!("\n  worst = {worst:?}"));
     }
     Ok(())
 }

@@ -278,6 +278,9 @@ fn zones(file: &File) -> BTreeMap<String, Zone> {
     for (name, written) in std::iter::once(receiver).chain(written) {
         zones.insert(name.to_owned(), zone(name, written));
     }
+    if file.no_domain {
+        zones.remove(DOMAIN);
+    }
     zones
 }
 

@@ -220,6 +220,7 @@ pub(crate) fn damage([name, rtype, act]: &[String; 3]) -> Tampering {
         "refused" => Act::Fail(rcode::REFUSED),
         "nxdomain" => Act::NxDomain,
         "no-data" => Act::NoData,
+        "silence" => Act::Drop,
         "strip-signatures" => Act::StripSignatures,
         "break-signatures" => Act::BreakSignatures,
         "forged-mx" => Act::Replace(vec![Data::mx(10, "mx.attacker.example")]),

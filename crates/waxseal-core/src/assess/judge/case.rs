@@ -12,7 +12,7 @@ use crate::{
     dane::{Match, Mismatch},
     decide::HostRoute,
     domain::Domain,
-    facts::{Dane, HostFacts, Peer, StsFact},
+    facts::{Dane, HostFacts, MxFact, Peer, StsFact},
     pki::Fault,
     sts::{Mode, Policy},
 };
@@ -47,9 +47,31 @@ pub(super) struct Sight {
     pub(super) permitted: Option<Result<Level, Refusal>>,
 }
 
+/// Whether it makes sense to ask what protects the mail to a domain.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum TakesMail {
+    /// The domain does not exist.
+    NoDomain,
+    /// It says that it takes no mail (RFC 7505).
+    NullMx,
+    /// It may take some, or that is not known.
+    MayBe,
+}
+
 impl Case<'_> {
     pub(super) const fn domain(&self) -> &Domain {
         &self.survey.facts.destination
+    }
+
+    pub(super) const fn takes_mail(&self) -> TakesMail {
+        match self.survey.facts.mx {
+            MxFact::NoDomain { .. } => TakesMail::NoDomain,
+            MxFact::Null { .. } => TakesMail::NullMx,
+            MxFact::Found { .. }
+            | MxFact::Implicit { .. }
+            | MxFact::Configured
+            | MxFact::Failed(_) => TakesMail::MayBe,
+        }
     }
 
     /// The policy that senders read now; the one that we remember where its host does not serve

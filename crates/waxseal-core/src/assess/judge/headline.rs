@@ -5,7 +5,7 @@ use super::{
     case::Case,
     level::{Outcome, Weakest, harmless, planned},
 };
-use crate::{channel::Level, facts::MxFact};
+use crate::{channel::Level, dns::Absence, facts::MxFact};
 
 /// The headline, and why the level is not higher.
 pub(super) struct Words {
@@ -102,7 +102,13 @@ fn silent(case: &Case<'_>, outcomes: &[Outcome]) -> String {
 fn nobody(case: &Case<'_>) -> String {
     let domain = case.domain();
     match &case.survey.facts.mx {
-        MxFact::NoDomain { .. } => format!("There is no domain {domain}."),
+        MxFact::NoDomain { absence: Absence::Secure | Absence::Agreed, .. } => {
+            format!("There is no domain {domain}.")
+        }
+        MxFact::NoDomain { absence: Absence::Unconfirmed, .. } => format!(
+            "There is no domain {domain}, as far as DNS without signatures can tell: somebody on \
+             the path could hide it."
+        ),
         MxFact::Null { .. }
         | MxFact::Found { .. }
         | MxFact::Implicit { .. }

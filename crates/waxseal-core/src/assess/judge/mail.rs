@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    case::{Case, Findings, Place, said},
+    case::{Case, Findings, Place, TakesMail, said},
     mx,
 };
 use crate::{
@@ -39,6 +39,8 @@ fn spf(case: &Case<'_>, spf: &Published<Spf>, out: &mut Findings) {
     let spf = match spf {
         Published::NotAsked => return,
         Published::Failed(failure) => return mx::failed(out, Place::named(&failure.name), failure),
+        // The finding of the null MX says what it should publish.
+        Published::Absent { .. } if case.takes_mail() != TakesMail::MayBe => return,
         Published::Absent { .. } => {
             let words = said("no v=spf1 record", wanted);
             return out.add(Id::SpfMissing, Severity::Warning, place(), words);
@@ -84,6 +86,7 @@ fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
     match dmarc {
         Published::NotAsked => {}
         Published::Failed(failure) => mx::failed(out, Place::named(&failure.name), failure),
+        Published::Absent { .. } if case.takes_mail() != TakesMail::MayBe => {}
         Published::Absent { .. } => {
             let words = said("no v=DMARC1 record", wanted());
             out.add(Id::DmarcMissing, Severity::Warning, place(), words);
@@ -138,6 +141,7 @@ fn others(case: &Case<'_>, out: &mut Findings) {
     let wanted = || format!("{domain}. IN CAA 0 issue \"<the domain of your CA>\"");
     match &case.survey.mail.caa {
         Published::Found { .. } | Published::NotAsked => {}
+        Published::Absent { .. } if case.takes_mail() != TakesMail::MayBe => {}
         Published::Absent { .. } => {
             let words = said("no CAA record: any CA may issue for this domain", wanted());
             out.add(Id::CaaMissing, Severity::Info, place(), words);
@@ -153,6 +157,8 @@ fn others(case: &Case<'_>, out: &mut Findings) {
         out.add(Id::BimiPresent, Severity::Info, place(), words);
     }
     match &case.survey.mail.security_txt {
+        Published::Absent { .. } | Published::Broken { .. }
+            if case.takes_mail() != TakesMail::MayBe => {}
         Published::Absent { .. } | Published::Broken { .. } => {
             let words = said(
                 "no security.txt that can be read",

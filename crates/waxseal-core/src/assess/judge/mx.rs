@@ -2,7 +2,7 @@
 
 use super::case::{Case, Findings, Host, Place, said};
 use crate::{
-    assess::{Contact, Id, Observed, Severity, Unprobed},
+    assess::{Contact, Id, Observed, Published, Severity, Unprobed},
     decide::{MAX_ADDRESSES, MAX_HOSTS},
     dns::{Absence, Answer, FailureKind, LookupFailure},
     facts::{MxFact, Refused},
@@ -13,12 +13,9 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     let place = || Place::named(domain);
     match &case.survey.facts.mx {
         MxFact::Found { .. } | MxFact::Configured => {}
-        MxFact::Null { .. } => out.add(
-            Id::MxNull,
-            Severity::Info,
-            place(),
-            said("MX 0 .", "nothing, if the domain is not to take mail"),
-        ),
+        MxFact::Null { .. } => {
+            out.add(Id::MxNull, Severity::Info, place(), said("MX 0 .", unused(case)));
+        }
         MxFact::Implicit { .. } => out.add(
             Id::MxImplicit,
             Severity::Notice,
@@ -26,14 +23,16 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
             said("no MX record", format!("{domain}. IN MX 10 <the name of the mail host>.")),
         ),
         MxFact::NoDomain { absence, .. } => {
-            let sure = match absence {
-                Absence::Secure => "denied with DNSSEC",
-                Absence::Agreed => "independent resolvers agree",
-                Absence::Unconfirmed => "not signed: somebody on the path could hide it",
+            let (severity, sure) = match absence {
+                Absence::Secure => (Severity::Error, "denied with DNSSEC"),
+                Absence::Agreed => (Severity::Error, "independent resolvers agree"),
+                Absence::Unconfirmed => {
+                    (Severity::Unknown, "not signed: somebody on the path could hide it")
+                }
             };
             let evidence = format!("NXDOMAIN ({sure})");
             let fix = "check the spelling and the registration of the domain";
-            out.add(Id::DomainMissing, Severity::Error, place(), said(evidence, fix));
+            out.add(Id::DomainMissing, severity, place(), said(evidence, fix));
         }
         MxFact::Failed(failure) => failed(out, place(), failure),
     }
@@ -44,6 +43,23 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         contacts(case, host, out);
     }
     without_ipv6(case, out);
+}
+
+/// What a domain that takes no mail should do: nobody should be able to send in its name, either.
+fn unused(case: &Case<'_>) -> String {
+    let domain = case.domain();
+    let mut wanted = Vec::new();
+    if matches!(case.survey.mail.spf, Published::Absent { .. }) {
+        wanted.push(format!("{domain}. IN TXT \"v=spf1 -all\""));
+    }
+    if matches!(case.survey.mail.dmarc, Published::Absent { .. }) {
+        wanted.push(format!("_dmarc.{domain}. IN TXT \"v=DMARC1; p=reject\""));
+    }
+    let fix = "nothing, if the domain is not to take mail";
+    if wanted.is_empty() {
+        return fix.into();
+    }
+    format!("{fix}; if it sends none either: {}", wanted.join("; "))
 }
 
 /// A look-up that the assessment needs: signatures that do not hold are the domain's fault,

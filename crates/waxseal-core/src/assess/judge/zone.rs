@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    case::{Case, Findings, Place, said},
+    case::{Case, Findings, Place, TakesMail, said},
     mx,
 };
 use crate::{
@@ -21,7 +21,7 @@ const TOO_MANY_ITERATIONS: u16 = 100;
 pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     let zone = &case.survey.zone;
     signing(case, zone, out);
-    if let Signing::Unsigned { because } = &zone.signing {
+    if let (Signing::Unsigned { because }, TakesMail::MayBe) = (&zone.signing, case.takes_mail()) {
         // With an enforced policy nobody gains by forging the names of the hosts (RFC 8461 §10.1).
         let severity = if case.enforced().is_some() { Severity::Notice } else { Severity::Warning };
         let fix = format!(

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use super::world::*;
 use crate::{
     assess::{
-        Contact, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion, Observed, Published,
-        Reachable, ReportTarget, Servers, Severity, Signing, SpfAll, StartTlsSeen, Tried, Unprobed,
+        Contact, Delivery, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion, Observed,
+        Published, Reachable, ReportTarget, Servers, Severity, Signing, SpfAll, StartTlsSeen,
+        Tried, Unprobed,
     },
     channel::{Legacy, TlsVersion},
     dane::Tlsa,
@@ -498,4 +499,38 @@ fn a_fault_on_our_side_is_one_finding() {
     world.survey.mail.spf = Published::Failed(failed);
     let finding = only(&world, Id::DnsFailed);
     assert_eq!((finding.subject.as_str(), finding.severity), ("our resolver", Severity::Unknown));
+}
+
+/// Whatever else was seen or not: of a domain that is not there, or that takes no mail, nobody
+/// hears what would protect the mail to it.
+#[test]
+fn a_domain_that_takes_no_mail_gets_one_finding() {
+    let bare = |mx: MxFact| {
+        let mut world = World::new();
+        world.unsigned();
+        world.survey.facts.hosts.clear();
+        world.survey.hosts.clear();
+        world.survey.policy.record = absent();
+        world.survey.tlsrpt = absent();
+        world.survey.mail.spf = absent();
+        world.survey.mail.dmarc = absent();
+        world.survey.mail.caa = absent();
+        world.survey.facts.mx = mx;
+        world.assess()
+    };
+    let cases = [
+        (Absence::Secure, Severity::Error),
+        (Absence::Agreed, Severity::Error),
+        (Absence::Unconfirmed, Severity::Unknown),
+    ];
+    for (absence, severity) in cases {
+        let missing = bare(MxFact::NoDomain { absence, chain: None });
+        let [finding] = &missing.findings[..] else { panic!("{:?}", missing.findings) };
+        assert_eq!((finding.id, finding.severity), (Id::DomainMissing, severity));
+        assert_eq!(missing.delivery, Delivery::TakesNoMail);
+    }
+    let null = bare(MxFact::Null { authenticity: Authenticity::Insecure, chain: None });
+    let [finding] = &null.findings[..] else { panic!("{:?}", null.findings) };
+    assert_eq!((finding.id, finding.severity), (Id::MxNull, Severity::Info));
+    assert!(finding.fix.contains("v=spf1 -all") && finding.fix.contains("p=reject"), "{finding:?}");
 }

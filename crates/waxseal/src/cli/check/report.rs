@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
     assess::{
-        Assessment, Delivery, Offers, Published, Severity, Survey, offers,
+        Assessment, Delivery, Id, Offers, Published, Severity, Survey, offers,
         profile::{Profile, ProfileVerdict, Status},
     },
     facts::{Known, StsFact, StsFailure},
@@ -124,7 +124,10 @@ impl Assessed {
         let judged = |status| self.profiles.iter().any(|verdict| verdict.status == status);
         // Whoever asks for DNS alone does not ask what the hosts do.
         let undecided = self.depth == Depth::Full && self.assessment.delivery == Delivery::Unknown;
-        if has(Severity::Error) || judged(Status::NotMet) {
+        // As with an input that is no domain: nothing is known of whatever was meant.
+        if self.assessment.findings.iter().any(|finding| finding.id == Id::DomainMissing) {
+            Exit::Unknown
+        } else if has(Severity::Error) || judged(Status::NotMet) {
             Exit::Negative
         } else if has(Severity::Unknown) || judged(Status::Unknown) || undecided {
             Exit::Unknown
