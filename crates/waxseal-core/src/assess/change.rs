@@ -59,15 +59,25 @@ impl Class {
         }
     }
 
-    /// How many looks in a row have to show it before anybody is alarmed; `None` where nobody is.
-    /// One look can be a fault of the way there, and a roll takes a while.
-    pub const fn looks_needed(self) -> Option<u32> {
+    /// Whether anybody may be alarmed at all.
+    pub const fn alarms(self) -> bool {
         match self {
-            Self::Repair | Self::Drift => None,
-            Self::Weakening => Some(3),
-            Self::LikelyAttack => Some(2),
+            Self::Repair | Self::Drift => false,
+            Self::Weakening | Self::LikelyAttack => true,
         }
     }
+}
+
+/// How much one look at a change proves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weight {
+    /// One look can be a fault of the way there.
+    #[default]
+    Ordinary,
+    /// What was seen contradicts what the domain itself says with authentication, wherever one
+    /// looks: mail is refused as long as it lasts, whether by an attack or by a mistake.
+    Conclusive,
 }
 
 impl fmt::Display for Class {
@@ -121,6 +131,23 @@ pub struct Change {
     pub class: Class,
     /// Why it is taken to mean that.
     pub because: String,
+    /// How much one look at it proves.
+    #[serde(default)]
+    pub weight: Weight,
+}
+
+impl Change {
+    /// How many looks in a row have to show it before anybody is alarmed; `None` where nobody is.
+    /// One look can be a fault of the way there, and a roll takes a while; what is conclusive is
+    /// neither (docs/decisions/0011).
+    pub const fn looks_needed(&self) -> Option<u32> {
+        match (self.class, self.weight) {
+            (Class::Repair | Class::Drift, _) => None,
+            (Class::Weakening | Class::LikelyAttack, Weight::Conclusive) => Some(1),
+            (Class::Weakening, Weight::Ordinary) => Some(3),
+            (Class::LikelyAttack, Weight::Ordinary) => Some(2),
+        }
+    }
 }
 
 /// All differences, the worst first. What one of the two looks could not see is not compared.
@@ -155,7 +182,15 @@ impl Changes {
             after: harmless(was.1),
             class,
             because: because.into(),
+            weight: Weight::Ordinary,
         });
+    }
+
+    /// The last one needs no second look.
+    fn conclusive(&mut self) {
+        if let Some(last) = self.0.last_mut() {
+            last.weight = Weight::Conclusive;
+        }
     }
 }
 
@@ -426,12 +461,13 @@ fn silent(survey: &Survey) -> Vec<&Domain> {
     silent
 }
 
-/// The sum of it. As bad as the worst cause, so that a level which falls because of an attack is
-/// not called a weakening.
+/// The sum of it. As bad and as sure as the worst cause, so that a level which falls because of an
+/// attack is not called a weakening.
 fn level(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     let subject = after.survey.facts.destination.as_str();
     let (was, is) = (before.assessment, after.assessment);
     let attacked = out.0.iter().any(|change| change.class == Class::LikelyAttack);
+    let conclusive = out.0.iter().any(|change| change.weight == Weight::Conclusive);
     let worse = if attacked {
         (Class::LikelyAttack, "it follows from the other changes")
     } else {
@@ -449,6 +485,9 @@ fn level(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
             worse
         };
         out.add(Kind::Level, subject, &Was(then.as_str(), now.as_str()), meaning);
+        if conclusive {
+            out.conclusive();
+        }
     }
     let meaning = match (was.delivery, is.delivery) {
         (Delivery::Unknown, _) | (_, Delivery::Unknown) => return,
@@ -478,4 +517,7 @@ fn level(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         Delivery::Unknown => "unknown",
     };
     out.add(Kind::Delivery, subject, &Was(words(was.delivery), words(is.delivery)), meaning);
+    if conclusive {
+        out.conclusive();
+    }
 }

@@ -11,6 +11,7 @@ use crate::{
     dane::Tlsa,
     facts::{Dane, Facts, HostFacts, NoTlsa, Peer},
     pki::Certificate,
+    sts::Policy,
 };
 
 pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
@@ -23,6 +24,7 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
             tlsa(was, is, out);
         }
         starttls(after, then, host, out);
+        let enforced = promised(before, after).is_some_and(|policy| policy.allows(&host.host));
         for (ip, key) in keys(after, host) {
             let earlier = keys(before, host);
             let Some((_, was)) =
@@ -36,11 +38,12 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
                 was,
                 is: key,
                 elsewhere: if elsewhere { Elsewhere::Holds } else { Elsewhere::Nothing },
+                enforced: if enforced { Enforced::Yes } else { Enforced::No },
             };
-            pair.tlsa_match(out);
+            pair.tlsa_match(nothing_matches(after), out);
             pair.certificate(
-                leaf(then, ip, key.algorithm).as_deref(),
-                leaf(host, ip, key.algorithm).as_deref(),
+                leaf(then, ip, key.algorithm).as_ref(),
+                leaf(host, ip, key.algorithm).as_ref(),
                 out,
             );
         }
@@ -68,8 +71,15 @@ fn probe(host: &HostSurvey, ip: IpAddr) -> Option<&Probe> {
     })
 }
 
-/// SHA-256 of the key of the end entity, in hexadecimal.
-fn leaf(host: &HostSurvey, ip: IpAddr, kind: KeyKind) -> Option<String> {
+/// The certificate of the end entity.
+struct Leaf {
+    /// SHA-256 of its key, as a TLSA record has it.
+    key: String,
+    /// The key and the end, in words.
+    words: String,
+}
+
+fn leaf(host: &HostSurvey, ip: IpAddr, kind: KeyKind) -> Option<Leaf> {
     let session: &OfferedSession =
         probe(host, ip)?.handshakes.iter().find_map(|one| match &one.tried {
             Tried::Session(session) if one.key == kind => Some(session),
@@ -79,8 +89,25 @@ fn leaf(host: &HostSurvey, ip: IpAddr, kind: KeyKind) -> Option<String> {
     let certificate = Certificate::read(der).ok()?;
     let until = certificate.dates().map(|(_, until)| until.to_string()).unwrap_or_default();
     let data = certificate.key_digest().to_vec();
-    let key = Tlsa { usage: 3, selector: 1, matching: 1, data };
-    Some(format!("{key}, valid until {until}"))
+    let key = Tlsa { usage: 3, selector: 1, matching: 1, data }.to_string();
+    let words = format!("{key}, valid until {until}");
+    Some(Leaf { key, words })
+}
+
+/// The policy that senders enforce: that of now; where it cannot be had, that of before, which they
+/// still keep (RFC 8461 §3.3).
+fn promised<'a>(before: Look<'a>, after: Look<'a>) -> Option<&'a Policy> {
+    match &after.survey.policy.served {
+        Some(Ok(_)) => enforced(after.survey),
+        Some(Err(_)) | None => enforced(before.survey),
+    }
+}
+
+/// Whether no session with any host of the domain matches the TLSA records that its signed zones
+/// hold: senders with DANE deliver nothing.
+fn nothing_matches(look: Look<'_>) -> bool {
+    let addresses = look.assessment.hosts.iter().flat_map(|host| &host.addresses);
+    addresses.flat_map(|address| &address.keys).all(|key| matches!(key.dane, Check::Fails(_)))
 }
 
 fn good(key: &KeyAssessment) -> bool {
@@ -199,18 +226,36 @@ enum Elsewhere {
     Nothing,
 }
 
+/// Whether the host is listed by a policy that is enforced now (RFC 8461 §5).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Enforced {
+    Yes,
+    No,
+}
+
 /// One kind of key at one address, before and after.
 struct Pair<'a> {
     place: String,
     was: &'a KeyAssessment,
     is: &'a KeyAssessment,
     elsewhere: Elsewhere,
+    enforced: Enforced,
 }
 
 impl Pair<'_> {
     /// A key that is deployed before its record breaks DANE (RFC 7671 §8.1).
-    fn tlsa_match(&self, out: &mut Changes) {
+    fn tlsa_match(&self, nothing_matches: bool, out: &mut Changes) {
+        // Whoever rolls a key too early still has a certificate of the CA of before.
+        let vouched = self.was.pkix == Check::Holds && self.is.pkix != Check::Holds;
         let (before, after, meaning) = match (&self.was.dane, &self.is.dane) {
+            (Check::Holds, Check::Fails(why)) if nothing_matches && vouched => (
+                "matches",
+                why.as_str(),
+                (
+                    Class::LikelyAttack,
+                    "no host matches what the signed zone says, and no CA vouches for the key",
+                ),
+            ),
             (Check::Holds, Check::Fails(why)) => ("matches", why.as_str(), self.lost()),
             (Check::Fails(why), Check::Holds) => {
                 (why.as_str(), "matches", (Class::Repair, "a record matches again"))
@@ -222,21 +267,39 @@ impl Pair<'_> {
             }
         };
         out.add(Kind::TlsaMatch, &self.place, &Was(before, after), meaning);
+        if nothing_matches && matches!(self.is.dane, Check::Fails(_)) {
+            out.conclusive();
+        }
     }
 
-    fn certificate(&self, was: Option<&str>, is: Option<&str>, out: &mut Changes) {
+    fn certificate(&self, was: Option<&Leaf>, is: Option<&Leaf>, out: &mut Changes) {
         let (Some(was), Some(is)) = (was, is) else { return };
         let meaning = match (&self.was.pkix, &self.is.pkix) {
             (Check::Fails(_), Check::Holds) => (Class::Repair, "a public CA vouches for it"),
-            (Check::Holds, Check::Fails(_)) if self.is.dane != Check::Holds => self.lost(),
-            _ if was == is => return,
+            (Check::Holds, Check::Fails(_)) if self.is.dane == Check::Holds => {
+                (Class::Drift, "no public CA vouches for it any more; a TLSA record does")
+            }
+            // Nobody else has the key: it expired, or was renewed badly.
+            (Check::Holds, Check::Fails(_)) if was.key == is.key => {
+                (Class::Weakening, "the certificate does not hold any more")
+            }
+            (Check::Holds, Check::Fails(_)) if self.enforced == Enforced::Yes => {
+                let meaning = (
+                    Class::LikelyAttack,
+                    "another key, for which no CA vouches, under an enforced policy",
+                );
+                out.add(Kind::Certificate, &self.place, &Was(&was.words, &is.words), meaning);
+                return out.conclusive();
+            }
+            (Check::Holds, Check::Fails(_)) => self.lost(),
+            _ if was.words == is.words => return,
             // What was not vouched for by anybody can be anybody's.
             _ if !good(self.is) && self.is.dane == Check::NotApplicable => {
                 (Class::Drift, "another certificate, for which nobody vouches, as before")
             }
             _ => (Class::Drift, "another certificate that holds as the one before did"),
         };
-        out.add(Kind::Certificate, &self.place, &Was(was, is), meaning);
+        out.add(Kind::Certificate, &self.place, &Was(&was.words, &is.words), meaning);
     }
 
     /// A roll reaches all addresses; an attacker often sits before one.

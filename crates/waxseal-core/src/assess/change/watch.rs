@@ -64,7 +64,7 @@ impl Watch {
         now: UnixTime,
     ) -> Vec<Event> {
         let mut events = Vec::new();
-        for change in changes.iter().filter(|change| change.class.looks_needed().is_some()) {
+        for change in changes.iter().filter(|change| change.class.alarms()) {
             let room = self.open.len() < MOST;
             match self.open.iter_mut().find(|open| is_same(&open.change, change)) {
                 Some(open) => {
@@ -83,14 +83,13 @@ impl Watch {
             }
         }
         for open in &mut self.open {
-            let here = changes.iter().any(|change| {
-                change.class.looks_needed().is_some() && is_same(&open.change, change)
-            });
+            let here =
+                changes.iter().any(|change| change.class.alarms() && is_same(&open.change, change));
             if !here && certainty == Certainty::Seen {
                 open.gone = open.gone.saturating_add(1);
                 open.seen = 0;
             }
-            let enough = open.change.class.looks_needed().is_some_and(|needed| open.seen >= needed);
+            let enough = open.change.looks_needed().is_some_and(|needed| open.seen >= needed);
             if enough && !open.raised {
                 open.raised = true;
                 events.push(Event::Raised(open.change.clone()));

@@ -4,7 +4,7 @@ use super::world::*;
 use crate::{
     assess::{
         Signing, StartTlsSeen,
-        change::{Certainty, Change, Class, Event, Kind, Look, Watch, changes},
+        change::{Certainty, Change, Class, Event, Kind, Look, Watch, Weight, changes},
     },
     dns::FailureKind,
     facts::{Dane, NoTlsa, StsFailure},
@@ -52,7 +52,7 @@ fn a_renewal_that_its_record_announced_is_drift() {
 /// doing of an attacker on the path.
 #[test]
 fn who_can_have_done_it_decides_between_weakening_and_attack() {
-    let cases: [(&str, Kind, Class, Spoil); 13] = [
+    let cases: [(&str, Kind, Class, Spoil); 15] = [
         ("TLSA denied", Kind::Tlsa, Class::Weakening, |w| {
             w.facts(0).dane = Dane::Absent(NoTlsa::Denied);
         }),
@@ -70,7 +70,13 @@ fn who_can_have_done_it_decides_between_weakening_and_attack() {
             let tried = crate::assess::Tried::Session(session(&certificates().other));
             w.probe(0, 0).handshakes[1].tried = tried;
         }),
-        ("another key everywhere", Kind::TlsaMatch, Class::Weakening, |w| {
+        ("another key everywhere, vouched for", Kind::TlsaMatch, Class::Weakening, |w| {
+            w.chain(&certificates().other);
+        }),
+        ("anybody's key everywhere", Kind::TlsaMatch, Class::LikelyAttack, |w| {
+            w.chain(&certificates().elsewhere);
+        }),
+        ("a key without a CA under enforce", Kind::Certificate, Class::LikelyAttack, |w| {
             w.chain(&certificates().elsewhere);
         }),
         ("the record of an enforced policy not seen", Kind::Sts, Class::LikelyAttack, |w| {
@@ -169,7 +175,59 @@ fn change(class: Class) -> Change {
         after: "no STARTTLS".into(),
         class,
         because: "it vanished".into(),
+        weight: Weight::Ordinary,
     }
+}
+
+/// Attacker: before all hosts at once, with a key of their own. What the signed zone says cannot be
+/// forged, so that one look is enough; a single address may be a fault of one machine, and a
+/// certificate that merely ran out is nobody's attack.
+#[test]
+fn what_contradicts_a_signed_promise_everywhere_needs_no_second_look() {
+    let needed = |kind: Kind, spoil: Spoil| {
+        let changed = after(spoil);
+        let mine = changed.iter().find(|change| change.kind == kind);
+        mine.unwrap_or_else(|| panic!("{changed:?}")).looks_needed()
+    };
+    assert_eq!(needed(Kind::TlsaMatch, |w| w.chain(&certificates().elsewhere)), Some(1));
+    assert_eq!(needed(Kind::TlsaMatch, |w| w.chain(&certificates().other)), Some(1));
+    assert_eq!(needed(Kind::Delivery, |w| w.chain(&certificates().elsewhere)), Some(1));
+    let one = |w: &mut World| {
+        let tried = crate::assess::Tried::Session(session(&certificates().other));
+        w.probe(0, 0).handshakes[1].tried = tried;
+    };
+    assert_eq!(needed(Kind::TlsaMatch, one), Some(2));
+
+    let certificate = |spoil: Spoil| {
+        let (mut before, mut after) = (World::two(), World::two());
+        before.without_dane();
+        after.without_dane();
+        spoil(&mut after);
+        let changed = between(&before, &after);
+        let mine = changed.iter().find(|change| change.kind == Kind::Certificate);
+        mine.map(|change| (change.class, change.looks_needed()))
+    };
+    let attack = Some((Class::LikelyAttack, Some(1)));
+    assert_eq!(certificate(|w| w.chain(&certificates().elsewhere)), attack);
+    let hidden = |w: &mut World| {
+        w.chain(&certificates().elsewhere);
+        w.survey.policy.served = Some(Err(StsFailure::Fetch("connection refused".into())));
+    };
+    assert_eq!(certificate(hidden), attack, "senders still keep the policy");
+    let withdrawn = |w: &mut World| {
+        w.chain(&certificates().elsewhere);
+        w.policy(policy(Mode::None, &[]));
+    };
+    assert_eq!(certificate(withdrawn), Some((Class::Weakening, Some(3))));
+}
+
+#[test]
+fn what_is_conclusive_is_told_at_the_first_look() {
+    let mut watch = Watch::default();
+    let sure = [Change { weight: Weight::Conclusive, ..change(Class::LikelyAttack) }];
+    assert_eq!(watch.observe(&sure, Certainty::Seen, NOW), [Event::Raised(sure[0].clone())]);
+    let drift = [Change { weight: Weight::Conclusive, ..change(Class::Drift) }];
+    assert_eq!(Watch::default().observe(&drift, Certainty::Seen, NOW), [], "never of drift");
 }
 
 #[test]
