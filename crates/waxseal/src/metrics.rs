@@ -71,6 +71,7 @@ fn describe() {
     describe_gauge!("waxseal_checked_domains", "checked domains, by whose they are and level");
     describe_counter!("waxseal_checks_total", "regular checks, by whose domain and result");
     describe_counter!("waxseal_alerts_lost_total", "alerts that a channel did not take");
+    describe_gauge!("waxseal_alerts_waiting", "alerts that the webhook has not taken yet");
     describe_gauge!("waxseal_own_not_after", "Unix time at which something of our domains ends");
     describe_gauge!("waxseal_healthy", "1 while /healthz says so");
 }
@@ -335,6 +336,11 @@ pub fn own_not_after(kind: &'static str, at: Option<waxseal_core::time::UnixTime
 /// An alert was not taken by `mail` or `webhook`. Alert on any: look into the log.
 pub fn alert_lost(channel: &'static str) {
     counter!("waxseal_alerts_lost_total", "channel" => channel).increment(1);
+}
+
+/// How many alerts wait for the webhook. Alert where it does not fall for an hour.
+pub fn alerts_waiting(count: usize) {
+    gauge!("waxseal_alerts_waiting").set(count as f64);
 }
 
 #[cfg(test)]

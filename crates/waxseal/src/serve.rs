@@ -48,7 +48,7 @@ use crate::{
     secrets::{SecretSource, StoreKeys},
     store::{self, Access, Store, StoreError},
     survey::probe::Memory,
-    watch::{Partners, Post, Tools, Watcher},
+    watch::{Board, Partners, Post, Tools, Watcher},
     web,
 };
 use health::Doctor;
@@ -149,7 +149,8 @@ impl Gateway {
         let spool = Spool { queue: queue.clone(), store: store.clone(), live: live.clone(), room };
         let desk = Desk::new(spool, Box::new(dkim::Verifier(live.clone())), clock.clone());
         let post: Arc<dyn Post> = Arc::new(queue.clone());
-        let doctor = Doctor::new(live.clone(), store.clone(), clock.clone());
+        let board = Board::default();
+        let doctor = Doctor::new(live.clone(), store.clone(), clock.clone(), board.clone());
         let (stop, _) = watch::channel(false);
         let (open, pages, tasks) = (Vec::new(), Vec::new(), JoinSet::new());
         let policies = None;
@@ -171,6 +172,7 @@ impl Gateway {
             clock: gateway.clock.clone(),
             partners,
             post,
+            board,
         };
         gateway.tasks.spawn(Watcher::new(tools).run(gateway.stop.subscribe()));
         for listener in listeners {

@@ -8,13 +8,17 @@
 //! | `partners` | which domains we send to, most used first |
 //! | `schedule` | whose turn it is |
 //! | `alert` | what somebody is told |
+//! | `outbox` | which alerts wait for the webhook |
 //! | `webhook` | one POST over HTTPS |
+//! | `board` | how everything stands, for the status page |
 //!
 //! Never in the way of mail: two looks at a time, at the pace of the surveyor.
 
 mod alert;
+mod board;
 mod expiry;
 mod history;
+mod outbox;
 mod partners;
 mod schedule;
 #[cfg(test)]
@@ -33,13 +37,17 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use self::schedule::Schedule;
 pub use self::{
     alert::Alert,
+    board::{Board, Row, Standing},
     expiry::Expiries,
     history::{Glance, History, Noted, Outcome, Sight},
     partners::Partners,
-    webhook::{Network, PAUSES, TIMEOUT, Webhook},
+    webhook::{Failure, Network, TIMEOUT, Webhook},
+};
+use self::{
+    outbox::{Outbox, Waiting},
+    schedule::Schedule,
 };
 use crate::{
     author::Letter,
@@ -61,8 +69,8 @@ const TOLD_AT_ONCE: usize = 16;
 const NAP: Duration = Duration::from_secs(5);
 /// A domain that nobody looked at for so long is forgotten.
 const FORGOTTEN: Duration = Duration::from_hours(90 * 24);
-/// How often the most used partners are found out.
-const PARTNERS: Duration = Duration::from_hours(1);
+/// How often the most used partners are found out, and what was counted is kept.
+const PARTNERS: Duration = Duration::from_secs(600);
 
 /// Whose domain it is.
 #[derive(
@@ -85,6 +93,14 @@ impl Whose {
             Self::Partner => "partner",
         }
     }
+
+    /// Key of its words on the status page.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Own => "whose_own",
+            Self::Partner => "whose_partner",
+        }
+    }
 }
 
 /// Takes letters of ours: the queue.
@@ -92,6 +108,9 @@ pub trait Post: Send + Sync + 'static {
     /// Durable when it answers `Ok`.
     fn post(&self, letter: NewMessage) -> Soon<'_, Result<(), StoreError>>;
 }
+
+/// What a look came to: what was kept, and what somebody has to be told.
+pub type Seen = Result<(History, Option<Alert>), StoreError>;
 
 /// Looks again and again. Clones share everything.
 #[derive(Clone)]
@@ -101,6 +120,8 @@ pub struct Watcher {
     clock: Clock,
     partners: Partners,
     post: Arc<dyn Post>,
+    outbox: Outbox,
+    board: Board,
 }
 
 impl fmt::Debug for Watcher {
@@ -122,6 +143,8 @@ pub struct Tools {
     pub partners: Partners,
     /// Takes letters.
     pub post: Arc<dyn Post>,
+    /// Where it says how everything stands.
+    pub board: Board,
 }
 
 impl fmt::Debug for Tools {
@@ -163,8 +186,9 @@ impl<P: Path> Post for Queue<P> {
 impl Watcher {
     /// A watcher that has not begun.
     pub fn new(tools: Tools) -> Self {
-        let Tools { live, store, clock, partners, post } = tools;
-        Self { live, store, clock, partners, post }
+        let Tools { live, store, clock, partners, post, board } = tools;
+        let outbox = Outbox::new(store.clone());
+        Self { live, store, clock, partners, post, outbox, board }
     }
 
     /// One look at one domain: kept, compared, and logged. Answers what was kept and what somebody
@@ -172,11 +196,7 @@ impl Watcher {
     ///
     /// # Errors
     /// The store fails; nothing was taken in then.
-    pub async fn look(
-        &self,
-        domain: &Domain,
-        whose: Whose,
-    ) -> Result<(History, Option<Alert>), StoreError> {
+    pub async fn look(&self, domain: &Domain, whose: Whose) -> Seen {
         let (parts, now) = (self.live.now(), self.clock.now());
         let known = history(&self.store, domain, now).await?;
         let mut history = known.unwrap_or_else(|| History::new(whose));
@@ -196,6 +216,10 @@ impl Watcher {
         };
         let survey = parts.surveyor.survey(domain, &scope, now).await;
         let outcome = judge(&mut history, &survey, &parts, now);
+        // Before the history: rather told twice than never, where we end in between.
+        if let (Some(alert), Some(_)) = (&outcome.alert, &parts.webhook) {
+            self.outbox.put(alert.json(&parts.hostname), now).await?;
+        }
         let value = serde_json::to_vec(&history)?;
         let name = domain.as_str().to_owned();
         let entry = Entry { name, value, expires: Some(now + FORGOTTEN) };
@@ -209,9 +233,9 @@ impl Watcher {
         Ok((history, outcome.alert))
     }
 
-    /// Tells of an alert by mail and webhook, as far as the configuration says so. What fails is
-    /// logged and counted; the log line of the alert itself is there already.
-    pub async fn tell(&self, alert: &Alert, pauses: &[Duration]) {
+    /// Tells of an alert by mail, where the configuration says so. What fails is logged and counted;
+    /// the log line of the alert itself is there already.
+    pub async fn tell(&self, alert: &Alert) {
         let (parts, now) = (self.live.now(), self.clock.now());
         if parts.config.checks.mail == MailAlerts::Sent {
             let letter = parts.author.alert(&alert.subject(), &alert.text(), now);
@@ -220,12 +244,24 @@ impl Watcher {
                 tracing::error!("an alert could not be queued as mail: {error}");
             }
         }
-        if let Some(webhook) = &parts.webhook
-            && let Err(error) = webhook.post(&alert.json(&parts.hostname), pauses, now).await
-        {
-            metrics::alert_lost("webhook");
-            tracing::error!("an alert could not be posted to the webhook: {error}");
+    }
+
+    /// Posts what waits for the webhook and is due, until nothing is: one after the other.
+    ///
+    /// # Errors
+    /// The store fails; what waits, still waits.
+    pub async fn post_due(&self) -> Result<(), StoreError> {
+        while let Some(alert) = self.outbox.take(self.clock.now()) {
+            self.post_one(alert).await?;
         }
+        Ok(())
+    }
+
+    async fn post_one(&self, alert: Waiting) -> Result<(), StoreError> {
+        let (parts, now) = (self.live.now(), self.clock.now());
+        let Some(webhook) = &parts.webhook else { return self.outbox.clear().await };
+        let result = webhook.post(&alert.id, alert.body.as_bytes(), now).await;
+        self.outbox.tried(alert, result, self.clock.now()).await
     }
 
     /// Looks, until `stop`.
@@ -233,19 +269,12 @@ impl Watcher {
         let mut schedule = Schedule::default();
         let (mut looks, mut told) = (JoinSet::new(), JoinSet::new());
         let mut partners = (Vec::new(), None);
+        if let Err(error) = self.outbox.load(self.clock.now()).await {
+            tracing::error!("the alerts that wait cannot be read: {error}");
+        }
         loop {
             let now = self.clock.now();
-            let parts = self.live.now();
-            self.partners(&parts, &mut partners, now).await;
-            schedule.plan(&parts.config, &partners.0, now);
-            for domain in schedule.unknown() {
-                match history(&self.store, &domain, now).await {
-                    Ok(known) => schedule.known(&domain, known.as_ref()),
-                    Err(error) => tracing::error!("a checked domain cannot be read: {error}"),
-                }
-            }
-            schedule.publish();
-            drop(parts);
+            self.plan(&mut schedule, &mut partners, now).await;
             while looks.len() < AT_ONCE
                 && let Some((domain, whose)) = schedule.take(now)
             {
@@ -255,47 +284,80 @@ impl Watcher {
                     (domain, whose, seen)
                 });
             }
-            let nap = schedule.nap(now).min(NAP);
+            while told.len() < TOLD_AT_ONCE
+                && let Some(alert) = self.outbox.take(now)
+            {
+                let watcher = self.clone();
+                told.spawn(async move { watcher.post_one(alert).await });
+            }
+            let nap = schedule.nap(now).min(self.outbox.nap(now)).min(NAP);
             let seen = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(seen) = looks.join_next() => seen,
-                Some(_) = told.join_next() => continue,
+                Some(one) = told.join_next() => {
+                    match one {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::error!("the alerts that wait: {error}"),
+                        Err(_) => self.outbox.broke_off(self.clock.now()),
+                    }
+                    continue;
+                }
                 () = tokio::time::sleep(nap) => continue,
             };
-            let Ok((domain, whose, seen)) = seen else {
-                metrics::checked(Whose::Partner.as_str(), Checked::Failed);
-                schedule.lost(self.clock.now());
-                continue;
-            };
             match seen {
-                Ok((history, alert)) => {
-                    metrics::checked(whose.as_str(), result(&history));
-                    schedule.done(&domain, &history);
-                    self.hand_on(alert, &mut told);
-                }
-                Err(error) => {
-                    metrics::checked(whose.as_str(), Checked::Failed);
-                    tracing::error!("a check could not be kept: {error}");
-                    schedule.failed(&domain, self.clock.now());
+                Ok(seen) => self.take_in(seen, &mut schedule).await,
+                Err(_) => {
+                    metrics::checked(Whose::Partner.as_str(), Checked::Failed);
+                    schedule.lost(self.clock.now());
                 }
             }
         }
         looks.shutdown().await;
         told.shutdown().await;
-    }
-
-    fn hand_on(&self, alert: Option<Alert>, told: &mut JoinSet<()>) {
-        let Some(alert) = alert else { return };
-        if told.len() >= TOLD_AT_ONCE {
-            metrics::alert_lost("any");
-            tracing::error!("too many alerts wait for a webhook; this one is only in the log");
-            return;
+        // What was counted since the last time.
+        if let Err(error) = self.partners.most_used(&self.store, 0, self.clock.now()).await {
+            tracing::error!("the domains that we send to cannot be kept: {error}");
         }
-        let watcher = self.clone();
-        told.spawn(async move { watcher.tell(&alert, &PAUSES).await });
     }
 
-    /// The partners to look at, found out again once an hour.
+    /// Whose turn it is by the configuration in force, and how everything stands.
+    async fn plan(
+        &self,
+        schedule: &mut Schedule,
+        partners: &mut (Vec<Domain>, Option<UnixTime>),
+        now: UnixTime,
+    ) {
+        let parts = self.live.now();
+        self.partners(&parts, partners, now).await;
+        schedule.plan(&parts.config, &partners.0, now);
+        for domain in schedule.unknown() {
+            match history(&self.store, &domain, now).await {
+                Ok(known) => schedule.known(&domain, known.as_ref()),
+                Err(error) => tracing::error!("a checked domain cannot be read: {error}"),
+            }
+        }
+        schedule.publish();
+        self.board.write(Standing { domains: schedule.rows(), waiting: self.outbox.len() });
+    }
+
+    async fn take_in(&self, (domain, whose, seen): (Domain, Whose, Seen), schedule: &mut Schedule) {
+        match seen {
+            Ok((history, alert)) => {
+                metrics::checked(whose.as_str(), result(&history));
+                schedule.done(&domain, &history);
+                if let Some(alert) = alert {
+                    self.tell(&alert).await;
+                }
+            }
+            Err(error) => {
+                metrics::checked(whose.as_str(), Checked::Failed);
+                tracing::error!("a check could not be kept: {error}");
+                schedule.failed(&domain, self.clock.now());
+            }
+        }
+    }
+
+    /// The partners to look at, found out again every few minutes.
     async fn partners(
         &self,
         parts: &Parts,

@@ -114,6 +114,8 @@ pub enum Kind {
     Spf,
     /// DMARC.
     Dmarc,
+    /// Whether looks can be compared at all.
+    Comparison,
 }
 
 /// One difference between two looks.

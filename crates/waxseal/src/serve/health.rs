@@ -20,6 +20,7 @@ use crate::{
     metrics::{self, Works},
     resolve::{Clock, Health as Dns},
     store::{Entry, Space, Store},
+    watch::Board,
     web::{Check, Queue, Snapshot, State, Topic, Watch},
 };
 
@@ -39,12 +40,13 @@ struct Inner {
     clock: Clock,
     started: UnixTime,
     checks: Mutex<Vec<Check>>,
+    board: Board,
 }
 
 impl Doctor {
-    pub(super) fn new(live: Live, store: Store, clock: Clock) -> Self {
+    pub(super) fn new(live: Live, store: Store, clock: Clock, board: Board) -> Self {
         let started = clock.now();
-        Self(Arc::new(Inner { live, store, clock, started, checks: Mutex::default() }))
+        Self(Arc::new(Inner { live, store, clock, started, checks: Mutex::default(), board }))
     }
 
     /// Looks every minute until `stop`; the store's housekeeping goes along.
@@ -205,6 +207,7 @@ impl Watch for Doctor {
                     .into_iter()
                     .map(|(level, count)| (metrics::level_key(level), count))
                     .collect(),
+                watched: self.0.board.standing(),
             }
         })
     }

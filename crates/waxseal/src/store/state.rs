@@ -28,6 +28,8 @@ pub enum Space {
     Probe = 16,
     /// What regular checks saw, by domain.
     Check = 7,
+    /// Alerts on their way to the webhook, by id.
+    Alert = 17,
 }
 
 /// A value with its name.

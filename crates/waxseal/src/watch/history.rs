@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use waxseal_core::{
     assess::{
         Assessment, Delivery, Id, Observed, Servers, Severity, Survey, Tried,
-        change::{Certainty, Change, Class, Event, Kind, Look, Watch, changes},
+        change::{Certainty, Change, Class, Event, Kind, Look, Watch, Weight, changes},
     },
     channel::Level,
+    domain::Domain,
     facts::{StsFact, StsFailure},
     sts::Mode,
     time::UnixTime,
@@ -30,8 +31,8 @@ const MOST_FINDINGS: usize = 24;
 const MOST_ANNOUNCED: usize = 64;
 /// After so long what is different is how the domain is now: as long as downgrade memory stands.
 const TERM: std::time::Duration = waxseal_core::memory::TERM;
-/// Octets of one domain in the store. A hostile domain with twenty hosts of large certificates is
-/// watched by its findings only, without comparing.
+/// Octets of one look in the store. With a hostile domain of twenty hosts with large certificates the
+/// last look that fits stays the one to compare with, and somebody is told.
 const LARGEST: usize = 512 * 1024;
 
 /// One domain, look after look.
@@ -155,13 +156,16 @@ impl History {
         let sight = self.sight(assessment);
         self.testing(survey, now);
         self.expiries = expiries(survey);
-        let found = match &self.baseline {
+        let kept = Baseline { survey: slim(survey), assessment: assessment.clone() };
+        let size = serde_json::to_vec(&kept).map_or(usize::MAX, |bytes| bytes.len());
+        let mut found = match &self.baseline {
             Some(baseline) => changes(
                 Look { survey: &baseline.survey, assessment: &baseline.assessment },
                 Look { survey, assessment },
             ),
             None => Vec::new(),
         };
+        found.extend((size > LARGEST).then(|| too_large(&assessment.domain, size)));
         let known = |change: &Change| {
             self.last.iter().any(|last| {
                 (last.kind, &last.subject, &last.after)
@@ -186,7 +190,7 @@ impl History {
         };
         let events = self.watch.observe(&found, certainty, now);
         let (raised, cleared) = self.announce(&events, repeat, now);
-        self.advance(survey, assessment, sight);
+        self.advance((size <= LARGEST).then_some(kept), now, sight);
         self.last = if self.watch.open.is_empty() { Vec::new() } else { found };
         self.last.truncate(MOST_CHANGES);
         let alert = (!raised.is_empty() || !cleared.is_empty()).then(|| Alert {
@@ -288,9 +292,8 @@ impl History {
 
     /// The next look is compared with this one where nothing is watched; otherwise with the one
     /// before all that is watched, until it is so old that things are as they are.
-    fn advance(&mut self, survey: &Survey, assessment: &Assessment, sight: Sight) {
+    fn advance(&mut self, look: Option<Baseline>, now: UnixTime, sight: Sight) {
         let calm = self.watch.open.is_empty() && sight == Sight::Whole;
-        let now = assessment.checked_at;
         let old = self
             .baseline
             .as_ref()
@@ -301,9 +304,25 @@ impl History {
         if old {
             self.watch = Watch::default();
         }
-        let kept = Baseline { survey: slim(survey), assessment: assessment.clone() };
-        let size = serde_json::to_vec(&kept).map_or(usize::MAX, |bytes| bytes.len());
-        self.baseline = (size <= LARGEST).then_some(kept);
+        if look.is_some() {
+            self.baseline = look;
+        }
+    }
+}
+
+/// A look that is too large to be kept. Whoever makes a domain answer with so much also keeps what
+/// they change next out of sight, so that it is told at once.
+fn too_large(domain: &Domain, size: usize) -> Change {
+    Change {
+        kind: Kind::Comparison,
+        subject: domain.to_string(),
+        before: "compared".into(),
+        after: format!("{} KiB, of at most {}", size / 1_024, LARGEST / 1_024),
+        class: Class::Weakening,
+        because: "its hosts answer with so much that a look cannot be kept: changes are only seen \
+                  against the last one that could"
+            .into(),
+        weight: Weight::Conclusive,
     }
 }
 

@@ -8,9 +8,11 @@ use std::{
 
 use waxseal_core::{assess::Delivery, domain::Domain, evidence::BlobId, time::UnixTime};
 
-use super::{Expiries, History, Whose};
+use super::{Expiries, History, Row, Whose};
 use crate::{config::Config, metrics};
 
+/// Open alerts of one domain that the status page shows.
+const MOST_ALERTS: usize = 5;
 /// Between the first looks at our own domains after a start.
 const OWN_APART: u64 = 2;
 /// When something looks like an attack, the next look comes after this.
@@ -44,6 +46,8 @@ struct Last {
     expiries: Expiries,
     /// The next one comes soon.
     suspicious: bool,
+    /// What was raised and is not over.
+    alerts: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +159,18 @@ impl Schedule {
         }
     }
 
+    /// How each stands.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let row = |(domain, slot): (&Domain, &Slot)| Row {
+            domain: domain.clone(),
+            whose: slot.whose,
+            looked: slot.last.as_ref().map(|last| last.at),
+            level: slot.last.as_ref().map_or("unknown", |last| last.level),
+            alerts: slot.last.as_ref().map(|last| last.alerts.clone()).unwrap_or_default(),
+        };
+        self.domains.iter().map(row).collect()
+    }
+
     /// What the metrics say: domains by level, and what of our own ends first.
     pub(super) fn publish(&self) {
         let mut levels: BTreeMap<(&str, &str), u64> = BTreeMap::new();
@@ -187,7 +203,10 @@ fn last(history: &History) -> Option<Last> {
         (None, Delivery::Delivers | Delivery::Unknown) => "unknown",
     };
     let (expiries, suspicious) = (history.expiries, history.is_suspicious());
-    Some(Last { at: glance.at, level, expiries, suspicious })
+    let open = history.watch.open.iter().filter(|open| open.raised);
+    let alerts = open.map(|open| format!("{}: {}", open.change.class, open.change.subject));
+    let alerts = alerts.take(MOST_ALERTS).collect();
+    Some(Last { at: glance.at, level, expiries, suspicious, alerts })
 }
 
 /// When in its interval a domain comes: always the same, and different for each.

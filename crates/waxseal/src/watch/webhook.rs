@@ -1,4 +1,4 @@
-//! Alerts to somebody else's system: one POST over HTTPS, signed, within limits, tried a few times.
+//! Alerts to somebody else's system: one POST over HTTPS, signed, within limits.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -29,9 +29,6 @@ pub const TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_HEAD: usize = 16 * 1024;
 /// The most addresses that are tried.
 const MAX_ADDRESSES: usize = 4;
-/// Between attempts; after the last nothing more is tried.
-pub const PAUSES: [Duration; 3] =
-    [Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(300)];
 
 /// Where alerts are posted.
 #[derive(Clone)]
@@ -71,13 +68,20 @@ impl std::fmt::Debug for Network {
     }
 }
 
-/// Why a call failed.
+/// Why a call failed, in words; no part of the URL but its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Failure {
+pub enum Failure {
     /// It may work in a moment.
     Later(String),
-    /// It will not: a refused address, an answer of 4xx.
+    /// It will not before somebody mends something: a refused address, an answer of 4xx.
     Never(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Later(why) | Self::Never(why)) = self;
+        f.write_str(why)
+    }
 }
 
 impl Webhook {
@@ -109,34 +113,16 @@ impl Webhook {
         Ok(Self { config: config.clone(), secret, own, dns, dialler, tls, timeout })
     }
 
-    /// Posts `body` until it is taken: at most once more than there are pauses.
+    /// Posts `body` once. `id` goes along, the same for each attempt at one alert.
     ///
     /// # Errors
-    /// The last failure, in words; no part of the URL but its host.
-    pub async fn post(
-        &self,
-        body: &[u8],
-        pauses: &[Duration],
-        now: UnixTime,
-    ) -> Result<(), String> {
-        let id = uuid::Uuid::now_v7().simple().to_string();
-        let mut pauses = pauses.iter();
-        loop {
-            let one = self.once(body, &id, now);
-            let failed = match tokio::time::timeout(self.timeout, one).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(failed)) => failed,
-                Err(_) => Failure::Later(format!(
-                    "{} did not answer within {} s",
-                    self.config.host,
-                    self.timeout.as_secs()
-                )),
-            };
-            match (failed, pauses.next()) {
-                (Failure::Later(_), Some(pause)) => tokio::time::sleep(*pause).await,
-                (Failure::Later(why) | Failure::Never(why), _) => return Err(why),
-            }
-        }
+    /// It was not taken.
+    pub async fn post(&self, id: &str, body: &[u8], now: UnixTime) -> Result<(), Failure> {
+        let one = self.once(body, id, now);
+        tokio::time::timeout(self.timeout, one).await.unwrap_or_else(|_| {
+            let (host, limit) = (&self.config.host, self.timeout.as_secs());
+            Err(Failure::Later(format!("{host} did not answer within {limit} s")))
+        })
     }
 
     async fn once(&self, body: &[u8], id: &str, now: UnixTime) -> Result<(), Failure> {

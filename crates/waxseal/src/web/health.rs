@@ -12,6 +12,7 @@ use axum::{
 use serde::Serialize;
 
 use super::Watched;
+use crate::watch::{Row, Standing};
 
 /// How the gateway stands at one moment.
 #[derive(Clone, Debug)]
@@ -28,7 +29,24 @@ pub struct Snapshot {
     pub queue: Queue,
     /// Key of the words for a level, and recipients delivered with it.
     pub levels: Vec<(&'static str, u64)>,
+    /// How the watched domains stand.
+    pub watched: Standing,
 }
+
+impl Snapshot {
+    /// Rows of the status page; what has alerts comes first.
+    pub fn rows(&self) -> &[Row] {
+        self.watched.domains.get(..MOST_ROWS).unwrap_or(&self.watched.domains)
+    }
+
+    /// How many more domains are watched than the page shows.
+    pub fn more(&self) -> usize {
+        self.watched.domains.len().saturating_sub(MOST_ROWS)
+    }
+}
+
+/// Watched domains that the status page lists.
+const MOST_ROWS: usize = 200;
 
 impl Snapshot {
     /// Whether nothing fails.

@@ -8,8 +8,23 @@ use tokio::{
 use waxseal_core::time::UnixTime;
 
 use super::{words::table, *};
+use crate::watch::{Row, Standing, Whose};
 
 struct Fixed(Vec<Check>);
+
+fn standing() -> Standing {
+    let row = |name: &str, whose, alerts: &[&str]| Row {
+        domain: waxseal_core::domain::Domain::parse(name).unwrap(),
+        whose,
+        looked: Some(UnixTime(1_795_341_600)),
+        level: "dane",
+        alerts: alerts.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    let alerts = ["likely-attack: mx.<b>.example [192.0.2.1]"];
+    let domains =
+        vec![row("ours.example", Whose::Own, &alerts), row("theirs.example", Whose::Partner, &[])];
+    Standing { domains, waiting: 2 }
+}
 
 impl Watch for Fixed {
     fn snapshot(&self) -> Pin<Box<dyn Future<Output = Snapshot> + Send + '_>> {
@@ -21,6 +36,7 @@ impl Watch for Fixed {
                 checks: self.0.clone(),
                 queue: Queue { waiting: 3, held: 1, oldest: None, age: Duration::ZERO },
                 levels: vec![("level_dane", 12), ("level_sts-first", 2)],
+                watched: standing(),
             }
         })
     }
@@ -109,8 +125,18 @@ async fn every_answer_has_the_headers_that_hold_a_browser_back() {
 async fn the_status_page_shows_what_is_so() {
     let address = started(|at| admin(watched(State::Failing), at).unwrap()).await;
     let page = ask(address, STATUS).await;
-    for text in ["gw.example.com", "Something needs attention.", "DANE", ">12<", "&#60;strips&#62;"]
-    {
+    let texts = [
+        "gw.example.com",
+        "Something needs attention.",
+        "DANE",
+        ">12<",
+        "&#60;strips&#62;",
+        "ours.example (our own)",
+        "likely-attack: mx.&#60;b&#62;.example",
+        "theirs.example (we send to it)",
+        "the webhook has not taken: 2",
+    ];
+    for text in texts {
         assert!(page.contains(text), "{text}\n{page}");
     }
     assert!(page.contains("HttpOnly; SameSite=Strict"), "{page}");

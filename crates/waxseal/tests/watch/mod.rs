@@ -1,6 +1,7 @@
 //! Regular checks, in a little Internet of one domain that changes.
 
 mod gateway;
+mod process;
 mod webhook;
 
 use std::{
@@ -15,7 +16,7 @@ use waxseal::{
     secrets::{SecretSource, StoreKeys},
     serve::{Around, Live, Parts},
     store::{Access, NewMessage, Settings, Store, StoreError},
-    watch::{Alert, History, Partners, Post, Tools, Watcher, Whose, history},
+    watch::{Alert, Board, History, Partners, Post, Tools, Watcher, Whose, history},
 };
 use waxseal_core::{
     assess::change::{Class, Kind},
@@ -127,6 +128,7 @@ impl World {
             clock: self.clock.clone(),
             partners: Partners::default(),
             post: Arc::new(self.letters.clone()),
+            board: Board::default(),
         })
     }
 
@@ -193,7 +195,7 @@ async fn starttls_stripped_before_one_address_is_a_likely_attack_within_a_minute
     assert!(kinds(&alert).contains(&(Kind::Starttls, Class::LikelyAttack)), "{alert:?}");
     assert!(alert.raised.iter().any(|change| change.subject.contains("2001:db8::1")), "{alert:?}");
     assert!(!history.is_suspicious());
-    world.watcher().tell(&alert, &[]).await;
+    world.watcher().tell(&alert).await;
     let letters = world.letters.0.lock().unwrap();
     let text = String::from_utf8_lossy(&letters[0].content).into_owned();
     assert!(text.contains("Subject: Likely attack: partner.example\r\n"), "{text}");

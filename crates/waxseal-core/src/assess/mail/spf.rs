@@ -84,7 +84,7 @@ impl Walk {
             ptr: Vec::new(),
         };
         let mut walk = Self { waiting: VecDeque::new(), found, void: 0 };
-        walk.read(&[domain.clone()], record, Place::Top);
+        walk.read(std::slice::from_ref(domain), record, Place::Top);
         walk
     }
 

@@ -1,0 +1,85 @@
+use super::*;
+use crate::{
+    secrets::{SecretSource, StoreKeys},
+    store::{Access, Settings},
+};
+
+const NOW: UnixTime = UnixTime(1_795_341_600);
+
+fn store(folder: &std::path::Path) -> Store {
+    let settings = Settings::new(folder.join("data"));
+    let source = SecretSource::File(folder.join("store.key"));
+    let keys = StoreKeys::load(&source, &settings.data_dir, &settings.database).unwrap();
+    Store::open(settings, keys, Access::Serve).unwrap()
+}
+
+fn later() -> Result<(), Failure> {
+    Err(Failure::Later("hook.example cannot be reached".into()))
+}
+
+#[tokio::test]
+async fn an_alert_survives_a_restart_and_keeps_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::new(store(folder.path()));
+    outbox.put(b"{\"a\":1}".to_vec(), NOW).await.unwrap();
+    let first = outbox.take(NOW).unwrap();
+    assert_eq!(outbox.take(NOW), None, "it is in hand");
+    outbox.tried(first.clone(), later(), NOW).await.unwrap();
+    assert_eq!(outbox.take(NOW), None, "not before its pause");
+    drop(outbox);
+
+    let again = Outbox::new(store(folder.path()));
+    again.load(NOW).await.unwrap();
+    let second = again.take(NOW).unwrap();
+    assert_eq!((&second.id, &second.body), (&first.id, &first.body));
+    again.tried(second, Ok(()), NOW).await.unwrap();
+    drop(again);
+    let empty = Outbox::new(store(folder.path()));
+    empty.load(NOW).await.unwrap();
+    assert_eq!((empty.len(), empty.take(NOW)), (0, None));
+}
+
+/// Past the limit of time: three days of attempts with growing pauses, then it is given up.
+#[tokio::test]
+async fn an_alert_that_nobody_takes_is_given_up_after_three_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::new(store(folder.path()));
+    outbox.put(b"{}".to_vec(), NOW).await.unwrap();
+    let (mut now, mut tries) = (NOW, 0);
+    while let Some(alert) = outbox.take(now) {
+        tries += 1;
+        outbox.tried(alert, later(), now).await.unwrap();
+        if outbox.len() == 0 {
+            break;
+        }
+        now = now + outbox.nap(now);
+    }
+    assert!((70..90).contains(&tries), "{tries} attempts");
+    let lasted = now.since(NOW);
+    assert!(lasted > Duration::from_hours(70) && lasted <= Duration::from_hours(72), "{lasted:?}");
+    assert_eq!(outbox.len(), 0);
+}
+
+/// Past the limit of number: an insider's or a partner's storm does not fill the store.
+#[tokio::test]
+async fn the_oldest_goes_where_too_many_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::new(store(folder.path()));
+    for number in 0..MOST + 3 {
+        outbox.put(format!("{number}").into_bytes(), NOW).await.unwrap();
+    }
+    assert_eq!(outbox.len(), MOST);
+    assert_eq!(outbox.take(NOW).unwrap().body, "3");
+    outbox.clear().await.unwrap();
+    assert_eq!(outbox.len(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_hammered() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::new(store(folder.path()));
+    outbox.put(b"{}".to_vec(), NOW).await.unwrap();
+    let alert = outbox.take(NOW).unwrap();
+    outbox.tried(alert, Err(Failure::Never("403".into())), NOW).await.unwrap();
+    assert_eq!(outbox.nap(NOW), REFUSED);
+}

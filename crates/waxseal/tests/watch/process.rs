@@ -1,0 +1,266 @@
+//! `waxseal serve` as a process with regular checks: what survives a restart, a kill and a reload.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    time::timeout,
+};
+use waxseal::{
+    secrets::{SecretSource, StoreKeys},
+    store::{Access, Entry, Settings, Space, Store},
+    watch::{Glance, History, Sight, Whose, history},
+};
+use waxseal_core::{assess::Delivery, domain::Domain, time::UnixTime};
+use waxseal_lab::{
+    lab::{Lab, Pinning, SENDER_DOMAIN, is_for},
+    site::{Attack, Protection},
+};
+
+use super::webhook::{Server, signed_with};
+use crate::submission::people::Wire;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Process {
+    child: Child,
+    log: UnboundedReceiver<String>,
+    said: Vec<String>,
+}
+
+impl Process {
+    fn start(folder: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_waxseal"))
+            .args(["serve", "-c"])
+            .arg(folder.join("waxseal.toml"))
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, log) = unbounded_channel();
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
+        Self { child, log, said: Vec::new() }
+    }
+
+    async fn logs(&mut self, words: &str) -> String {
+        let found = async {
+            while let Some(line) = self.log.recv().await {
+                self.said.push(line.clone());
+                if line.contains(words) {
+                    return Some(line);
+                }
+            }
+            None
+        };
+        let line = timeout(PATIENCE, found).await.ok().flatten();
+        line.unwrap_or_else(|| panic!("it never said {words:?}:\n{}", self.said.join("\n")))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    async fn ends(mut self, by: Signal) {
+        self.signal(by);
+        let ended = async { while self.log.recv().await.is_some() {} };
+        timeout(PATIENCE, ended).await.expect("it ends");
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn configure(lab: &Lab, folder: &Path, more: &str) {
+    let text = lab.configuration(folder, Pinning::Unknown).unwrap();
+    let text = text.replacen(&format!("gw.{SENDER_DOMAIN}"), "gw.example.com", 1);
+    let text = format!("{text}\n[web.metrics]\naddress = \"127.0.0.1:0\"\n{more}");
+    std::fs::write(folder.join("waxseal.toml"), text).unwrap();
+}
+
+fn store(folder: &Path, access: Access) -> Store {
+    let config = waxseal::config::Config::load(&folder.join("waxseal.toml")).unwrap();
+    let settings = Settings::of(&config);
+    let source = SecretSource::from(&config.store.key);
+    let keys = StoreKeys::load(&source, &settings.data_dir, &settings.database).unwrap();
+    Store::open(settings, keys, access).unwrap()
+}
+
+fn now() -> UnixTime {
+    waxseal::resolve::Clock::system().now()
+}
+
+/// What is kept of a domain once it has been looked at so often.
+async fn looked(store: &Store, domain: &Domain, times: usize) -> History {
+    let found = async {
+        loop {
+            let kept = history(store, domain, now()).await.unwrap();
+            if let Some(kept) = kept.filter(|kept| kept.looks.len() >= times) {
+                return kept;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, found).await.expect("it is looked at")
+}
+
+async fn keep(store: &Store, domain: &Domain, kept: &History) {
+    let (name, value) = (domain.as_str().to_owned(), serde_json::to_vec(kept).unwrap());
+    store.save(Space::Check, Entry { name, value, expires: None }).await.unwrap();
+}
+
+/// Attacker: before all mail hosts of one of our domains, with a key of their own, while the
+/// webhook is down and the machine loses power. The alert arrives after the next start, as the same
+/// one, and signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_reaches_the_webhook_though_it_was_down_and_the_gateway_was_killed() {
+    let lab = Lab::start(&[(Protection::Dane, Attack::SelfSigned)], &["plain"]).await.unwrap();
+    let domain = Domain::parse(&lab.sites()[0].domains()[0]).unwrap();
+    let receiver = Server::start(&[503, 200]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    std::fs::write(here.join("hook.key"), "swordfish\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(here.join("hook.key"), mode).unwrap();
+    let more = format!(
+        "[[domain]]\nname = \"{domain}\"\ninside = \"mail.{SENDER_DOMAIN}:25\"\n\
+         [checks]\nown = \"1m\"\nwebhook = \"https://127.0.0.1:{}/hook\"\n\
+         webhook_allow_private = true\nwebhook_secret = \"file:{}\"\n",
+        receiver.port,
+        here.join("hook.key").display()
+    );
+    configure(&lab, here, &more);
+    let roots = std::fs::read_to_string(here.join("roots.pem")).unwrap();
+    std::fs::write(here.join("roots.pem"), roots + &receiver.authority()).unwrap();
+
+    let mut first = Process::start(here);
+    first.logs("mail comes in at ").await;
+    let beside = store(here, Access::Visit);
+    looked(&beside, &domain, 1).await;
+    drop(beside);
+    first.ends(Signal::TERM).await;
+    // As if that had been two hours ago.
+    let alone = store(here, Access::Serve);
+    let mut kept = history(&alone, &domain, now()).await.unwrap().unwrap();
+    kept.looks[0].at = UnixTime(kept.looks[0].at.0 - 7_200);
+    keep(&alone, &domain, &kept).await;
+    let (probes, _) = alone.entries(Space::Probe, (0, 100), now()).await.unwrap();
+    for probe in probes {
+        alone.remove(Space::Probe, &probe.name).await.unwrap();
+    }
+    drop(alone);
+
+    lab.begin(|_| true);
+    let mut second = Process::start(here);
+    let line = second.logs("check-alert").await;
+    assert!(line.contains(domain.as_str()), "{line}");
+    second.logs("the webhook did not take an alert, which waits").await;
+    second.ends(Signal::KILL).await;
+    assert_eq!(receiver.requests().len(), 1);
+
+    let _third = Process::start(here);
+    let came = async {
+        while receiver.requests().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, came).await.expect("the alert comes again");
+    let seen = receiver.requests();
+    let id = |text: &str| {
+        text.lines().find(|line| line.starts_with("waxseal-alert: ")).unwrap().to_owned()
+    };
+    assert_eq!(id(&seen[0]), id(&seen[1]), "one alert");
+    for request in &seen {
+        assert!(request.starts_with("POST /hook HTTP/1.1\r\n"), "{request}");
+        assert!(signed_with(b"swordfish", request), "{request}");
+    }
+    let body = seen[1].split_once("\r\n\r\n").unwrap().1;
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["schema"], "waxseal/alert/1");
+    assert_eq!((&body["domain"], &body["own"]), (&domain.as_str().into(), &true.into()));
+    let kinds: Vec<_> = body["raised"].as_array().unwrap().iter().map(|one| &one["kind"]).collect();
+    assert!(kinds.contains(&&"tlsa-match".into()), "{body}");
+}
+
+/// A new configuration takes effect at a hangup: a domain that was not watched is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_that_are_switched_on_by_a_reload_begin() {
+    let lab = Lab::start(&[(Protection::Dane, Attack::Nobody)], &["plain"]).await.unwrap();
+    let domain = Domain::parse(SENDER_DOMAIN).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    configure(&lab, folder.path(), "[checks]\nown = \"0s\"\n");
+    let mut process = Process::start(folder.path());
+    process.logs("mail comes in at ").await;
+    let beside = store(folder.path(), Access::Visit);
+    configure(&lab, folder.path(), "[checks]\nown = \"1m\"\n");
+    assert!(history(&beside, &domain, now()).await.unwrap().is_none(), "it was switched off");
+    process.signal(Signal::HUP);
+    process.logs("the new configuration is in force").await;
+    let kept = looked(&beside, &domain, 1).await;
+    assert_eq!(kept.whose, Whose::Own);
+}
+
+/// A domain that mail went to is a partner from then on, and is looked at when its day comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_that_we_sent_to_is_checked_again() {
+    let lab = Lab::start(&[(Protection::Dane, Attack::Nobody)], &["plain"]).await.unwrap();
+    let name = lab.sites()[0].domains()[0].clone();
+    let domain = Domain::parse(&name).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    configure(&lab, folder.path(), "");
+    let mut first = Process::start(folder.path());
+    let line = first.logs("mail comes in at ").await;
+    let door: SocketAddr = line.rsplit(' ').next().unwrap().parse().unwrap();
+    let mut wire = Wire::connect(Ipv4Addr::LOCALHOST.into(), door).await;
+    wire.greeted().await;
+    let bob = format!("bob@{name}");
+    wire.says(&format!("MAIL FROM:<ann@{SENDER_DOMAIN}>"), "250").await;
+    wire.says(&format!("RCPT TO:<{bob}>"), "250").await;
+    wire.says("DATA", "354").await;
+    wire.says("Subject: partner\r\n\r\nx\r\n.", "250 2.0.0").await;
+    assert!(lab.sink().find(|message| is_for(message, &bob), PATIENCE).await.is_some());
+    let beside = store(folder.path(), Access::Visit);
+    // Accepted there is one thing, recorded here another.
+    let settled = async {
+        while beside.count().await.unwrap() != [0, 0, 0] {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, settled).await.expect("the message is settled");
+    drop(beside);
+    first.ends(Signal::TERM).await;
+    // As if it had been looked at yesterday.
+    let alone = store(folder.path(), Access::Serve);
+    let mut kept = History::new(Whose::Partner);
+    kept.looks.push_back(Glance {
+        at: UnixTime(now().0 - 25 * 3_600),
+        level: None,
+        delivery: Delivery::Unknown,
+        findings: Vec::new(),
+        certainty: Sight::Partial,
+    });
+    keep(&alone, &domain, &kept).await;
+    drop(alone);
+
+    let mut second = Process::start(folder.path());
+    second.logs("mail comes in at ").await;
+    let beside = store(folder.path(), Access::Visit);
+    let kept = looked(&beside, &domain, 2).await;
+    assert_eq!(kept.whose, Whose::Partner);
+    assert_eq!(kept.looks[1].level, Some(waxseal_core::channel::Level::Dane));
+}
