@@ -86,6 +86,7 @@ fuzz_target!(|data: &[u8]| {
         |local| Recipient { mailbox: mailbox(local), notify: Notify::default(), original: None };
     let recipients = [recipient("a"), recipient("b")];
     let mail = Mail {
+        purpose: Purpose::Deliver,
         reverse_path: &reverse_path,
         recipients: &recipients,
         ask: Ask::default(),

@@ -1,5 +1,5 @@
-//! A hostile client of the whole incoming machine: where its bytes are cut does not matter, and a
-//! stranger hands in nothing.
+//! A hostile client of the whole incoming machine: where its bytes are cut does not matter, a
+//! stranger hands in nothing, and somebody outside only mail for us.
 #![no_main]
 
 use std::sync::Arc;
@@ -7,8 +7,10 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use waxseal_core::{
     domain::Domain,
+    envelope::Recipient,
     smtp::server::{
-        Action, AuthOffer, Grant, Limits, Server, Settings, Standing, StartTls, Taken, Verified,
+        Action, Answer, AuthOffer, Grant, Limits, Server, Settings, Standing, StartTls, Taken,
+        Verified,
     },
 };
 
@@ -33,9 +35,18 @@ fn session(octets: &[u8], size: usize, standing: Standing) -> (Vec<u8>, usize) {
                 Action::Read => break,
                 Action::Close => return (said, taken),
                 Action::Take(incoming) => {
-                    assert!(!incoming.envelope.recipients.is_empty());
+                    let recipients = &incoming.envelope.recipients;
+                    assert!(!recipients.is_empty());
+                    if incoming.standing == Standing::Outside {
+                        let ours = |to: &Recipient| to.mailbox.domain.as_str() == "example.com";
+                        assert!(recipients.iter().all(ours));
+                    }
                     taken += 1;
                     machine.taken(Taken::Accepted("one".into()));
+                }
+                Action::Ask(question) => {
+                    assert_eq!(question.mailbox.domain.as_str(), "example.com");
+                    machine.answered(Answer::Taken);
                 }
                 Action::Verify(credentials) => machine.verified(credentials.user, Verified::No),
                 Action::StartTls | Action::Wait => unreachable!("neither is offered"),
@@ -52,4 +63,6 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(session(&begun, 1, relay()), whole);
     assert_eq!(session(&begun, 5, relay()), whole);
     assert_eq!(session(&begun, begun.len(), Standing::Stranger).1, 0);
+    let outside = session(&begun, begun.len(), Standing::Outside);
+    assert_eq!(session(&begun, 3, Standing::Outside), outside);
 });

@@ -63,6 +63,17 @@ pub enum Charset {
     Utf8,
 }
 
+/// Which way a message goes through us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From somebody who may relay, to anybody: the organisation's rules hold.
+    #[default]
+    Outbound,
+    /// From anybody, to people of ours: it came in by a listener for inbound mail.
+    Inbound,
+}
+
 /// What the submitter asked of TLS along the whole way (RFC 8689).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

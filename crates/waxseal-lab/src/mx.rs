@@ -81,6 +81,8 @@ pub struct Personality {
     pub under_tls: Vec<String>,
     /// What goes wrong, and where.
     pub faults: Vec<(Step, Fault)>,
+    /// The local parts that exist here; `None`: all do.
+    pub knows: Option<Vec<String>>,
 }
 
 impl Personality {
@@ -100,6 +102,7 @@ impl Personality {
             extensions: usual.map(str::to_owned).to_vec(),
             under_tls: Vec::new(),
             faults: Vec::new(),
+            knows: None,
         }
     }
 
@@ -122,6 +125,19 @@ impl Personality {
     pub fn requiretls(mut self) -> Self {
         self.under_tls.push("REQUIRETLS".to_owned());
         self
+    }
+
+    /// Knows only these local parts.
+    #[must_use]
+    pub fn knowing(mut self, locals: &[&str]) -> Self {
+        self.knows = Some(locals.iter().map(|local| (*local).to_owned()).collect());
+        self
+    }
+
+    fn has(&self, argument: &str) -> bool {
+        let local = argument.trim_start_matches('<').rsplit_once('@').map(|(local, _)| local);
+        let known = |known: &Vec<String>| known.iter().any(|known| Some(known.as_str()) == local);
+        self.knows.as_ref().is_none_or(known)
     }
 
     /// Does not offer this keyword.
@@ -324,6 +340,9 @@ impl Session {
                 "MAIL" => {
                     (mail, recipients, body) = (argument, Vec::new(), Vec::new());
                     self.reply(stream, Step::Mail, "250 2.1.0 ok").await?;
+                }
+                "RCPT" if !self.personality.has(&argument) => {
+                    say(stream, "550 5.1.1 nobody of that name here").await?;
                 }
                 "RCPT" => {
                     if self.personality.fault(Step::Rcpt).is_none() {

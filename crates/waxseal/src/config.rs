@@ -6,6 +6,7 @@
 mod build;
 mod checks;
 mod keys;
+mod listeners;
 mod publish;
 mod raw;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use waxseal_core::{
     envelope::{Recipient, Return, ReversePath},
     facts::Peer,
     outcome::{Cause, Outcome},
-    smtp::client::Credentials,
+    smtp::client::{Credentials, Purpose},
     time::UnixTime,
 };
 
@@ -288,7 +288,14 @@ impl Deliverer {
 
     /// Carries out a plan. `intent` is asked before each final dot.
     pub async fn deliver(&self, job: Job<'_>, intent: &impl Intent) -> Delivery {
-        Walk::new(&self.shared, job).run(intent).await
+        Walk::new(&self.shared, job, Purpose::Deliver).run(intent).await
+    }
+
+    /// Asks whether the recipients of a job would be taken, over a channel that may carry the job
+    /// and no other: who exists is nobody else's business either. `Accepted` means taken; nothing
+    /// of the content is said.
+    pub async fn ask(&self, job: Job<'_>) -> Delivery {
+        Walk::new(&self.shared, job, Purpose::Ask).run(&AlreadyDurable).await
     }
 
     /// How many unused connections are open.

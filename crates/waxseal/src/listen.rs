@@ -28,12 +28,13 @@ use waxseal_core::smtp::server::{self, AuthOffer, StartTls};
 
 pub use passwords::{Passwords, PasswordsError, hash};
 pub use submission::{
-    Accept, AcceptError, Client, DkimUnknown, DkimVerifier, NoDkim, Submission, Verification,
+    Accept, AcceptError, Asked, Client, DkimUnknown, DkimVerifier, NoDkim, NoRecipients,
+    Recipients, Submission, Verification,
 };
 pub use tls::{ClientCa, ServerTls, TlsFiles, TlsFilesError};
 
 use crate::{metrics, resolve::Clock};
-use limits::{Crowded, Failures, Place};
+use limits::{Crowded, Failures, MAX_SIGN_INS, MAX_UNKNOWN, Place};
 pub(crate) use limits::{Origin, Sessions};
 
 /// How one listener behaves.
@@ -46,7 +47,7 @@ pub struct Settings {
     pub tls: Option<ServerTls>,
     /// Whether TLS comes first (port 465, RFC 8314 §3.3).
     pub begin: Begin,
-    /// Relay for servers, or submission for people.
+    /// Mail from outside, relay for our servers, or submission for our people.
     pub kind: Kind,
     /// Networks that may relay.
     pub relay_from: Vec<IpNet>,
@@ -73,9 +74,10 @@ impl Settings {
                 StartTls::Offered
             }
         };
-        smtp.auth = match (&self.tls, &self.passwords) {
-            (Some(_), Some(_)) => AuthOffer::Yes,
-            (None, _) | (_, None) => AuthOffer::No,
+        smtp.auth = match (&self.tls, &self.passwords, self.kind) {
+            (Some(_), Some(_), Kind::Relay | Kind::Submission) => AuthOffer::Yes,
+            // Nobody becomes somebody who may relay where everybody may send.
+            (None, _, _) | (_, None, _) | (_, _, Kind::Inbound) => AuthOffer::No,
         };
         self
     }
@@ -93,6 +95,8 @@ pub enum Begin {
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Mail servers of others, with mail for people of ours (an MX host).
+    Inbound,
     /// Mail servers: messages stay as they are.
     Relay,
     /// People's programs: missing `Date` and `Message-ID` are added (RFC 6409 §8).
@@ -148,21 +152,31 @@ impl Default for Times {
 pub struct Desk<A> {
     accept: A,
     dkim: Box<dyn DkimVerifier>,
+    recipients: Box<dyn Recipients>,
     clock: Clock,
     sessions: Arc<Sessions>,
     failures: Failures,
+    unknown: Failures,
     hashing: Semaphore,
 }
 
 impl<A: Accept> Desk<A> {
-    /// Messages go to `accept`; shared networks are proven by `dkim`.
-    pub fn new(accept: A, dkim: Box<dyn DkimVerifier>, clock: Clock) -> Arc<Self> {
+    /// Messages go to `accept`; shared networks are proven by `dkim`; who of ours exists is known to
+    /// `recipients`.
+    pub fn new(
+        accept: A,
+        dkim: Box<dyn DkimVerifier>,
+        recipients: Box<dyn Recipients>,
+        clock: Clock,
+    ) -> Arc<Self> {
         Arc::new(Self {
             accept,
             dkim,
+            recipients,
             clock,
             sessions: Arc::default(),
-            failures: Failures::default(),
+            failures: Failures::of(MAX_SIGN_INS),
+            unknown: Failures::of(MAX_UNKNOWN),
             // One hash is one core; a second one lets the next wait less.
             hashing: Semaphore::new(2),
         })
@@ -261,6 +275,7 @@ impl<A: Accept> Listener<A> {
         // Replies are small and each is waited for: Nagle's algorithm would only delay them.
         let _ = socket.set_nodelay(true);
         let counted = metrics::Session::begin(match settings.kind {
+            Kind::Inbound => "inbound",
             Kind::Relay => "relay",
             Kind::Submission => "submission",
         });

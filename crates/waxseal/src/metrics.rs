@@ -58,6 +58,8 @@ fn describe() {
     describe_counter!("waxseal_refused_total", "messages and recipients that we refused");
     describe_gauge!("waxseal_sessions", "inbound sessions open now, by listener");
     describe_counter!("waxseal_attempts_total", "recipients tried, by level and outcome");
+    describe_counter!("waxseal_inbound_total", "recipients of mail from outside, by outcome");
+    describe_counter!("waxseal_recipients_asked_total", "recipients that strangers named");
     describe_histogram!("waxseal_delivery_seconds", "from acceptance to the peer's 250");
     describe_gauge!("waxseal_queue_messages", "messages by state");
     describe_gauge!("waxseal_queue_oldest_seconds", "age of the oldest message that waits");
@@ -100,8 +102,8 @@ pub fn refused(class: u16) {
     counter!("waxseal_refused_total", "class" => class).increment(1);
 }
 
-/// An inbound session, counted until this is dropped; `listener` is `relay` or `submission`. Alert
-/// near `limits.sessions`.
+/// An inbound session, counted until this is dropped; `listener` is `inbound`, `relay` or
+/// `submission`. Alert near `limits.sessions`.
 #[derive(Debug)]
 #[must_use]
 pub struct Session {
@@ -122,16 +124,20 @@ impl Drop for Session {
     }
 }
 
-/// What became of an attempt for one recipient. Alert on any `unknown`, and on a rise of
-/// `deferred` at level `none`: floors that cannot be met.
-pub fn attempt(level: Option<Level>, outcome: &Outcome) {
-    let outcome = match outcome {
+const fn outcome_name(outcome: &Outcome) -> &'static str {
+    match outcome {
         Outcome::Accepted { .. } => "accepted",
         Outcome::Deferred { .. } => "deferred",
         Outcome::Rejected { .. } => "rejected",
         Outcome::Unknown { .. } => "unknown",
         Outcome::Disconnected { .. } => "disconnected",
-    };
+    }
+}
+
+/// What became of an attempt for one recipient. Alert on any `unknown`, and on a rise of
+/// `deferred` at level `none`: floors that cannot be met.
+pub fn attempt(level: Option<Level>, outcome: &Outcome) {
+    let outcome = outcome_name(outcome);
     if outcome == "accepted"
         && let Some(level) = level
         && let Some((_, tally)) = DELIVERED.iter().find(|(known, _)| *known == level)
@@ -140,6 +146,20 @@ pub fn attempt(level: Option<Level>, outcome: &Outcome) {
     }
     let level = level.map_or("none", level_name);
     counter!("waxseal_attempts_total", "level" => level, "outcome" => outcome).increment(1);
+}
+
+/// What became of mail from outside for one recipient of ours. Apart from [`attempt`], which says how
+/// well what leaves us is protected. Alert on a rise of anything but `accepted`: the mail server
+/// inside does not take what it said it would.
+pub fn handed_inside(outcome: &Outcome) {
+    counter!("waxseal_inbound_total", "outcome" => outcome_name(outcome)).increment(1);
+}
+
+/// Somebody outside named a recipient of ours; `answer` is `taken`, `refused` or `later`, `from` is
+/// `memory` or `inside`. Alert on a rise of `later`: mail from outside waits at its senders. A
+/// rise of `refused` is somebody who tries names.
+pub fn recipient_asked(answer: &'static str, from: &'static str) {
+    counter!("waxseal_recipients_asked_total", "answer" => answer, "from" => from).increment(1);
 }
 
 /// The name of a level, as in the records.

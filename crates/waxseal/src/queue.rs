@@ -283,6 +283,7 @@ impl<P: Path> Queue<P> {
             arrived: message.arrived,
             size: content.len() as u64,
             envelope: message.envelope.clone(),
+            direction: message.direction,
         };
         // The verdict is a matter of microseconds: stored with the message it costs no commit of
         // its own. A defect that a message brings about must not reach the session: it is taken in

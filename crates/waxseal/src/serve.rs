@@ -12,6 +12,7 @@ mod open_files;
 mod parts;
 pub(crate) mod path;
 mod preload;
+mod recipients;
 mod routes;
 mod settings;
 mod spool;
@@ -147,7 +148,9 @@ impl Gateway {
         let (queue, inbox) = Queue::new(store.clone(), stages, turns, Arc::new(move || now.now()));
         let room = AtomicU64::new(0);
         let spool = Spool { queue: queue.clone(), store: store.clone(), live: live.clone(), room };
-        let desk = Desk::new(spool, Box::new(dkim::Verifier(live.clone())), clock.clone());
+        let dkim = Box::new(dkim::Verifier(live.clone()));
+        let inside = recipients::Inside { live: live.clone(), clock: clock.clone() };
+        let desk = Desk::new(spool, dkim, Box::new(inside), clock.clone());
         let post: Arc<dyn Post> = Arc::new(queue.clone());
         let board = Board::default();
         let doctor = Doctor::new(live.clone(), store.clone(), clock.clone(), board.clone());

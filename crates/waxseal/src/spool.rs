@@ -16,6 +16,7 @@ impl<P: Path> Accept for Queue<P> {
             arrived: submission.submitted_at,
             envelope: submission.envelope,
             content: submission.message,
+            direction: submission.client.standing.direction(),
         };
         match Self::accept(self, message).await {
             Ok(id) => {

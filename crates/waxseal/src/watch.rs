@@ -33,6 +33,7 @@ use tokio::{sync::watch, task::JoinSet};
 use waxseal_core::{
     assess::{Against, Delivery, Survey, assess},
     domain::Domain,
+    envelope::Direction,
     org::Terms,
     time::UnixTime,
 };
@@ -387,7 +388,12 @@ fn result(history: &History) -> Checked {
 }
 
 fn message(letter: Letter, now: UnixTime) -> NewMessage {
-    NewMessage { arrived: now, envelope: letter.envelope, content: Bytes::from(letter.message) }
+    NewMessage {
+        arrived: now,
+        envelope: letter.envelope,
+        content: Bytes::from(letter.message),
+        direction: Direction::Outbound,
+    }
 }
 
 fn judge(history: &mut History, survey: &Survey, parts: &Parts, now: UnixTime) -> Outcome {

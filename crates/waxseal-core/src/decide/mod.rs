@@ -12,7 +12,7 @@ pub use because::Because;
 pub use plan::{Ask, Case, HostRoute, MAX_ADDRESSES, MAX_HOSTS, Plan, RequireTls, Route, plan};
 pub use settle::{DelayNotice, DelayTold, History, Settled, settle};
 pub use transport::{Chosen, Ground, Need, Obstacle, transport};
-pub use verdict::{Fallback, MessageView, Origin, Verdict, verdict};
+pub use verdict::{Fallback, MessageView, Origin, Verdict, inbound, verdict};
 
 /// Version of the decider: recorded with every decision. A record that another version made may
 /// be decided differently, which is information and no error. It goes up with whatever a plan says

@@ -35,6 +35,8 @@ pub struct Verdict {
 
 /// The source of the reason that an exception gives; no rule can have this name.
 const EXCEPTION: &str = "exception";
+/// What stands where a rule's name stands, for mail from outside.
+const INBOUND: &str = "inbound";
 
 impl Verdict {
     /// What the rules demand, also where the floor is only monitored.
@@ -191,6 +193,25 @@ pub fn verdict(
             .unwrap_or_else(|| defaults.notify.clone()),
         rule: winner.map_or_else(|| "default".to_owned(), |rule| rule.name.clone()),
         because,
+    }
+}
+
+/// What holds for mail from outside to people of ours: nothing but what `inside` has to prove.
+/// The organisation's rules are about what leaves it. What cannot be handed over waits as long as
+/// any mail, since who could repair it is we.
+pub fn inbound(org: &Org) -> Verdict {
+    Verdict {
+        floor: Floor::None,
+        suspended: None,
+        fallback: Fallback::Bounce,
+        patience: org.schedule.lifetime,
+        notify: Vec::new(),
+        rule: INBOUND.to_owned(),
+        because: vec![Because::new(
+            "the message came from outside, for one of our own domains",
+            "rules about what we send say nothing of it; `inside` has to prove what was agreed",
+            INBOUND,
+        )],
     }
 }
 

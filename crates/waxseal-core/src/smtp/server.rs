@@ -3,20 +3,23 @@
 //! The shell feeds it what the client sent and does what it answers: write the [output], read more,
 //! begin TLS, check credentials, take a message, close. It never waits, reads no clock, and says
 //! the same however the bytes were cut into pieces. There is one order of things: whoever may not
-//! relay never gets past MAIL, so that no state of the session is an open relay.
+//! relay never gets past MAIL, so that no state of the session is an open relay. On a listener for
+//! inbound mail, where anybody may say MAIL, nobody gets past RCPT but with recipients of ours.
 //!
 //! [output]: Server::output
 
 mod commands;
 mod lines;
 mod message;
+mod recipient;
 mod settings;
 mod sign_in;
 
 use std::{fmt, io::Write, sync::Arc};
 
 pub use settings::{
-    AuthOffer, Certified, Grant, Incoming, Limits, Settings, Standing, StartTls, Taken, Verified,
+    Answer, AuthOffer, Certified, Grant, Incoming, Limits, Question, Settings, Standing, StartTls,
+    Taken, Verified,
 };
 
 use crate::{
@@ -34,6 +37,8 @@ use lines::{Line, Lines};
 /// What the shell has to do next.
 #[derive(Debug)]
 pub enum Action {
+    /// Find out whether mail for this recipient is taken inside, then call [`Server::answered`].
+    Ask(Box<Question>),
     /// Write the output and close the connection.
     Close,
     /// Write the output and read more.
@@ -45,7 +50,8 @@ pub enum Action {
     Take(Box<Incoming>),
     /// Check them, then call [`Server::verified`].
     Verify(Credentials),
-    /// The answer to [`Self::Take`], [`Self::Verify`] or [`Self::StartTls`] is still missing.
+    /// The answer to [`Self::Ask`], [`Self::Take`], [`Self::Verify`] or [`Self::StartTls`] is still
+    /// missing.
     Wait,
 }
 
@@ -120,7 +126,8 @@ enum Phase {
     SignIn(sign_in::Expect),
     Data(Dotted),
     Chunk(message::Chunk),
-    /// A shell's answer is missing; the envelope's charset for the reply after a message.
+    /// A shell's answer is missing.
+    Asking(Box<Recipient>),
     Verifying,
     Taking,
     Handshake,
@@ -172,7 +179,11 @@ impl Server {
             Phase::Command if self.transaction.is_none() => Waiting::Idle,
             Phase::Command | Phase::SignIn(_) => Waiting::Command,
             Phase::Data(_) | Phase::Chunk(_) => Waiting::Data,
-            Phase::Verifying | Phase::Taking | Phase::Handshake | Phase::Closed => Waiting::Shell,
+            Phase::Asking(_)
+            | Phase::Verifying
+            | Phase::Taking
+            | Phase::Handshake
+            | Phase::Closed => Waiting::Shell,
         }
     }
 
@@ -215,7 +226,7 @@ impl Server {
                 self.phase = Phase::Closed;
                 (rest.len(), Some(Action::Close))
             }
-            Phase::Verifying | Phase::Taking => (0, Some(Action::Wait)),
+            Phase::Asking(_) | Phase::Verifying | Phase::Taking => (0, Some(Action::Wait)),
             Phase::Command | Phase::SignIn(_) => self.line_phase(rest),
             Phase::Data(_) | Phase::Chunk(_) => self.message_phase(rest),
         }
@@ -228,6 +239,7 @@ impl Server {
             Phase::Command
             | Phase::Data(_)
             | Phase::Chunk(_)
+            | Phase::Asking(_)
             | Phase::Verifying
             | Phase::Taking
             | Phase::Handshake
@@ -262,6 +274,7 @@ impl Server {
             Phase::Command
             | Phase::Data(_)
             | Phase::Chunk(_)
+            | Phase::Asking(_)
             | Phase::Verifying
             | Phase::Taking
             | Phase::Handshake

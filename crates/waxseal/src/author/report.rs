@@ -137,7 +137,12 @@ impl Author {
                 "It is protected, so this report contains neither its text nor its subject.",
             );
         }
-        let _ = write!(text, "Your postmaster is {}.\r\n", self.postmaster);
+        // Whoever writes to us from outside has another one.
+        let whose = match &report.envelope.reverse_path {
+            ReversePath::Mailbox(sender) if sender.domain == self.postmaster.domain => "Your",
+            ReversePath::Mailbox(_) | ReversePath::Null => "Our",
+        };
+        let _ = write!(text, "{whose} postmaster is {}.\r\n", self.postmaster);
         text
     }
 }

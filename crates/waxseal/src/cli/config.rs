@@ -161,6 +161,7 @@ fn quoted(value: &str) -> String {
 /// `[::]:25, for mail servers: STARTTLS; may relay: 10.0.0.0/8`
 fn listener(listen: &Listen) -> String {
     let whom = match listen.kind {
+        ListenKind::Inbound => "for mail from outside",
         ListenKind::Relay => "for mail servers",
         ListenKind::Submission => "for people's programs",
     };
@@ -169,6 +170,9 @@ fn listener(listen: &Listen) -> String {
         ListenTls::Implicit => "TLS first",
         ListenTls::None => "no TLS",
     };
+    if listen.kind == ListenKind::Inbound {
+        return format!("{}, {whom}: {tls}; for our own domains, relays nothing", listen.address);
+    }
     let mut who: Vec<String> = listen.relay_from.iter().map(ToString::to_string).collect();
     let proof = match listen.proof {
         RelayProof::None => None,

@@ -11,12 +11,11 @@ use waxseal_core::{domain::Domain, facts::Peer};
 
 use super::{
     Author, Config, Delivery, Dkim, Dns, Family, Fault, FirstPolicy, HostDemand, Identity, Limits,
-    Listen, ListenKind, ListenTls, Log, LogFormat, LogLevel, PeerTls, PolicySite, RelayProof,
-    Roots, Route, RouteAuth, Rules, RulesMode, SecretRef, SenderDomain, Store, StorePlace, Sts,
-    Timeouts, Tls, Web,
+    Log, LogFormat, LogLevel, PeerTls, PolicySite, Roots, Route, RouteAuth, Rules, RulesMode,
+    SecretRef, SenderDomain, Store, StorePlace, Sts, Timeouts, Tls, Web,
     raw::{
-        Raw, RawAuthor, RawDelivery, RawDns, RawDomain, RawLimits, RawListen, RawRoute, RawSite,
-        RawStore, RawSts, RawTimeouts, RawTls, RawWeb,
+        Raw, RawAuthor, RawDelivery, RawDns, RawDomain, RawLimits, RawRoute, RawSite, RawStore,
+        RawSts, RawTimeouts, RawTls, RawWeb,
     },
     values::{Size, Span},
 };
@@ -51,6 +50,7 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
         build.checks(raw.checks.unwrap_or_default(), &domains, author.postmaster.as_deref());
     let listeners = build.listeners(raw.listen.unwrap_or_default());
     build.check_clients(&listeners, &domains);
+    build.check_loops(&listeners, &domains, raw.hostname.as_ref());
     let config = Config {
         hostname: raw.hostname,
         domains,
@@ -195,86 +195,6 @@ impl Build<'_> {
             domains.push(SenderDomain { name, inside, tls, publish });
         }
         domains
-    }
-
-    fn listeners(&mut self, written: Vec<RawListen>) -> Vec<Listen> {
-        let mut listeners: Vec<Listen> = Vec::new();
-        for (nth, raw) in written.into_iter().enumerate() {
-            let at = format!("listen[{nth}]");
-            let Some(address) = raw.address else {
-                self.fault(at, "a [[listen]] needs an `address`");
-                continue;
-            };
-            let twice = |other: &Listen| other.address == address && address.port() != 0;
-            if listeners.iter().any(twice) {
-                self.fault(format!("{at}.address"), format!("{address} is listed twice"));
-            }
-            // RFC 6409 §3.1, RFC 8314 §7.3.
-            let by_port = match address.port() {
-                465 | 587 => ListenKind::Submission,
-                _ => ListenKind::Relay,
-            };
-            let listen = Listen {
-                address,
-                tls: raw.tls.unwrap_or(ListenTls::Starttls),
-                kind: raw.kind.unwrap_or(by_port),
-                relay_from: raw
-                    .relay_from
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|net| net.0)
-                    .collect(),
-                proof: raw.proof.unwrap_or(RelayProof::None),
-                auth: self.path(raw.auth),
-                client_ca: self.path(raw.client_ca),
-                clients: raw.clients.unwrap_or_default(),
-                identity: self.identity(raw.certificate, raw.key, &format!("{at}.")),
-            };
-            self.check_listener(&listen, &at);
-            listeners.push(listen);
-        }
-        listeners
-    }
-
-    fn check_listener(&mut self, listen: &Listen, at: &str) {
-        if listen.relay_from.iter().any(|net| net.prefix_len() == 0) {
-            let what = "the whole Internet would be trusted by its address";
-            self.fault(format!("{at}.relay_from"), what);
-        }
-        if listen.tls == ListenTls::None {
-            if !listen.address.ip().is_loopback() {
-                self.fault(format!("{at}.tls"), "\"none\" is for loopback addresses only");
-            }
-            if listen.auth.is_some() || listen.client_ca.is_some() {
-                self.fault(format!("{at}.tls"), "passwords and client certificates need TLS");
-            }
-        }
-        if listen.proof == RelayProof::ClientCert && listen.client_ca.is_none() {
-            self.fault(format!("{at}.proof"), "\"client-cert\" needs `client_ca`");
-        }
-        if listen.proof == RelayProof::Auth && listen.auth.is_none() {
-            self.fault(format!("{at}.proof"), "\"auth\" needs `auth`, the password file");
-        }
-    }
-
-    /// Who may relay by certificate is said, never assumed: a CA may have other customers.
-    fn check_clients(&mut self, listeners: &[Listen], domains: &[SenderDomain]) {
-        for (nth, listen) in listeners.iter().enumerate() {
-            let at = format!("listen[{nth}].clients");
-            match (&listen.client_ca, listen.clients.is_empty()) {
-                (Some(_), true) => self.fault(
-                    format!("listen[{nth}].client_ca"),
-                    "say in `clients` whose certificates of this CA may relay; [\"*\"] means all",
-                ),
-                (None, false) => self.fault(at.clone(), "certificates need their CA: `client_ca`"),
-                (Some(_), false) | (None, true) => {}
-            }
-            for domain in listen.clients.iter().flat_map(|client| &client.domains) {
-                if !domains.iter().any(|ours| ours.name == *domain) {
-                    self.fault(at.clone(), format!("{domain} is no [[domain]] of ours"));
-                }
-            }
-        }
     }
 
     fn dns(&mut self, raw: RawDns) -> Dns {

@@ -214,6 +214,8 @@ words! {
 words! {
     /// What a listener is for.
     ListenKind {
+        /// Mail servers of others: mail for our own domains goes inside.
+        Inbound,
         /// Mail servers: messages stay as they are.
         Relay,
         /// People's programs: what a message lacks is added (RFC 6409 §8).

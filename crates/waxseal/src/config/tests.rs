@@ -230,6 +230,40 @@ fn what_a_listener_is_for_follows_from_its_port_unless_it_is_said() {
     assert!(refused("[[listen]]\nkind = \"mx\"\n").contains("listen[0].kind"));
 }
 
+/// A listener that anybody may use has nothing that lets anybody relay, and mail is not handed to
+/// ourselves.
+#[test]
+fn a_listener_for_inbound_mail_relays_for_nobody() {
+    let listener = "[[listen]]\naddress = \"[::]:25\"\nkind = \"inbound\"\n";
+    assert_eq!(parsed(listener).listeners[0].kind, ListenKind::Inbound);
+    for (setting, key) in [
+        ("relay_from = [\"10.0.0.0/8\"]", "relay_from"),
+        ("auth = \"passwords\"", "auth"),
+        ("client_ca = \"ca.pem\"\nclients = [\"*\"]", "client_ca"),
+        ("proof = \"dkim\"", "proof"),
+        ("tls = \"implicit\"", "tls"),
+    ] {
+        let said = refused(&format!("{listener}{setting}\n"));
+        assert!(said.starts_with(&format!("w.toml:4: listen[0].{key}: ")), "{setting}\n{said}");
+    }
+    let domain = "[[domain]]\nname = \"a.example\"\ninside_tls = \"encrypted\"\ninside = ";
+    let inside = |inside: &str, listener: &str| {
+        format!("hostname = \"gw.a.example\"\n{domain}{inside:?}\n{listener}")
+    };
+    for (there, listener) in [
+        ("127.0.0.1:25", listener),
+        ("[::1]:25", listener),
+        ("gw.a.example:25", listener),
+        ("192.0.2.1:25", "[[listen]]\naddress = \"192.0.2.1:25\"\n"),
+    ] {
+        let said = refused(&inside(there, listener));
+        assert!(said.starts_with("w.toml:5: domain[0].inside: leads to our own"), "{said}");
+    }
+    for there in ["127.0.0.1:2525", "mail.a.example:25", "192.0.2.2:25"] {
+        assert_eq!(parsed(&inside(there, listener)).listeners.len(), 1);
+    }
+}
+
 #[test]
 fn what_cannot_be_published_is_refused_with_its_line() {
     let domain =

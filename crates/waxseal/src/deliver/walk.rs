@@ -8,7 +8,7 @@ use waxseal_core::{
     decide::{HostRoute, RequireTls, Route},
     envelope::{Recipient, Return},
     outcome::{Cause, Outcome},
-    smtp::client::{Hello, HeloFallback, Mail, StartTls},
+    smtp::client::{Hello, HeloFallback, Mail, Purpose, StartTls},
     time::UnixTime,
 };
 
@@ -32,6 +32,7 @@ const SUBMISSIONS: u16 = 465;
 pub(super) struct Walk<'a> {
     shared: &'a Arc<Shared>,
     job: Job<'a>,
+    purpose: Purpose,
     clock: Clock,
     /// When the message goes back to the queue if its turn has not come.
     turn: Instant,
@@ -63,12 +64,13 @@ enum Next {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(shared: &'a Arc<Shared>, job: Job<'a>) -> Self {
+    pub(super) fn new(shared: &'a Arc<Shared>, job: Job<'a>, purpose: Purpose) -> Self {
         let since = Instant::now();
         let open = State::Open { last: None, lacking: None };
         Self {
             shared,
             job,
+            purpose,
             clock: Clock { start: job.now, since },
             turn: since + shared.settings.turn,
             tries: Vec::new(),
@@ -313,6 +315,7 @@ impl<'a> Walk<'a> {
         'a: 'm,
     {
         Mail {
+            purpose: self.purpose,
             reverse_path: self.job.reverse_path,
             recipients,
             ask: self.job.ask,

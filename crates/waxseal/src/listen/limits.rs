@@ -7,8 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Failures that an address may have in [`WINDOW`].
-const MAX_FAILURES: u32 = 20;
+/// Failed sign-ins that an address may have in [`WINDOW`].
+pub(super) const MAX_SIGN_INS: u32 = 20;
+/// Recipients that do not exist which an address may name in [`WINDOW`]: a list that nobody tended
+/// has some, who tries names has nothing else.
+pub(super) const MAX_UNKNOWN: u32 = 100;
 /// Then it may try again.
 const WINDOW: Duration = Duration::from_secs(600);
 /// Addresses whose failures are counted. When all places are taken by fresh ones, new addresses
@@ -90,17 +93,25 @@ impl Drop for Place {
     }
 }
 
-/// Failed sign-ins by origin.
-#[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<HashMap<Origin, (u32, Instant)>>);
+/// Failures by origin.
+#[derive(Debug)]
+pub(super) struct Failures {
+    most: u32,
+    counts: Mutex<HashMap<Origin, (u32, Instant)>>,
+}
 
 impl Failures {
+    /// At most so many of one origin.
+    pub(super) fn of(most: u32) -> Self {
+        Self { most, counts: Mutex::default() }
+    }
+
     /// Whether this origin has to wait.
     pub(super) fn too_often(&self, origin: Origin, now: Instant) -> bool {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match failures.get(&origin) {
             Some((count, since)) => {
-                *count >= MAX_FAILURES && now.saturating_duration_since(*since) < WINDOW
+                *count >= self.most && now.saturating_duration_since(*since) < WINDOW
             }
             None if failures.len() < MAX_ADDRESSES => false,
             None => {
@@ -112,7 +123,7 @@ impl Failures {
 
     /// Counts one.
     pub(super) fn count(&self, origin: Origin, now: Instant) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, since) = failures.entry(origin).or_insert((0, now));
         if now.saturating_duration_since(*since) >= WINDOW {
             (*count, *since) = (0, now);

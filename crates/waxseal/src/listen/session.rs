@@ -18,12 +18,14 @@ use tokio::{
 use waxseal_core::smtp::{
     auth::Credentials,
     received::{Received, TlsFacts},
-    server::{Action, Grant, Incoming, Server, Standing, Taken, Verified, Waiting},
+    server::{
+        Action, Answer, Grant, Incoming, Question, Server, Standing, Taken, Verified, Waiting,
+    },
 };
 
 use super::{
-    Accept, Begin, Client, Desk, Origin, Proof, Settings, Submission, stamp::stamp, stream::Stream,
-    tls,
+    Accept, Begin, Client, Desk, Kind, Origin, Proof, Settings, Submission, stamp::stamp,
+    stream::Stream, tls,
 };
 
 /// The largest output that an idle session keeps room for.
@@ -104,6 +106,10 @@ impl<A: Accept> Session<A> {
 
     /// What the address alone is good for.
     fn standing(&self) -> Standing {
+        match self.settings.kind {
+            Kind::Inbound => return Standing::Outside,
+            Kind::Relay | Kind::Submission => {}
+        }
         let ip = self.ip.to_canonical();
         if !self.settings.relay_from.iter().any(|network| network.contains(&ip)) {
             return Standing::Stranger;
@@ -128,6 +134,10 @@ impl<A: Accept> Session<A> {
             self.forget(step.consumed);
             match step.action {
                 Action::Wait => {}
+                Action::Ask(question) => {
+                    let answer = Box::pin(self.ask(*question)).await;
+                    machine.answered(answer);
+                }
                 Action::Take(incoming) => {
                     let taken = self.boxed_take(incoming).await;
                     machine.taken(taken);
@@ -262,7 +272,11 @@ impl<A: Accept> Session<A> {
         let session = self.stream.tls().ok_or(End::Gone)?;
         let facts = tls::facts(session).ok_or(End::Gone)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok((facts, server.grant(session, PkiTime::since_unix_epoch(now))))
+        let grant = match self.settings.kind {
+            Kind::Inbound => None,
+            Kind::Relay | Kind::Submission => server.grant(session, PkiTime::since_unix_epoch(now)),
+        };
+        Ok((facts, grant))
     }
 
     async fn verify(&self, credentials: Credentials) -> Verified {
@@ -279,6 +293,23 @@ impl<A: Accept> Session<A> {
         verified
     }
 
+    /// Who names too many that do not exist hears only of those who are known already: names are
+    /// not found out by trying.
+    async fn ask(&self, question: Question) -> Answer {
+        let origin = Origin::of(self.ip);
+        let now = std::time::Instant::now;
+        let answer = match self.desk.recipients.remembered(&question) {
+            Some(answer) => answer,
+            None if self.desk.unknown.too_often(origin, now()) => return Answer::TooOften,
+            None => self.desk.recipients.ask(question).await,
+        };
+        match &answer {
+            Answer::Refused(_) => self.desk.unknown.count(origin, now()),
+            Answer::Later(_) | Answer::Taken | Answer::TooOften => {}
+        }
+        answer
+    }
+
     /// Boxed, so that an idle session has no room for what only a message needs.
     fn boxed_take(
         &self,
@@ -290,7 +321,7 @@ impl<A: Accept> Session<A> {
     async fn take(&self, incoming: Box<Incoming>) -> Taken {
         let Incoming { envelope, message, headers, client, protocol, tls, standing } = *incoming;
         match &standing {
-            Standing::Relay(_) => {}
+            Standing::Outside | Standing::Relay(_) => {}
             Standing::Stranger => return Taken::Internal,
             Standing::Shared => match self.desk.dkim.verify(&message).await {
                 Err(_) => return Taken::UnprovenNow,

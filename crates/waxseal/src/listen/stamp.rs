@@ -30,7 +30,7 @@ pub(super) fn stamp(
                 let _ = write!(front, "Message-ID: <{}@{}>\r\n", received.id, received.by);
             }
         }
-        Kind::Relay => {}
+        Kind::Inbound | Kind::Relay => {}
     }
     if matches!(message.first(), Some(b' ' | b'\t')) {
         // It would continue our own field. What begins so has no header section.

@@ -7,10 +7,11 @@ use waxseal_core::{
     domain::Domain,
     envelope::Envelope,
     queue_id::QueueId,
+    reply::{EnhancedCode, Reply},
     smtp::{
         command::ClientName,
         received::TlsFacts,
-        server::{Standing, Taken},
+        server::{Answer, Question, Standing, Taken},
     },
     time::UnixTime,
 };
@@ -74,6 +75,33 @@ impl From<AcceptError> for Taken {
             AcceptError::Internal => Self::Internal,
             AcceptError::TooMany => Self::TooMany,
         }
+    }
+}
+
+/// Knows which recipients of ours exist, for listeners for inbound mail.
+pub trait Recipients: Send + Sync + 'static {
+    /// What is known of a recipient without asking anybody.
+    fn remembered(&self, question: &Question) -> Option<Answer>;
+
+    /// Asks the mail server inside, and remembers what it says.
+    fn ask(&self, question: Question) -> Asked<'_>;
+}
+
+/// The answer of [`Recipients::ask`], when it comes.
+pub type Asked<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// Nobody is known: for desks without a listener for inbound mail.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRecipients;
+
+impl Recipients for NoRecipients {
+    fn remembered(&self, _question: &Question) -> Option<Answer> {
+        None
+    }
+
+    fn ask(&self, _question: Question) -> Asked<'_> {
+        let nobody = Reply::new(451, Some(EnhancedCode(4, 3, 5)), "nobody inside can be asked");
+        Box::pin(std::future::ready(Answer::Later(nobody)))
     }
 }
 

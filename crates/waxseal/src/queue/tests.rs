@@ -13,7 +13,7 @@ use waxseal_core::{
     channel::Floor,
     decide::{Fallback, Route, Settled},
     domain::Domain,
-    envelope::{Envelope, Mailbox, Recipient, ReversePath},
+    envelope::{Direction, Envelope, Mailbox, Recipient, ReversePath},
     outcome::Cause,
     reply::{EnhancedCode, Reply},
 };
@@ -199,6 +199,7 @@ fn message(recipients: &[&str], content: &str) -> NewMessage {
         original: None,
     });
     NewMessage {
+        direction: Direction::Outbound,
         arrived: NOW,
         envelope: Envelope {
             reverse_path: ReversePath::Mailbox(mailbox("us@sender.example")),

@@ -5,7 +5,7 @@ use waxseal_core::{
     channel::Floor,
     decide::{Fallback, History, Settled},
     domain::Domain,
-    envelope::{Envelope, Mailbox, Recipient},
+    envelope::{Direction, Envelope, Mailbox, Recipient},
     queue_id::QueueId,
     reply::{EnhancedCode, Reply},
     time::UnixTime,
@@ -62,7 +62,7 @@ fn attempt(recipients: usize) -> (Turn, Vec<Fate>) {
     };
     let turn = Turn {
         message: QueueId::new(77_777_777).unwrap(),
-        head: Head { arrived: NOW, size: 2, envelope },
+        head: Head { arrived: NOW, size: 2, envelope, direction: Direction::Outbound },
         group,
         content: Bytes::from_static(b"\r\n"),
         attempt: 1,

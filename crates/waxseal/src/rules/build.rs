@@ -15,7 +15,7 @@ use super::{Fault, Ruleset, raw};
 const MOST_RULES: usize = 10_000;
 
 /// Names that verdicts use for themselves.
-const RESERVED: [&str; 5] = ["default", "exception", "ended exception", "mode", ""];
+const RESERVED: [&str; 6] = ["default", "exception", "ended exception", "inbound", "mode", ""];
 
 /// Collects faults while the rest is still looked at.
 struct Faults<'a> {

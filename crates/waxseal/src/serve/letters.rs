@@ -3,7 +3,7 @@
 
 use waxseal_core::{
     decide::{DelayNotice, Settled},
-    envelope::{Mailbox, Return, ReversePath, TlsAsk},
+    envelope::{Direction, Mailbox, Recipient, Return, ReversePath, TlsAsk},
     facts::Peer,
     org::Told,
     outcome::{Cause, Outcome},
@@ -17,19 +17,27 @@ use crate::{
     queue::{Dsn, Fate, Turn},
 };
 
-/// All letters of one turn. None leaves for a domain that is not ours: they go the way inside and
-/// never by MX.
+/// All letters of one turn. They go the way inside and never by MX, but for reports to the sender of
+/// mail that came from outside.
 pub(super) fn letters(parts: &Parts, turn: &Turn, fates: &[Fate]) -> Vec<Letter> {
     let mut letters = reports(parts, turn, fates);
     letters.extend(notices(parts, turn, fates));
     letters.retain(|letter| {
-        let ours = letter.envelope.recipients.iter().all(|to| is_inside(parts, &to.mailbox));
+        let everybody = &letter.envelope.recipients;
+        let ours = everybody.iter().all(|to| is_inside(parts, &to.mailbox) || wrote(turn, to));
         if !ours {
             tracing::error!(message = %turn.message, "a letter about it is not written: its domain is no [[domain]] of ours any more");
         }
         ours
     });
     letters
+}
+
+/// Whether somebody outside wrote this message, and nobody else is told.
+fn wrote(turn: &Turn, to: &Recipient) -> bool {
+    let sender = &turn.head.envelope.reverse_path;
+    turn.head.direction == Direction::Inbound
+        && matches!(sender, ReversePath::Mailbox(sender) if *sender == to.mailbox)
 }
 
 fn is_inside(parts: &Parts, mailbox: &Mailbox) -> bool {
@@ -184,7 +192,8 @@ fn told<'a>(parts: &'a Parts, turn: &'a Turn) -> Vec<&'a Mailbox> {
 /// Whether this is a report of ours about a message with REQUIRETLS, on its way inside.
 fn is_redactable(parts: &Parts, turn: &Turn) -> bool {
     let envelope = &turn.head.envelope;
-    envelope.reverse_path == ReversePath::Null
+    turn.head.direction == Direction::Outbound
+        && envelope.reverse_path == ReversePath::Null
         && envelope.tls == TlsAsk::RequireTls
         && parts.config.domains.iter().any(|domain| domain.name == turn.group.destination)
         && is_report(&turn.content)

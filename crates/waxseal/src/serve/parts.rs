@@ -13,7 +13,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{preload, routes::Routes, settings};
+use super::{preload, recipients::Known, routes::Routes, settings};
 use crate::{
     author::Author,
     config::Config,
@@ -61,6 +61,8 @@ pub struct Parts {
     pub author: Author,
     /// Where alerts are posted.
     pub webhook: Option<Webhook>,
+    /// What inside said of recipients of mail from outside.
+    pub(super) known: Arc<Known>,
 }
 
 impl fmt::Debug for Parts {
@@ -166,6 +168,7 @@ impl Parts {
             roots,
             author,
             webhook,
+            known: Arc::default(),
         })
     }
 

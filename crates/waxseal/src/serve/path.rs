@@ -11,9 +11,10 @@ use std::{
 use bytes::Bytes;
 use mail_parser::{HeaderValue, MessageParser};
 use waxseal_core::{
-    decide::{MessageView, Plan, Verdict, plan, verdict},
+    decide::{MessageView, Plan, Verdict, inbound, plan, verdict},
     dns::{FailureKind, LookupFailure},
     domain::Domain,
+    envelope::Direction,
     evidence::BlobId,
     facts::{Facts, MxFact},
     memory::Memory,
@@ -88,7 +89,10 @@ impl Path for Stages {
         let parts = self.live.now();
         let headers = headers(content);
         let view = MessageView { reverse_path: &head.envelope.reverse_path, headers: &headers };
-        let judge = |recipient| verdict(&parts.org, &view, recipient, now);
+        let judge = |recipient| match head.direction {
+            Direction::Outbound => verdict(&parts.org, &view, recipient, now),
+            Direction::Inbound => inbound(&parts.org),
+        };
         Judged {
             origin: view.origin(),
             verdicts: head.envelope.recipients.iter().map(judge).collect(),
@@ -169,7 +173,13 @@ impl Path for Stages {
         let outcomes = delivery.outcomes.clone();
         let level = carried(&delivery).and_then(|tried| tried.level());
         for outcome in &outcomes {
-            metrics::attempt(level, outcome);
+            match turn.head.direction {
+                Direction::Inbound => {
+                    metrics::handed_inside(outcome);
+                    continue;
+                }
+                Direction::Outbound => metrics::attempt(level, outcome),
+            }
             if matches!(outcome, Outcome::Accepted { .. }) {
                 let waited = turn.now.since(turn.head.arrived);
                 metrics::delivered_after(waited + observed.began.elapsed());
@@ -231,6 +241,7 @@ impl Path for Stages {
             arrived: turn.now,
             envelope: letter.envelope,
             content: Bytes::from(letter.message),
+            direction: Direction::Outbound,
         };
         letters.into_iter().map(message).collect()
     }

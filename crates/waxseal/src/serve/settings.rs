@@ -301,6 +301,7 @@ pub(super) fn listener(
             ListenTls::Starttls | ListenTls::None => listen::Begin::Greeting,
         },
         kind: match listen.kind {
+            ListenKind::Inbound => listen::Kind::Inbound,
             ListenKind::Relay => listen::Kind::Relay,
             ListenKind::Submission => listen::Kind::Submission,
         },

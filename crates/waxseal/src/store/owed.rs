@@ -74,7 +74,12 @@ impl Store {
         let id = self.new_id();
         let key = MessageKey::random(&self.keys())?;
         let size = letter.content.len() as u64;
-        let head = Head { arrived: letter.arrived, size, envelope: letter.envelope.clone() };
+        let head = Head {
+            arrived: letter.arrived,
+            size,
+            envelope: letter.envelope.clone(),
+            direction: letter.direction,
+        };
         let head = key.seal(Place::Head(id), serde_json::to_vec(&head)?)?;
         let body = key.seal(Place::Body(id), letter.content.to_vec())?;
         let (arrived, size) = (signed(letter.arrived.0), signed(size));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use waxseal_core::{
     decide::{History, Verdict},
     domain::Domain,
-    envelope::{Envelope, Recipient},
+    envelope::{Direction, Envelope, Recipient},
     queue_id::QueueId,
     time::UnixTime,
 };
@@ -31,6 +31,8 @@ pub struct NewMessage {
     pub envelope: Envelope,
     /// The message with our `Received` in front.
     pub content: Bytes,
+    /// Which way it goes.
+    pub direction: Direction,
 }
 
 /// What is known of a message without its content.
@@ -42,6 +44,9 @@ pub struct Head {
     pub size: u64,
     /// MAIL and RCPT.
     pub envelope: Envelope,
+    /// Which way it goes; what was stored before there was another way went out.
+    #[serde(default)]
+    pub direction: Direction,
 }
 
 /// A delivery group: the recipients of one domain with equal verdict that still wait.
@@ -236,7 +241,12 @@ impl Store {
         let queue_id = QueueId::new(id).ok_or(StoreError::Closed)?;
         let key = MessageKey::random(&self.keys())?;
         let size = message.content.len();
-        let head = Head { arrived: message.arrived, size: size as u64, envelope: message.envelope };
+        let head = Head {
+            arrived: message.arrived,
+            size: size as u64,
+            envelope: message.envelope,
+            direction: message.direction,
+        };
         let head = key.seal(Place::Head(id), serde_json::to_vec(&head)?)?;
         let first = self.lease(id).ok_or(StoreError::Closed)?;
         let (leases, rows) = match groups {

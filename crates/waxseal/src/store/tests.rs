@@ -5,7 +5,7 @@ use waxseal_core::{
     channel::Floor,
     decide::{Fallback, History, Verdict},
     domain::Domain,
-    envelope::{Envelope, Mailbox, Recipient, ReversePath},
+    envelope::{Direction, Envelope, Mailbox, Recipient, ReversePath},
     queue_id::QueueId,
     time::UnixTime,
 };
@@ -52,6 +52,7 @@ fn recipient(text: &str) -> Recipient {
 
 fn message(recipients: &[&str], content: &[u8]) -> NewMessage {
     NewMessage {
+        direction: Direction::Outbound,
         arrived: NOW,
         envelope: Envelope {
             reverse_path: ReversePath::Mailbox(mailbox(&format!("{CANARY}@sender.example"))),

@@ -22,7 +22,7 @@ use waxseal_core::{
     channel::Floor,
     decide::{Fallback, Origin, Plan, Settled, Verdict},
     domain::Domain,
-    envelope::{Envelope, Mailbox, Recipient, ReversePath},
+    envelope::{Direction, Envelope, Mailbox, Recipient, ReversePath},
     org::Schedule,
     outcome::{Cause, Outcome},
     reply::Reply,
@@ -128,7 +128,12 @@ impl Path for Peer {
             ..turn.head.envelope.clone()
         };
         let content = format!("{} {}\r\n", turn.message, fate.recipient.mailbox.domain);
-        vec![NewMessage { arrived: turn.now, envelope, content: Bytes::from(content) }]
+        vec![NewMessage {
+            arrived: turn.now,
+            envelope,
+            content: Bytes::from(content),
+            direction: Direction::Outbound,
+        }]
     }
 }
 
@@ -213,7 +218,15 @@ fn message(number: u64, size: usize) -> (NewMessage, usize) {
     };
     let mut content = vec![b'x'; size];
     content.extend_from_slice(b"\r\n");
-    (NewMessage { arrived: now(), envelope, content: Bytes::from(content) }, groups)
+    (
+        NewMessage {
+            arrived: now(),
+            envelope,
+            content: Bytes::from(content),
+            direction: Direction::Outbound,
+        },
+        groups,
+    )
 }
 
 /// Takes in as much as it can until it is killed; every sixteenth message is large.

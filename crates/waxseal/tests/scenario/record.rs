@@ -9,7 +9,7 @@ use waxseal::{
 };
 use waxseal_core::{
     decide::{History, Plan, Route, Verdict, settle},
-    envelope::Envelope,
+    envelope::{Direction, Envelope},
     evidence::{Evidence, Network, replay},
     facts::Facts,
     memory::Memory,
@@ -82,7 +82,12 @@ impl Attempt<'_> {
         let recipients = self.envelope.recipients.clone();
         Turn {
             message,
-            head: Head { arrived: self.now, size, envelope: self.envelope.clone() },
+            head: Head {
+                arrived: self.now,
+                size,
+                envelope: self.envelope.clone(),
+                direction: Direction::Outbound,
+            },
             group: Group {
                 destination: self.facts.destination.clone(),
                 recipients,

@@ -13,7 +13,7 @@ use waxseal_core::{
     channel::Floor,
     decide::{Because, Fallback, History, Verdict},
     domain::Domain,
-    envelope::{Envelope, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
+    envelope::{Direction, Envelope, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
     evidence::Evidence,
     org::{Exception, Told},
     time::UnixTime,
@@ -41,6 +41,7 @@ fn message(to: &[(&str, Notify)], ago: Duration) -> NewMessage {
         original: None,
     };
     NewMessage {
+        direction: Direction::Outbound,
         arrived: now().before(ago),
         envelope: Envelope {
             reverse_path: ReversePath::Mailbox(mailbox(&format!("ann@{SENDER_DOMAIN}"))),

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use waxseal::listen::{AcceptError, Begin, Proof, Settings};
+use waxseal::listen::{AcceptError, Begin, Kind, Proof, Settings};
 use waxseal_core::{
     envelope::{Body, Charset, Envelope, Notify, Return, TlsAsk},
+    reply::{EnhancedCode, Reply},
     smtp::{
         address,
-        server::{Limits, StartTls},
+        server::{Answer, Limits, StartTls},
     },
 };
 
@@ -15,7 +16,7 @@ use super::{
     people::Wire,
     world::{World, smtp, with_passwords},
 };
-use script::{Script, Step, describe, limit};
+use script::{Script, Step, answer, describe, limit};
 
 #[path = "../../../waxseal-core/src/smtp/dialogs/script.rs"]
 mod script;
@@ -45,6 +46,7 @@ fn apply(script: &Script, settings: &mut Settings) {
         None => {}
         Some("stranger") => settings.relay_from.clear(),
         Some("shared") => settings.proof = Proof::Dkim,
+        Some("outside") => settings.kind = Kind::Inbound,
         Some(other) => panic!("{other}"),
     }
     if word("starttls").is_none() && word("tls").is_none() {
@@ -101,6 +103,7 @@ async fn play(step: &Step, client: &mut Wire, world: &World) -> Result<(), Strin
         Step::Stop => world.stop(),
         Step::Timeout => return Err("time is not in a dialogue over TCP".into()),
         Step::Decide(word) => decide(world, word),
+        Step::Recipient(text) => world.inbox.answers(answer(text)),
         Step::Envelope(text) => {
             let found = describe(&world.inbox.last().envelope);
             if found != *text {

@@ -12,8 +12,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{sync::watch, task::JoinHandle};
 use waxseal::{
     listen::{
-        Accept, AcceptError, Begin, ClientCa, Control, Desk, DkimUnknown, DkimVerifier, Kind,
-        Listener, Passwords, Proof, ServerTls, Settings, Submission, Times, Verification, hash,
+        Accept, AcceptError, Asked, Begin, ClientCa, Control, Desk, DkimUnknown, DkimVerifier,
+        Kind, Listener, Passwords, Proof, Recipients, ServerTls, Settings, Submission, Times,
+        Verification, hash,
     },
     resolve::Clock,
 };
@@ -21,7 +22,7 @@ use waxseal_core::{
     domain::Domain,
     pki::Certificate,
     queue_id::QueueId,
-    smtp::server::{AuthOffer, Limits, Settings as SmtpSettings, StartTls},
+    smtp::server::{Answer, AuthOffer, Limits, Question, Settings as SmtpSettings, StartTls},
 };
 
 use super::people::Wire;
@@ -90,6 +91,7 @@ struct State {
     taken: Vec<Submission>,
     failures: VecDeque<AcceptError>,
     signers: Option<Result<Vec<Domain>, DkimUnknown>>,
+    answers: VecDeque<Answer>,
 }
 
 impl Inbox {
@@ -110,6 +112,11 @@ impl Inbox {
         self.0.lock().unwrap().signers = Some(Ok(signers));
     }
 
+    /// What inside says of the next recipient.
+    pub(crate) fn answers(&self, answer: Answer) {
+        self.0.lock().unwrap().answers.push_back(answer);
+    }
+
     pub(crate) fn keys_cannot_be_had(&self) {
         self.0.lock().unwrap().signers = Some(Err(DkimUnknown));
     }
@@ -123,6 +130,18 @@ impl Accept for Inbox {
         }
         state.taken.push(submission);
         Ok(QueueId::new(u64::try_from(state.taken.len()).unwrap()).unwrap())
+    }
+}
+
+impl Recipients for Inbox {
+    fn remembered(&self, _question: &Question) -> Option<Answer> {
+        None
+    }
+
+    fn ask(&self, _question: Question) -> Asked<'_> {
+        let mut state = self.0.lock().unwrap();
+        let answer = state.answers.pop_front().unwrap_or(Answer::Taken);
+        Box::pin(std::future::ready(answer))
     }
 }
 
@@ -199,7 +218,8 @@ impl World {
         };
         change(&mut settings);
         let inbox = Inbox::default();
-        let desk = Desk::new(inbox.clone(), Box::new(inbox.clone()), Clock::system());
+        let (dkim, recipients) = (Box::new(inbox.clone()), Box::new(inbox.clone()));
+        let desk = Desk::new(inbox.clone(), dkim, recipients, Clock::system());
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = Listener::bind(local, settings.clone(), desk).await.unwrap();
         let (address, control) = (listener.address(), listener.control());

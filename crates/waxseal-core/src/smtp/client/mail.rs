@@ -10,9 +10,22 @@ use crate::{
     envelope::{Body, Charset, Notify, Recipient, Return, ReversePath},
 };
 
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To find out whether the recipients are taken: it ends with the last RCPT, and nothing of a
+    /// message is said.
+    Ask,
+    /// To hand over a message.
+    #[default]
+    Deliver,
+}
+
 /// A message for one peer. The content is borrowed and written as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Mail<'m> {
+    /// Whether it is to be handed over.
+    pub purpose: Purpose,
     /// MAIL FROM.
     pub reverse_path: &'m ReversePath,
     /// RCPT TO, at least one.
@@ -93,7 +106,7 @@ impl<'m> Mail<'m> {
                 write_path(out, &mailbox.local, mailbox.domain.as_str());
             }
         }
-        if peer.size != Size::Unknown {
+        if peer.size != Size::Unknown && self.purpose == Purpose::Deliver {
             out.extend_from_slice(format!(" SIZE={}", self.content.len()).as_bytes());
         }
         if self.is_eight_bit() {

@@ -19,6 +19,9 @@
 //! `Intend` comes before the final dot may be written: the driver makes the intent durable there,
 //! so that a possible duplicate is known as such after a crash (promise P4). If the connection
 //! dies after that and before the reply, the outcome is `Unknown`; before it, `Disconnected`.
+//!
+//! A transaction that only [asks](Purpose::Ask) whether recipients are taken comes to `Done` after
+//! the last RCPT, by way of RSET.
 
 mod extensions;
 mod mail;
@@ -27,7 +30,7 @@ mod transaction;
 mod transcript;
 
 pub use extensions::{Extensions, Size};
-pub use mail::Mail;
+pub use mail::{Mail, Purpose};
 pub use session::{Client, Credentials, Hello, HeloFallback, StartTls, Step, Tls};
 pub use transaction::{Awaits, Flight, Transaction, TxStep};
 pub use transcript::Transcript;

@@ -8,7 +8,8 @@
 //! JUDGE level        the client has to ask for a judgement; `permit` has to give that level
 //! REFUSE kind        the same; `permit` has to refuse
 //! READY              the client has to be ready for a message
-//! MAIL key=value..   a message begins: from, to (commas), body, demand, utf8, require-tls, ret, envid, notify, orcpt
+//! MAIL key=value..   a message begins: from, to (commas), body, demand, utf8, require-tls, ret, envid, notify, orcpt;
+//!                    ask: only whether its recipients are taken
 //! BEGIN-FAILS text   the message of the line before cannot begin here
 //! INTEND             the client has to ask for the intent, which is then durable
 //! DROP               the connection dies
@@ -24,7 +25,8 @@ mod properties;
 use std::{collections::VecDeque, net::SocketAddr};
 
 use super::{
-    Client, Credentials, Hello, HeloFallback, Mail, StartTls, Step, Tls, Transaction, TxStep,
+    Client, Credentials, Hello, HeloFallback, Mail, Purpose, StartTls, Step, Tls, Transaction,
+    TxStep,
 };
 use crate::{
     channel::{
@@ -89,6 +91,7 @@ fn hello(start_tls: StartTls) -> Hello {
 /// A message in a dialogue.
 #[derive(Clone, Debug)]
 struct Letter {
+    purpose: Purpose,
     reverse_path: ReversePath,
     recipients: Vec<Recipient>,
     ask: Ask,
@@ -106,6 +109,7 @@ fn mailbox(text: &str) -> Mailbox {
 impl Letter {
     fn parse(line: &str) -> Self {
         let mut letter = Self {
+            purpose: Purpose::Deliver,
             reverse_path: ReversePath::Mailbox(mailbox("a@example.com")),
             recipients: Vec::new(),
             ask: Ask { tls: TlsAsk::Nothing, body: Body::SevenBit, charset: Charset::Ascii },
@@ -126,6 +130,7 @@ impl Letter {
                 "8bit" => letter.ask.body = Body::EightBit,
                 "utf8" => letter.ask.charset = Charset::Utf8,
                 "require-tls" => letter.require_tls = RequireTls::Yes,
+                "ask" => letter.purpose = Purpose::Ask,
                 "ret" if value == "hdrs" => letter.ret = Some(Return::Headers),
                 "ret" => letter.ret = Some(Return::Full),
                 "envid" => letter.envelope_id = Some(value.into()),
@@ -150,6 +155,7 @@ impl Letter {
 
     fn mail(&self) -> Mail<'_> {
         Mail {
+            purpose: self.purpose,
             reverse_path: &self.reverse_path,
             recipients: &self.recipients,
             ask: self.ask,

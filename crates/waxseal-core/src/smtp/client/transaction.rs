@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Client, Mail, Tls,
+    Client, Mail, Purpose, Tls,
     mail::{stuffed, write_rcpt},
     session::reply_cause,
 };
@@ -185,9 +185,12 @@ impl<'c, 'm> Transaction<'c, 'm> {
 
     /// As many commands as the peer takes in one flight (RFC 2920 §3.1).
     fn say_commands(&mut self) {
-        let data = self.mail.recipients.len() + 1;
+        let last = match self.mail.purpose {
+            Purpose::Ask => self.mail.recipients.len(),
+            Purpose::Deliver => self.mail.recipients.len() + 1,
+        };
         let window = if self.client.extensions.pipelining { WINDOW } else { 1 };
-        while self.next <= data && self.next - self.answered < window {
+        while self.next <= last && self.next - self.answered < window {
             // Nothing more to say once nobody can get the message.
             let hopeless = self.answered > 0 && !self.is_hopeful();
             if hopeless {
@@ -240,7 +243,7 @@ impl<'c, 'm> Transaction<'c, 'm> {
         }
         let is_data = index > self.mail.recipients.len();
         match (reply.severity(), is_data) {
-            (Severity::Completed, false) if index > 0 => self.taken = Taken::Somebody,
+            (Severity::Completed, false) if index > 0 => self.accepted(index, reply),
             (Severity::Completed, false) => {}
             (Severity::Continue, true) => self.start_content(),
             (Severity::Transient | Severity::Permanent, false) => self.refused(index, reply),
@@ -251,6 +254,16 @@ impl<'c, 'm> Transaction<'c, 'm> {
             (Severity::Completed, true) | (Severity::Continue, false) | (Severity::Invalid, _) => {
                 self.broken(Cause::Protocol(format!("{} in reply to {command}", reply.code)));
             }
+        }
+    }
+
+    /// One RCPT was accepted; where that is all that was asked, it is the end of it. After a
+    /// refused MAIL it means nothing.
+    fn accepted(&mut self, index: usize, reply: Reply) {
+        self.taken = Taken::Somebody;
+        let slot = index.checked_sub(1).and_then(|index| self.outcomes.get_mut(index));
+        if let (Purpose::Ask, Some(slot)) = (self.mail.purpose, slot) {
+            slot.get_or_insert(Outcome::Accepted { reply });
         }
     }
 

@@ -6,13 +6,14 @@
 //     S: the beginning of a reply line          S* 250   lines up to one that begins "250 "
 //     X: tls | closed | stop | timeout          what happens beside the lines
 //     D: accepted | full | internal | too-many | unproven | unproven-now   for the next message
+//     R: taken | too-often | a reply      for the next recipient that inside is asked about
 //     E: envelope of the message that was handed in     M: its octets (may be repeated)
 //
 // Octets: \r \n \t \0 \\ \xHH, and \{text*count} for repetitions. C lines in a row are one write.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{Body, Charset, Envelope, Notify, Return, TlsAsk};
+use super::{Answer, Body, Charset, EnhancedCode, Envelope, Notify, Reply, Return, TlsAsk};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
@@ -31,6 +32,7 @@ pub(crate) enum Step {
     Stop,
     Timeout,
     Decide(String),
+    Recipient(String),
     Envelope(String),
     Message(Vec<u8>),
 }
@@ -65,6 +67,7 @@ fn parse(path: &Path) -> Script {
             "S:" => Step::Server(text.to_owned()),
             "S*" => Step::ServerUpTo(format!("{text} ")),
             "D:" => Step::Decide(text.to_owned()),
+            "R:" => Step::Recipient(text.to_owned()),
             "E:" => Step::Envelope(text.to_owned()),
             "M:" => Step::Message(octets(text)),
             "X:" => match text {
@@ -155,6 +158,20 @@ pub(crate) fn describe(envelope: &Envelope) -> String {
     let id = envelope.envelope_id.as_ref().map(|id| format!(" ENVID={id}")).unwrap_or_default();
     let (from, to) = (&envelope.reverse_path, recipients.join(", "));
     format!("{from} -> {to}; body={body} charset={charset} tls={tls}{ret}{id}")
+}
+
+/// What inside says of a recipient.
+pub(crate) fn answer(text: &str) -> Answer {
+    if let "taken" | "too-often" = text {
+        return if text == "taken" { Answer::Taken } else { Answer::TooOften };
+    }
+    let (code, rest) = text.split_once(' ').expect(text);
+    let (enhanced, words) = match EnhancedCode::leading(rest) {
+        Some((enhanced, words)) => (Some(enhanced), words),
+        None => (None, rest),
+    };
+    let reply = Reply::new(code.parse().expect(text), enhanced, words);
+    if text.starts_with('5') { Answer::Refused(reply) } else { Answer::Later(reply) }
 }
 
 /// The size of a limit, or what the dialogues take for it.

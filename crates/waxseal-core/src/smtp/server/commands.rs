@@ -53,7 +53,7 @@ impl Server {
             Command::Mail(mail) => self.mail(mail),
             Command::Noop => self.say("250 2.0.0 ok"),
             Command::Quit => self.quit(),
-            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Rcpt(rcpt) => return self.rcpt(rcpt),
             Command::Rset => {
                 self.transaction = None;
                 self.say("250 2.0.0 ok");
@@ -170,7 +170,8 @@ impl Server {
     }
 
     /// Who is not known may not send at all, and who is known only for our sender domains. The
-    /// null sender is for notifications, and an MSA must not refuse it (RFC 6409 §3.2).
+    /// null sender is for notifications, and an MSA must not refuse it (RFC 6409 §3.2). Mail that
+    /// comes in may be from anybody: what it may reach is looked at with each RCPT.
     fn may_send(&mut self, reverse_path: &ReversePath) -> bool {
         match &self.standing {
             Standing::Stranger => {
@@ -183,6 +184,7 @@ impl Server {
                 }
                 return false;
             }
+            Standing::Outside => return self.is_somebody_else(),
             Standing::Shared | Standing::Relay(_) => {}
         }
         let ours = match reverse_path {
@@ -203,25 +205,25 @@ impl Server {
         theirs
     }
 
-    fn rcpt(&mut self, rcpt: Rcpt) {
+    fn rcpt(&mut self, rcpt: Rcpt) -> Option<Action> {
         let helo = matches!(self.client, Some((Greeting::Helo, _)));
         let limit = self.settings.limits.recipients;
         let Some(transaction) = &mut self.transaction else {
             self.refuse(format_args!("503 5.5.1 send MAIL first"));
-            return;
+            return None;
         };
         if transaction.chunks.is_some() {
             self.refuse(format_args!("503 5.5.1 the message has begun already"));
-            return;
+            return None;
         }
         if helo && (rcpt.notify.is_some() || rcpt.original.is_some()) {
             self.refuse(format_args!("555 5.5.4 parameters need EHLO"));
-            return;
+            return None;
         }
         if transaction.recipients.len() >= limit {
             // RFC 5321 §4.5.3.1.10: 452, and those before it stand. Not an error of the client.
             self.line(format_args!("452 4.5.3 at most {limit} recipients; send the rest again"));
-            return;
+            return None;
         }
         let mailbox = match rcpt.to {
             Path::Mailbox(mailbox) => Some(mailbox),
@@ -230,11 +232,15 @@ impl Server {
         };
         let Some(mailbox) = mailbox else {
             self.refuse(format_args!("550 5.1.1 there is no mailbox here"));
-            return;
+            return None;
         };
         let notify = rcpt.notify.unwrap_or_default();
-        transaction.recipients.push(Recipient { mailbox, notify, original: rcpt.original });
-        self.say("250 2.1.5 recipient ok");
+        let recipient = Recipient { mailbox, notify, original: rcpt.original };
+        match &self.standing {
+            Standing::Outside => return self.stranger_names(recipient),
+            Standing::Relay(_) | Standing::Shared | Standing::Stranger => self.add(recipient),
+        }
+        None
     }
 
     /// Whether DATA or BDAT may begin; else it has been refused.

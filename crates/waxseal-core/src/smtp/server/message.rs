@@ -107,6 +107,7 @@ impl Server {
             Phase::Chunk(chunk) => self.chunk_phase(chunk, rest),
             other @ (Phase::Command
             | Phase::SignIn(_)
+            | Phase::Asking(_)
             | Phase::Verifying
             | Phase::Taking
             | Phase::Handshake
@@ -231,6 +232,7 @@ impl Server {
             auth: match self.standing {
                 Standing::Relay(Grant::Account(_)) => Authenticated::Yes,
                 Standing::Relay(Grant::Certificate(_) | Grant::Network)
+                | Standing::Outside
                 | Standing::Shared
                 | Standing::Stranger => Authenticated::No,
             },

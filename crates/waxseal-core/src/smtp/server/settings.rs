@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     domain::Domain,
-    envelope::{Envelope, Mailbox},
+    envelope::{Charset, Direction, Envelope, Mailbox, TlsAsk},
+    reply::Reply,
     smtp::{
         command::ClientName,
         header::HeaderFacts,
@@ -17,7 +18,8 @@ use crate::{
 pub struct Settings {
     /// Our name in greeting and replies.
     pub hostname: Domain,
-    /// Our sender domains: MAIL FROM has to be in one of them, exactly.
+    /// Our domains: MAIL FROM of whoever relays has to be in one of them, exactly, and so has RCPT
+    /// TO of whoever stands outside.
     pub senders: BTreeSet<Domain>,
     /// Where `RCPT TO:<Postmaster>` goes (RFC 5321 §4.5.1).
     pub postmaster: Option<Mailbox>,
@@ -85,6 +87,9 @@ impl Default for Limits {
 /// What a client may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
+    /// Anybody, on a listener for inbound mail: send from anywhere, to people of ours only, each
+    /// of whom is asked for.
+    Outside,
     /// Nothing but sign in.
     Stranger,
     /// Its network is ours and others' (a cloud): each message has to prove itself by DKIM.
@@ -98,7 +103,18 @@ impl Standing {
     pub(super) const fn senders(&self) -> Option<&BTreeSet<Domain>> {
         match self {
             Self::Relay(Grant::Certificate(Certified { senders, .. })) => senders.as_ref(),
-            Self::Relay(Grant::Account(_) | Grant::Network) | Self::Shared | Self::Stranger => None,
+            Self::Relay(Grant::Account(_) | Grant::Network)
+            | Self::Outside
+            | Self::Shared
+            | Self::Stranger => None,
+        }
+    }
+
+    /// Which way mail of such a client goes.
+    pub const fn direction(&self) -> Direction {
+        match self {
+            Self::Outside => Direction::Inbound,
+            Self::Relay(_) | Self::Shared | Self::Stranger => Direction::Outbound,
         }
     }
 }
@@ -121,6 +137,30 @@ pub struct Certified {
     pub id: String,
     /// Only these of our sender domains; `None`: all of them.
     pub senders: Option<BTreeSet<Domain>>,
+}
+
+/// A recipient of ours, named by a stranger.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// Who.
+    pub mailbox: Mailbox,
+    /// Whether the message needs SMTPUTF8 on its way inside.
+    pub charset: Charset,
+    /// Whether it needs REQUIRETLS there.
+    pub tls: TlsAsk,
+}
+
+/// What is known of such a recipient. A refusal, and that nobody could be asked, are different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Not now, with what stood in the way: 4yz.
+    Later(Reply),
+    /// The mail server inside said no, or cannot take such a message: 5yz.
+    Refused(Reply),
+    /// The mail server inside takes mail for it.
+    Taken,
+    /// The client has named too many that do not exist; nobody was asked.
+    TooOften,
 }
 
 /// What became of credentials.

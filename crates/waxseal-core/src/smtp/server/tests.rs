@@ -9,9 +9,10 @@ use crate::{
     channel::TlsVersion,
     domain::Domain,
     envelope::{Body, Envelope, Notify, Return, TlsAsk},
+    reply::{EnhancedCode, Reply},
     smtp::address,
 };
-use script::{Script, Step as Line, describe, limit};
+use script::{Script, Step as Line, answer, describe, limit};
 
 #[path = "../dialogs/script.rs"]
 mod script;
@@ -52,6 +53,8 @@ struct Memory {
     inbox: Vec<u8>,
     said: VecDeque<String>,
     decisions: VecDeque<Taken>,
+    answers: VecDeque<Answer>,
+    asked: Vec<String>,
     taken: VecDeque<Incoming>,
     closed: bool,
 }
@@ -63,6 +66,7 @@ impl Memory {
             None => Standing::Relay(Grant::Network),
             Some("stranger") => Standing::Stranger,
             Some("shared") => Standing::Shared,
+            Some("outside") => Standing::Outside,
             Some(other) => panic!("{other}"),
         };
         let tls = word("tls").map(|_| tls_facts());
@@ -72,6 +76,8 @@ impl Memory {
             inbox: Vec::new(),
             said: VecDeque::new(),
             decisions: VecDeque::new(),
+            answers: VecDeque::new(),
+            asked: Vec::new(),
             taken: VecDeque::new(),
             closed: false,
         }
@@ -91,6 +97,10 @@ impl Memory {
                     self.taken.push_back(*incoming);
                     let accepted = || Taken::Accepted("one".into());
                     self.machine.taken(self.decisions.pop_front().unwrap_or_else(accepted));
+                }
+                Action::Ask(question) => {
+                    self.asked.push(question.mailbox.to_string());
+                    self.machine.answered(self.answers.pop_front().unwrap_or(Answer::Taken));
                 }
                 Action::Verify(credentials) => {
                     let right = credentials.user == "anna" && *credentials.password == b"hunter2";
@@ -143,6 +153,7 @@ impl Memory {
                 "unproven-now" => Taken::UnprovenNow,
                 other => panic!("{other}"),
             }),
+            Line::Recipient(text) => self.answers.push_back(answer(text)),
             Line::Envelope(text) => {
                 let found = self.taken.back().map(|incoming| describe(&incoming.envelope));
                 if found.as_ref() != Some(text) {
@@ -202,6 +213,7 @@ fn commands() -> impl Strategy<Value = Vec<u8>> {
         b"MAIL FROM:<a@example.com>\r\n",
         b"MAIL FROM:<a@example.net>\r\n",
         b"RCPT TO:<b@example.net>\r\n",
+        b"RCPT TO:<b@example.com>\r\n",
         b"DATA\r\n",
         b"text\r\n",
         b".\r\n",
@@ -234,5 +246,21 @@ proptest! {
     #[test]
     fn a_stranger_hands_in_nothing(octets in commands(), size in 1_usize..12) {
         prop_assert!(session(&octets, size, Standing::Stranger).1.is_empty());
+    }
+
+    /// Attacker: somebody who looks for an open relay. Whatever is said on a listener for inbound
+    /// mail, nothing of it goes anywhere but to domains of ours.
+    #[test]
+    fn somebody_outside_hands_in_nothing_for_others(octets in commands(), size in 1_usize..12) {
+        let script = Script { name: String::new(), settings: [].into(), steps: Vec::new() };
+        let mut memory = Memory::new(&script);
+        memory.machine.standing = Standing::Outside;
+        octets.chunks(size).for_each(|piece| memory.feed(piece));
+        for incoming in &memory.taken {
+            for recipient in &incoming.envelope.recipients {
+                prop_assert_eq!(recipient.mailbox.domain.as_str(), "example.com");
+            }
+        }
+        prop_assert!(memory.asked.iter().all(|mailbox| mailbox.ends_with("@example.com")));
     }
 }

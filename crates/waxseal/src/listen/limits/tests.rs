@@ -28,8 +28,8 @@ fn an_ipv6_network_of_64_bits_is_one_client() {
 /// The guesser of passwords.
 #[test]
 fn after_twenty_failures_an_address_waits_ten_minutes() {
-    let (failures, start) = (Failures::default(), Instant::now());
-    for _ in 0..MAX_FAILURES {
+    let (failures, start) = (Failures::of(MAX_SIGN_INS), Instant::now());
+    for _ in 0..MAX_SIGN_INS {
         assert!(!failures.too_often(origin("192.0.2.1"), start));
         failures.count(origin("192.0.2.1"), start);
     }
@@ -41,12 +41,12 @@ fn after_twenty_failures_an_address_waits_ten_minutes() {
 /// The guesser with very many addresses: memory stays bounded, and nobody gets free tries.
 #[test]
 fn when_all_places_are_taken_new_addresses_wait_too() {
-    let (failures, start) = (Failures::default(), Instant::now());
+    let (failures, start) = (Failures::of(MAX_SIGN_INS), Instant::now());
     for n in 0..u32::try_from(MAX_ADDRESSES).unwrap() {
         failures.count(Origin::of(IpAddr::from(n.to_be_bytes())), start);
     }
     let new = origin("203.0.113.1");
     assert!(failures.too_often(new, start));
     assert!(!failures.too_often(new, start + WINDOW));
-    assert!(failures.0.lock().unwrap().is_empty());
+    assert!(failures.counts.lock().unwrap().is_empty());
 }

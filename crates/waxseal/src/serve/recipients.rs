@@ -1,0 +1,291 @@
+//! Who of ours exists: before a stranger's message is taken, the mail server inside is asked, over
+//! the same channel that would carry it. So nothing has to be returned to a sender who may be
+//! forged, and nobody on the way inside learns a name that he would not learn from the message.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, time::timeout};
+use waxseal_core::{
+    decide::{Ask, Case, Origin, Plan, Route, inbound, plan},
+    envelope::{Body, Notify, Recipient, ReversePath},
+    memory::Memory,
+    org::Terms,
+    outcome::{Cause, Outcome},
+    reply::{EnhancedCode, Reply, Severity},
+    smtp::server::{Answer, Question},
+    time::UnixTime,
+};
+
+use super::parts::{Live, Parts};
+use crate::{
+    deliver::Job,
+    listen::{Asked, Recipients},
+    metrics,
+    resolve::Clock,
+};
+
+/// Questions at the same time: the mail server inside has other work, and deliveries go before.
+const AT_ONCE: usize = 8;
+/// A client waits five minutes for the reply to RCPT (RFC 5321 §4.5.3.2.3), and names several.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Who exists does so for a while.
+const TAKEN: Duration = Duration::from_mins(30);
+/// Who begins to exist is not turned away for long.
+const REFUSED: Duration = Duration::from_mins(5);
+/// Answers that are remembered, of each kind: a few MiB.
+const MOST: usize = 10_000;
+/// Octets that are remembered of the words with which inside refuses.
+const WORDS: usize = 200;
+/// Between two complaints in the log: there may be thousands of questions.
+const COMPLAIN: u64 = 60;
+
+/// What inside said of recipients. A reload forgets it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    taken: Shelf<()>,
+    refused: Shelf<Reply>,
+    turns: Semaphore,
+    complained: AtomicU64,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            taken: Shelf::default(),
+            refused: Shelf::default(),
+            turns: Semaphore::new(AT_ONCE),
+            complained: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Known {
+    fn recall(&self, question: &Question, now: UnixTime) -> Option<Answer> {
+        let taken = self.taken.recall(question, now).map(|()| Answer::Taken);
+        taken.or_else(|| self.refused.recall(question, now).map(Answer::Refused))
+    }
+
+    /// That nobody could be asked is not remembered: the next may be luckier.
+    fn remember(&self, question: Question, answer: &Answer, now: UnixTime) {
+        match answer {
+            Answer::Taken => self.taken.keep(question, (), (now, TAKEN)),
+            Answer::Refused(reply) => self.refused.keep(question, short(reply), (now, REFUSED)),
+            Answer::Later(_) | Answer::TooOften => {}
+        }
+    }
+
+    /// Once a minute at most. Nothing that inside said of a recipient is in it.
+    fn complain(&self, why: &str, now: UnixTime) {
+        let last = self.complained.load(Ordering::Relaxed);
+        let due = now.0 >= last.saturating_add(COMPLAIN) || now.0 < last;
+        let mine = || {
+            let (new, order) = (now.0, Ordering::Relaxed);
+            self.complained.compare_exchange(last, new, order, order).is_ok()
+        };
+        if due && mine() {
+            tracing::warn!("recipients of inbound mail cannot be asked about inside: {why}");
+        }
+    }
+}
+
+/// Answers of one kind, apart from those of the other: who tries a million names must not push out
+/// the names of those who exist.
+#[derive(Debug)]
+struct Shelf<T>(Mutex<HashMap<Question, (T, UnixTime)>>);
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Shelf<T> {
+    fn recall(&self, question: &Question, now: UnixTime) -> Option<T> {
+        let shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.get(question).filter(|(_, until)| now < *until).map(|(value, _)| value.clone())
+    }
+
+    fn keep(&self, question: Question, value: T, (now, term): (UnixTime, Duration)) {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shelf.len() >= MOST {
+            shelf.retain(|_, (_, until)| now < *until);
+        }
+        if shelf.len() >= MOST {
+            // Each can be asked for again.
+            shelf.clear();
+        }
+        shelf.insert(question, (value, now + term));
+    }
+}
+
+fn short(reply: &Reply) -> Reply {
+    let words: String = reply.text.join(" ").chars().take(WORDS).collect();
+    Reply::new(reply.code, reply.enhanced, words)
+}
+
+/// Asks inside, with the parts in force.
+#[derive(Debug)]
+pub(super) struct Inside {
+    pub(super) live: Live,
+    pub(super) clock: Clock,
+}
+
+impl Recipients for Inside {
+    fn remembered(&self, question: &Question) -> Option<Answer> {
+        let answer = self.live.now().known.recall(question, self.clock.now())?;
+        count(&answer, "memory");
+        Some(answer)
+    }
+
+    fn ask(&self, question: Question) -> Asked<'_> {
+        Box::pin(async move {
+            let parts = self.live.now();
+            let now = self.clock.now();
+            let asked = async {
+                // Closed never: it lives as long as the parts.
+                let _turn = parts.known.turns.acquire().await;
+                inquire(&parts, &question, now).await
+            };
+            let answer = timeout(PATIENCE, asked).await.unwrap_or_else(|_| {
+                parts.known.complain("there was no answer in time", now);
+                silent()
+            });
+            count(&answer, "inside");
+            parts.known.remember(question, &answer, self.clock.now());
+            answer
+        })
+    }
+}
+
+fn count(answer: &Answer, from: &'static str) {
+    let answer = match answer {
+        Answer::Taken => "taken",
+        Answer::Refused(_) => "refused",
+        Answer::Later(_) | Answer::TooOften => "later",
+    };
+    metrics::recipient_asked(answer, from);
+}
+
+/// Gather, plan, and ask: the path of a message, without a message. From the null sender, as is
+/// usual for such questions: whoever refuses it refuses our reports, too (RFC 5321 §4.5.5).
+async fn inquire(parts: &Parts, question: &Question, now: UnixTime) -> Answer {
+    let domain = &question.mailbox.domain;
+    let Some(way) = parts.routes.to(domain).filter(|_| is_ours(parts, question)) else {
+        // A session from before a reload.
+        return later(EnhancedCode(4, 3, 2), "the configuration has changed; connect again");
+    };
+    let gathered = parts.gatherer.gather(domain, Some(&way.target), now).await;
+    let terms = Terms { trust: parts.org.trust, agreement: Some(way.agreement.clone()) };
+    let ask = Ask { tls: question.tls, body: Body::SevenBit, charset: question.charset };
+    let case = Case {
+        terms: &terms,
+        ask: &ask,
+        verdict: &inbound(&parts.org),
+        facts: &gathered.facts,
+        memory: &Memory::default(),
+        origin: Origin::Person,
+        first_tried: None,
+    };
+    let plan = plan(&case, 0, now);
+    let mailbox = question.mailbox.clone();
+    let recipients = [Recipient { mailbox, notify: Notify::default(), original: None }];
+    let job = Job {
+        plan: &plan,
+        reverse_path: &ReversePath::Null,
+        way: way.route,
+        recipients: &recipients,
+        ask,
+        ret: None,
+        envelope_id: None,
+        content: &[],
+        now,
+    };
+    let outcome = parts.deliverer.ask(job).await.outcomes.into_iter().next();
+    let answer = outcome.map_or_else(silent_because, |outcome| answer(outcome, &plan));
+    let (answer, why) = answer;
+    if let Some(why) = why {
+        parts.known.complain(&why, now);
+    }
+    answer
+}
+
+fn is_ours(parts: &Parts, question: &Question) -> bool {
+    parts.config.domains.iter().any(|domain| domain.name == question.mailbox.domain)
+}
+
+/// What an outcome says of the recipient, and what the administrator should hear of it. Only what
+/// was said to RCPT speaks of the recipient; a refusal of the connection or of MAIL speaks of us.
+fn answer(outcome: Outcome, plan: &Plan) -> (Answer, Option<String>) {
+    match outcome {
+        Outcome::Accepted { .. } => (Answer::Taken, None),
+        Outcome::Rejected { cause } | Outcome::Deferred { cause } => not_taken(cause, plan),
+        Outcome::Unknown { detail } | Outcome::Disconnected { detail } => (silent(), Some(detail)),
+    }
+}
+
+fn not_taken(cause: Cause, plan: &Plan) -> (Answer, Option<String>) {
+    match cause {
+        Cause::Reply { command, reply } if command == "RCPT" => match reply.severity() {
+            Severity::Permanent => (Answer::Refused(reply), None),
+            Severity::Completed | Severity::Continue | Severity::Transient | Severity::Invalid => {
+                (Answer::Later(reply), None)
+            }
+        },
+        Cause::Reply { command, reply } => {
+            let why = format!("it answers {} to {command}", reply.code);
+            (later(EnhancedCode(4, 3, 5), "the mail server inside cannot be asked"), Some(why))
+        }
+        // RFC 8689 §4.2.1 (5.7.30), RFC 6531 §3.5 (5.6.7): no message of this kind gets through.
+        Cause::Capability(missing) => {
+            let (code, words) = EnhancedCode::leading(&missing)
+                .unwrap_or((EnhancedCode(5, 3, 3), "the mail server inside cannot take it"));
+            (Answer::Refused(Reply::new(550, Some(code), words)), None)
+        }
+        Cause::Channel(why) => {
+            let words = "the mail server inside did not prove who it is";
+            (later(EnhancedCode(4, 7, 5), words), Some(why))
+        }
+        Cause::Plan(why) => planned(plan, why),
+        Cause::Connection(why) => (silent(), Some(why)),
+        Cause::Protocol(why) => {
+            (later(EnhancedCode(4, 5, 0), "the mail server inside does not speak SMTP"), Some(why))
+        }
+    }
+}
+
+/// No host was tried: the plan's last word.
+fn planned(plan: &Plan, why: String) -> (Answer, Option<String>) {
+    match plan.routes.last() {
+        Some(Route::GiveUp { code, .. }) => {
+            let words = "the mail server inside cannot get it the way that was asked for";
+            (Answer::Refused(Reply::new(550, Some(*code), words)), Some(why))
+        }
+        Some(Route::Wait { code, .. } | Route::Hold { code, .. }) => {
+            let code = EnhancedCode(4, code.1, code.2);
+            (later(code, "the way to the mail server inside is not known now"), Some(why))
+        }
+        _ => (silent(), Some(why)),
+    }
+}
+
+fn later(code: EnhancedCode, words: &str) -> Answer {
+    Answer::Later(Reply::new(451, Some(code), format!("{words}; try again later")))
+}
+
+fn silent() -> Answer {
+    later(EnhancedCode(4, 4, 1), "the mail server inside does not answer")
+}
+
+fn silent_because() -> (Answer, Option<String>) {
+    (silent(), None)
+}
+
+#[cfg(test)]
+mod tests;
