@@ -80,7 +80,7 @@ pub(crate) fn group(message: &NewMessage) -> Option<Group> {
         recipients,
         verdict,
         history: History { queued: message.arrived, ..History::default() },
-        first_tried: None,
+        short_since: None,
         owed: None,
         note: None,
         evidence: Vec::new(),

@@ -61,7 +61,7 @@ fn time(floor: Floor, facts: &Facts) -> Duration {
         facts,
         memory: &memory,
         origin: Origin::Person,
-        first_tried: None,
+        short_since: None,
     };
     let round = |_| {
         let begun = Instant::now();

@@ -59,7 +59,7 @@ impl<'a> Basis<'a> {
             facts: self.facts,
             memory: self.memory,
             origin: turn.group.history.origin,
-            first_tried: turn.group.first_tried,
+            short_since: turn.group.short_since,
         }
     }
 }
@@ -156,7 +156,7 @@ pub fn interrupted(
             ask: ask(turn),
             verdict: Verdict { notify: Vec::new(), ..group.verdict.clone() },
             origin: group.history.origin,
-            first_tried: group.first_tried,
+            short_since: group.short_since,
         }),
         tries: Vec::new(),
         recipients: recipients(fates, &mut sealer),

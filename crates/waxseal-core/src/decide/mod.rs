@@ -19,5 +19,7 @@ pub use verdict::{Fallback, MessageView, Origin, Verdict, inbound, verdict};
 /// in other words, since plans are compared as a whole:
 ///
 /// 1. the first;
-/// 2. times in reasons as people write them; 1 wrote seconds since 1970.
-pub const DECIDER: u32 = 2;
+/// 2. times in reasons as people write them; 1 wrote seconds since 1970;
+/// 3. patience begins when a channel was not good enough, not with the first attempt; an unsigned
+///    address of ours does not end what memory contradicts.
+pub const DECIDER: u32 = 3;

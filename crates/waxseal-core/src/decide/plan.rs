@@ -54,8 +54,9 @@ pub struct Case<'a> {
     pub memory: &'a Memory,
     /// Whether anybody can be told.
     pub origin: Origin,
-    /// When this delivery group was tried first; `None` before the first attempt.
-    pub first_tried: Option<UnixTime>,
+    /// Since when no channel was good enough for this delivery group: patience begins there, not
+    /// when a host was merely down. `None` where that never kept it here.
+    pub short_since: Option<UnixTime>,
 }
 
 /// What to do for one delivery group now.

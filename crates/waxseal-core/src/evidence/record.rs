@@ -112,8 +112,9 @@ pub struct Decided {
     pub memory: Memory,
     /// Whether anybody could be told.
     pub origin: Origin,
-    /// When the group was tried first.
-    pub first_tried: Option<UnixTime>,
+    /// Since when no channel was good enough for the group; before decider 3, since its first attempt.
+    #[serde(alias = "first_tried")]
+    pub short_since: Option<UnixTime>,
     /// What followed.
     pub plan: Plan,
 }
@@ -132,7 +133,7 @@ impl Decided {
             facts: case.facts.clone(),
             memory: case.memory.clone(),
             origin: case.origin,
-            first_tried: case.first_tried,
+            short_since: case.short_since,
             plan,
         }
     }
@@ -146,7 +147,7 @@ impl Decided {
             facts: &self.facts,
             memory: &self.memory,
             origin: self.origin,
-            first_tried: self.first_tried,
+            short_since: self.short_since,
         }
     }
 }
@@ -165,8 +166,9 @@ pub struct Interrupted {
     pub verdict: Verdict,
     /// Whether anybody could be told.
     pub origin: Origin,
-    /// When the group was tried first.
-    pub first_tried: Option<UnixTime>,
+    /// Since when no channel was good enough for the group; before decider 3, since its first attempt.
+    #[serde(alias = "first_tried")]
+    pub short_since: Option<UnixTime>,
 }
 
 /// One attempt at one address of one host.

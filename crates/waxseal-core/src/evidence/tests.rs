@@ -69,7 +69,7 @@ fn decided() -> Decided {
         facts: &facts,
         memory: &memory,
         origin: Origin::Person,
-        first_tried: None,
+        short_since: None,
     };
     Decided::new(&case, plan(&case, 7, NOW), 7, NOW)
 }
@@ -187,7 +187,7 @@ fn an_interrupted_attempt_has_the_common_form_and_nothing_to_decide_again() {
         ask: decided.ask,
         verdict: decided.verdict,
         origin: decided.origin,
-        first_tried: None,
+        short_since: None,
     });
     let read = Evidence::read(&record.canonical().unwrap()).unwrap();
     assert_eq!(read, record);

@@ -74,7 +74,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         facts: &gathered.facts,
         memory: &memory,
         origin: view.origin(),
-        first_tried: None,
+        short_since: None,
     };
     let plan = plan(&case, 0, now);
     let alarms = memory.alarms(&gathered.facts, now);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use waxseal_core::{
     decide::{DelayNotice, DelayTold, History, Plan, Route, Settled, settle},
-    outcome::Outcome,
+    outcome::{Cause, Outcome},
     queue_id::QueueId,
     reply::EnhancedCode,
     time::UnixTime,
@@ -98,7 +98,7 @@ impl<P: Path> Queue<P> {
                         origin: judged.origin,
                         ..History::default()
                     },
-                    first_tried: None,
+                    short_since: None,
                     note: None,
                     evidence: Vec::new(),
                     owed: None,
@@ -316,7 +316,27 @@ fn left(turn: &Turn, mut history: History, fates: &[Fate]) -> Next {
         note = Some(why.clone());
     }
     let Some(due) = due else { return Next::Done };
-    let first_tried = turn.group.first_tried.or(Some(turn.now));
-    let group = Group { recipients, history, first_tried, note, ..turn.group.clone() };
+    let short_since = short_since(turn, fates);
+    let group = Group { recipients, history, short_since, note, ..turn.group.clone() };
     Next::Retry(due, group)
+}
+
+/// Since when no channel is good enough. A host that is down says nothing of its channel; one that
+/// answered the mail itself had a good one.
+fn short_since(turn: &Turn, fates: &[Fate]) -> Option<UnixTime> {
+    let causes = fates.iter().filter_map(|fate| match &fate.outcome {
+        Outcome::Deferred { cause } | Outcome::Rejected { cause } => Some(cause),
+        Outcome::Accepted { .. } | Outcome::Unknown { .. } | Outcome::Disconnected { .. } => None,
+    });
+    let mut answered = false;
+    for cause in causes {
+        match cause {
+            Cause::Channel(_) | Cause::Plan(_) | Cause::Capability(_) => {
+                return turn.group.short_since.or(Some(turn.now));
+            }
+            Cause::Reply { .. } => answered = true,
+            Cause::Connection(_) | Cause::Protocol(_) => {}
+        }
+    }
+    turn.group.short_since.filter(|_| !answered)
 }

@@ -22,7 +22,8 @@ use super::*;
 use crate::{
     secrets::StoreKeys,
     store::{
-        Access, Actor, Command, EventKind, EventQuery, Settings as StoreSettings, Target, Verb,
+        Access, Actor, Command, EventKind, EventQuery, Listed, Settings as StoreSettings, Target,
+        Verb,
     },
 };
 
@@ -47,6 +48,8 @@ struct World {
     answers: Mutex<HashMap<String, Outcome>>,
     delivered: Mutex<Vec<(QueueId, Vec<String>)>>,
     letters: Mutex<Vec<String>>,
+    /// Since when no channel was good enough, as each plan was told.
+    short: Mutex<Vec<Option<UnixTime>>>,
     in_hand: AtomicUsize,
     most: AtomicUsize,
     /// Deliveries to `slow.example` wait for this.
@@ -63,6 +66,7 @@ impl World {
             answers: Mutex::default(),
             delivered: Mutex::default(),
             letters: Mutex::default(),
+            short: Mutex::default(),
             in_hand: AtomicUsize::default(),
             most: AtomicUsize::default(),
             gate: Semaphore::new(0),
@@ -125,7 +129,8 @@ impl Path for Fake {
 
     async fn gather(&self, _: &Turn) {}
 
-    async fn plan(&self, _: &Turn, (): &()) -> Plan {
+    async fn plan(&self, turn: &Turn, (): &()) -> Plan {
+        self.0.short.lock().unwrap().push(turn.group.short_since);
         let code = EnhancedCode(5, 7, 10);
         let last = Route::Hold { code, reason: "too weak".to_owned() };
         let (because, why_not_higher, reach) = (Vec::new(), None, Default::default());
@@ -267,6 +272,15 @@ impl Running {
         }
     }
 
+    /// Waits until the only group has so many attempts behind it.
+    async fn settled(&self, attempts: usize) {
+        let behind = |listed: &Listed| listed.group.as_ref().map(|group| group.history.attempts);
+        let attempts = Some(u32::try_from(attempts).unwrap());
+        while self.store.list(None, 1).await.unwrap().0.first().and_then(behind) != attempts {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Waits until the store holds so many groups.
     async fn left(&self, count: u64) {
         while self.store.count().await.unwrap().iter().sum::<u64>() != count {
@@ -338,6 +352,28 @@ async fn what_cannot_be_delivered_waits_for_its_time_and_survives_a_restart() {
     running.queue.0.tell(News::Fresh);
     running.world.deliveries(1).await;
     running.left(0).await;
+}
+
+/// DESIGN §3: patience is with a channel that is not good enough. A host that is down uses none of
+/// it up, and one that took the channel and answered gives it back.
+#[tokio::test]
+async fn patience_begins_with_the_first_channel_that_falls_short() {
+    let down = Outcome::Deferred { cause: Cause::Connection("refused".to_owned()) };
+    let steps = [down.clone(), too_weak(), down, too_weak(), deferred(), deferred()];
+    let running = Running::start(Settings::default());
+    running.world.answer("far.example", steps[0].clone());
+    running.accept(&["a@far.example"], "hello").await;
+    for (done, step) in (1..).zip(steps.iter().skip(1)) {
+        running.world.deliveries(done).await;
+        running.settled(done).await;
+        running.world.answer("far.example", step.clone());
+        running.world.time.fetch_add(7 * 3_600, Ordering::SeqCst);
+        running.queue.0.tell(News::Fresh);
+    }
+    running.world.deliveries(steps.len()).await;
+    let short = running.world.short.lock().unwrap().clone();
+    let since = Some(NOW + Duration::from_hours(7));
+    assert_eq!(short, [None, None, since, since, since, None]);
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ fn attempt(recipients: usize) -> (Turn, Vec<Fate>) {
         recipients,
         verdict,
         history: History { queued: NOW, ..History::default() },
-        first_tried: None,
+        short_since: None,
         note: None,
         evidence: Vec::new(),
         owed: None,

@@ -60,8 +60,9 @@ pub struct Group {
     pub verdict: Verdict,
     /// Attempts, holds and notices so far.
     pub history: History,
-    /// When it was tried first.
-    pub first_tried: Option<UnixTime>,
+    /// Since when no channel was good enough; `None` where that never kept it here.
+    #[serde(alias = "first_tried")]
+    pub short_since: Option<UnixTime>,
     /// Why it waits or is held, for the operator; no address, no subject.
     pub note: Option<String>,
     /// Places of its latest attempts in the event log, at most [`Group::EVIDENCE`].

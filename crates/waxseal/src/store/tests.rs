@@ -82,7 +82,7 @@ fn group(recipients: &[&str]) -> Group {
             because: Vec::new(),
         },
         history: History { queued: NOW, ..History::default() },
-        first_tried: None,
+        short_since: None,
         owed: None,
         note: None,
         evidence: Vec::new(),
@@ -184,7 +184,7 @@ async fn a_group_is_in_one_pair_of_hands() {
     let mut claimed = store.claim(one, NOW, 10).await.unwrap();
     let lease = claimed.pop().unwrap().lease;
     let later = NOW + Duration::from_secs(60);
-    let tried = Group { first_tried: Some(NOW), ..group(&["a@one.example"]) };
+    let tried = Group { short_since: Some(NOW), ..group(&["a@one.example"]) };
     let next = Next::Retry(later, tried.clone());
     let settled =
         Settled { lease, message: id, next, events: vec![event(id, "tried")], letters: Vec::new() };

@@ -76,7 +76,7 @@ async fn run(file: &File, (number, store): (u64, &Store)) -> Result<(), String> 
         facts: &gathered.facts,
         memory: &Memory::default(),
         origin: Origin::Person,
-        first_tried: None,
+        short_since: None,
     };
     let plan = plan(&case, 0, now);
     let mailbox = |local: &str, domain| Mailbox { local: local.to_owned(), domain };

@@ -93,7 +93,7 @@ impl Attempt<'_> {
                 recipients,
                 verdict: self.verdict.clone(),
                 history: History { queued: self.now, attempts: 1, ..History::default() },
-                first_tried: None,
+                short_since: None,
                 note: None,
                 owed: None,
                 evidence: Vec::new(),

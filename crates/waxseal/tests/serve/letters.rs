@@ -81,7 +81,7 @@ fn group(message: &NewMessage, verdict: Verdict) -> Group {
         recipients: message.envelope.recipients.clone(),
         verdict,
         history: History { queued: message.arrived, ..History::default() },
-        first_tried: None,
+        short_since: None,
         note: None,
         evidence: Vec::new(),
         owed: None,
@@ -294,7 +294,7 @@ async fn whom_a_rule_names_is_told_of_a_hold() {
         .planted(async |store| {
             let message = message(&[(&bob, Notify::default())], Duration::from_hours(1));
             let mut group = group(&message, verdict);
-            group.first_tried = Some(message.arrived);
+            group.short_since = Some(message.arrived);
             let fresh = store.accept(message).await.unwrap();
             drop(store.classify(fresh, &[group], now()).await.unwrap());
         })

@@ -85,7 +85,7 @@ pub(super) fn planned(facts: &Facts, against: &Against<'_>) -> Plan {
         facts,
         memory: &Memory::default(),
         origin: Origin::Person,
-        first_tried: None,
+        short_since: None,
     };
     decide::plan(&case, 0, against.now)
 }

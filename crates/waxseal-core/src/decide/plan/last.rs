@@ -50,7 +50,7 @@ pub(super) fn word(
         return Route::Wait { until: Some(until), code, reason };
     }
     let over = case
-        .first_tried
+        .short_since
         .is_some_and(|first| now.since(first) >= case.verdict.patience && now >= first);
     // Nobody may be asked or told: to the end of the queue's lifetime.
     if !over || case.origin == Origin::Automatic {
@@ -114,12 +114,12 @@ pub(super) fn loops(case: &Case<'_>, now: UnixTime) -> Route {
 /// not over yet.
 fn may_be_forged(case: &Case<'_>, now: UnixTime) -> bool {
     let known = matches!(case.memory.standing(case.facts, now), Standing::Stands(_));
-    let over = case.first_tried.is_some_and(|first| now.since(first) >= case.verdict.patience);
+    let over = case.short_since.is_some_and(|first| now.since(first) >= case.verdict.patience);
     known && !over
 }
 
 fn seen_twice(case: &Case<'_>, now: UnixTime) -> bool {
-    case.first_tried.is_some_and(|first| now.since(first) >= APART)
+    case.short_since.is_some_and(|first| now.since(first) >= APART)
 }
 
 /// Whether an enforced policy was fetched, or at least asked for, after the first failure
@@ -129,7 +129,7 @@ fn policy_is_fresh(case: &Case<'_>) -> bool {
         StsFact::Policy { policy, known: Known::Cached, fetched_at, refresh_failed, .. }
             if policy.mode == Mode::Enforce =>
         {
-            let asked = case.first_tried.is_some_and(|first| *fetched_at >= first);
+            let asked = case.short_since.is_some_and(|first| *fetched_at >= first);
             asked || refresh_failed.is_some()
         }
         StsFact::Policy { .. }

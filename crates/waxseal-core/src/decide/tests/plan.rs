@@ -65,9 +65,9 @@ fn a_domain_that_does_not_exist_is_given_up_unless_it_took_mail_lately() {
     // Somebody on the path forges NXDOMAIN for a partner.
     world.memory = memory(Some(Level::Encrypted));
     assert!(matches!(last(&world.plan()), Route::Wait { .. }));
-    world.first_tried = Some(NOW.before(HOUR * 4));
+    world.short_since = Some(NOW.before(HOUR * 4));
     assert!(matches!(last(&world.plan()), Route::GiveUp { .. }));
-    world.first_tried = None;
+    world.short_since = None;
     world.facts.mx = MxFact::NoDomain { absence: Absence::Secure, chain: None };
     assert!(matches!(last(&world.plan()), Route::GiveUp { .. }));
 }
@@ -81,7 +81,7 @@ fn a_failed_mx_lookup_waits_and_never_falls_back() {
         world.ask.tls = TlsAsk::TlsNotRequired;
         world.facts.mx = MxFact::Failed(failure(kind));
         world.facts.hosts.clear();
-        world.first_tried = Some(NOW.before(HOUR * 40));
+        world.short_since = Some(NOW.before(HOUR * 40));
         let plan = world.plan();
         assert!(matches!(last(&plan), Route::Wait { code: EnhancedCode(4, 4, 3), .. }));
         assert!(peers(&plan).is_empty());
@@ -177,10 +177,10 @@ fn a_forged_address_of_ours_takes_nothing_back() {
     world.facts.hosts = vec![trap, signed];
     assert_eq!(world.memory.refresh(&world.facts, NOW), world.memory);
     assert!(matches!(last(&world.plan()), Route::Wait { code: EnhancedCode(4, 4, 6), .. }));
-    world.first_tried = Some(NOW.before(HOUR * 4));
+    world.short_since = Some(NOW.before(HOUR * 4));
     assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 4, 6), .. }));
     // Signed, it is no forgery.
-    world.first_tried = None;
+    world.short_since = None;
     world.facts.hosts[0].addresses = found(Vec::new(), Authenticity::Secure);
     assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 4, 6), .. }));
 }
@@ -191,7 +191,7 @@ fn a_forged_address_of_ours_takes_nothing_back() {
 fn nothing_is_returned_while_the_address_of_a_host_is_unknown() {
     let mut world = world(Floor::Authenticated, MxIs::Unsigned, DaneIs::NoZone, StsIs::Absent);
     world.verdict.fallback = Fallback::Bounce;
-    world.first_tried = Some(NOW.before(HOUR * 9));
+    world.short_since = Some(NOW.before(HOUR * 9));
     assert!(matches!(last(&world.plan()), Route::GiveUp { .. }));
     let mut lost = host("mx0.example.net", 5, DaneIs::NoZone);
     lost.addresses = Answer::Failed(failure(FailureKind::ServFail));
@@ -202,7 +202,7 @@ fn nothing_is_returned_while_the_address_of_a_host_is_unknown() {
 #[test]
 fn hosts_without_usable_addresses_wait_and_never_fall_back() {
     let mut world = plain();
-    world.first_tried = Some(NOW.before(HOUR * 40));
+    world.short_since = Some(NOW.before(HOUR * 40));
     world.facts.hosts[0].addresses = absent();
     assert!(matches!(last(&world.plan()), Route::Wait { code: EnhancedCode(4, 4, 4), .. }));
     world.facts.hosts[0].addresses = Answer::Failed(failure(FailureKind::ServFail));
@@ -213,7 +213,7 @@ fn hosts_without_usable_addresses_wait_and_never_fall_back() {
 fn the_fallback_comes_after_patience_and_not_before() {
     let mut world = plain();
     let mut at = |tried: Option<Duration>| {
-        world.first_tried = tried.map(|ago| NOW.before(ago));
+        world.short_since = tried.map(|ago| NOW.before(ago));
         last(&world.plan()).clone()
     };
     assert!(matches!(at(None), Route::Wait { code: EnhancedCode(4, 7, 10), .. }));
@@ -228,7 +228,7 @@ fn mail_of_machines_is_never_held_or_bounced_for_its_floor() {
         let mut world = plain();
         world.origin = Origin::Automatic;
         world.verdict.fallback = fallback;
-        world.first_tried = Some(NOW.before(HOUR * 90));
+        world.short_since = Some(NOW.before(HOUR * 90));
         assert!(matches!(last(&world.plan()), Route::Wait { .. }));
     }
 }
@@ -238,9 +238,9 @@ fn a_bounce_needs_two_observations_half_an_hour_apart() {
     let mut world = plain();
     world.verdict.fallback = Fallback::Bounce;
     world.verdict.patience = Duration::ZERO;
-    world.first_tried = Some(NOW.before(Duration::from_mins(29)));
+    world.short_since = Some(NOW.before(Duration::from_mins(29)));
     assert!(matches!(last(&world.plan()), Route::Wait { .. }));
-    world.first_tried = Some(NOW.before(Duration::from_mins(30)));
+    world.short_since = Some(NOW.before(Duration::from_mins(30)));
     assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 7, 10), .. }));
 }
 
@@ -249,7 +249,7 @@ fn a_bounce_needs_two_observations_half_an_hour_apart() {
 fn a_bounce_needs_a_policy_that_was_asked_for_again() {
     let mut world = world(Floor::Encrypted, MxIs::Unsigned, DaneIs::NoZone, StsIs::Cached);
     world.verdict.fallback = Fallback::Bounce;
-    world.first_tried = Some(NOW.before(HOUR * 5));
+    world.short_since = Some(NOW.before(HOUR * 5));
     let StsFact::Policy { fetched_at, .. } = &mut world.facts.sts else { panic!() };
     *fetched_at = NOW.before(HOUR * 6);
     assert!(matches!(last(&world.plan()), Route::Wait { .. }));
@@ -271,7 +271,7 @@ fn without_working_validation_nothing_is_held_or_bounced() {
         for fallback in [Fallback::Hold, Fallback::Bounce] {
             let mut world = plain();
             world.verdict.fallback = fallback;
-            world.first_tried = Some(NOW.before(HOUR * 40));
+            world.short_since = Some(NOW.before(HOUR * 40));
             world.facts.hosts[0].dane = crate::facts::Dane::LookupFailed(failure(kind));
             assert!(matches!(last(&world.plan()), Route::Wait { code: EnhancedCode(4, 7, 5), .. }));
         }
@@ -429,7 +429,7 @@ fn what_was_achieved_before_holds_up_to_patience_then_falls_back() {
     let plan = world.plan();
     assert!(peers(&plan).is_empty());
     assert!(matches!(last(&plan), Route::Wait { code: EnhancedCode(4, 7, 5), .. }));
-    world.first_tried = Some(NOW.before(HOUR * 4));
+    world.short_since = Some(NOW.before(HOUR * 4));
     assert!(matches!(last(&world.plan()), Route::Hold { .. }));
     world.terms.trust.on_loss = OnLoss::Alarm;
     assert_eq!(peers(&world.plan()), ["mx.example.net"]);

@@ -42,7 +42,7 @@ prop_compose! {
         world.ask.tls = ask;
         world.memory = memory(remembered);
         world.terms.trust.first_policy = first;
-        world.first_tried = tried.map(|ago| NOW.before(std::time::Duration::from_secs(ago)));
+        world.short_since = tried.map(|ago| NOW.before(std::time::Duration::from_secs(ago)));
         world
     }
 }

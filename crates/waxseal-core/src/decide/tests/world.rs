@@ -237,7 +237,7 @@ pub(super) struct World {
     pub(super) facts: Facts,
     pub(super) memory: Memory,
     pub(super) origin: Origin,
-    pub(super) first_tried: Option<UnixTime>,
+    pub(super) short_since: Option<UnixTime>,
 }
 
 impl World {
@@ -249,7 +249,7 @@ impl World {
             facts,
             memory: Memory::default(),
             origin: Origin::Person,
-            first_tried: None,
+            short_since: None,
         }
     }
 
@@ -261,7 +261,7 @@ impl World {
             facts: &self.facts,
             memory: &self.memory,
             origin: self.origin,
-            first_tried: self.first_tried,
+            short_since: self.short_since,
         }
     }
 
