@@ -10,6 +10,7 @@
 )]
 
 mod assess;
+mod check_command;
 mod check_differential;
 mod delivery;
 mod demo;

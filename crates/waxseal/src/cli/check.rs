@@ -11,6 +11,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tone;
 mod work;
 
 use std::{
@@ -111,10 +112,16 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         None => (None, Vec::new()),
     };
     let checker = Checker::build(args, context)?;
+    for path in [&args.html, &args.csv, &args.internet_nl].into_iter().flatten() {
+        can_be_written(path)?;
+    }
     let wanted: std::collections::HashSet<_> = work.iter().cloned().collect();
-    // What was judged by other profiles has to be looked at again.
-    reports
-        .retain(|report| wanted.contains(&report.input) && report.is_judged_by(&checker.profiles));
+    // What was judged by other profiles, or asked of DNS alone, has to be looked at again.
+    reports.retain(|report| {
+        wanted.contains(&report.input)
+            && report.is_judged_by(&checker.profiles)
+            && report.is_as_deep(checker.scope.depth)
+    });
     let done: std::collections::HashSet<_> = reports.iter().map(|r| r.input.clone()).collect();
     work.retain(|input| !done.contains(input));
     let mut progress = Progress::new(context, total, reports.len());
@@ -169,11 +176,11 @@ enum Ended {
     Interrupted,
 }
 
-/// An input that is no domain makes the whole run unknown, for nothing is known of whatever was
-/// meant; otherwise something wrong outweighs something unknown.
+/// An input that is no domain, or one that nobody answers for, makes the whole run unknown: nothing
+/// is known of whatever was meant. Otherwise something wrong outweighs something unknown.
 fn verdict(reports: &[Report]) -> Exit {
     let any = |exit| reports.iter().any(|report| report.exit() == exit);
-    if reports.iter().any(|report| matches!(report.outcome, Outcome::NoDomain(_))) {
+    if reports.iter().any(|report| report.unresolved().is_some()) {
         Exit::Unknown
     } else if any(Exit::Negative) {
         Exit::Negative
@@ -205,6 +212,9 @@ fn stream(
 fn finish(args: &Args, context: &Context, reports: &[Report], total: usize) -> anyhow::Result<()> {
     let providers = compare::providers(reports);
     if args.compare {
+        for (name, why) in compare::left_out(reports) {
+            context.say(format!("not compared: {name}: {why}"));
+        }
         context.print(match context.output {
             Output::Json => format!("{}\n", serde_json::to_string(&providers)?),
             Output::Text => compare::table(&providers, context.paint),
@@ -213,17 +223,30 @@ fn finish(args: &Args, context: &Context, reports: &[Report], total: usize) -> a
         let line = format!("{} domains; --html or --csv tells all of it\n", reports.len());
         context.print(line)?;
     }
-    if let Some(path) = &args.html {
-        write(path, &html::page(reports, args.compare.then_some(&*providers))?)?;
-    }
-    if let Some(path) = &args.csv {
-        let table = if args.compare { compare::csv(&providers) } else { csv::table(reports) };
-        write(path, &table)?;
-    }
-    if let Some(path) = &args.internet_nl {
-        write(path, &serde_json::to_string_pretty(&json::internet_nl(reports))?)?;
-    }
-    Ok(())
+    // What can be written is, whatever becomes of the others.
+    let written = [
+        args.html
+            .as_deref()
+            .map(|path| write(path, &html::page(reports, args.compare.then_some(&*providers))?)),
+        args.csv.as_deref().map(|path| {
+            let compared = || compare::csv(&providers);
+            write(path, &if args.compare { compared() } else { csv::table(reports) })
+        }),
+        args.internet_nl
+            .as_deref()
+            .map(|path| write(path, &serde_json::to_string_pretty(&json::internet_nl(reports))?)),
+    ];
+    written.into_iter().flatten().collect()
+}
+
+/// Said before thousands of domains are looked at, not afterwards. What is there already stays as
+/// it is until there is a report.
+fn can_be_written(path: &Path) -> anyhow::Result<()> {
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|why| {
+        Exit::Usage
+            .because(format!("{}: the report cannot be written there: {why}", path.display()))
+    })
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -38,34 +38,34 @@ const DANE: (Protection, Attack) = (Protection::Dane, Attack::Nobody);
 const NOTHING: (Protection, Attack) = (Protection::None, Attack::Nobody);
 
 /// A lab, and a configuration for a gateway in it.
-struct World {
-    lab: Lab,
-    folder: tempfile::TempDir,
+pub(crate) struct World {
+    pub(crate) lab: Lab,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// What a command answered.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     /// The one JSON document on standard output.
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out)
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.err))
     }
 
     #[track_caller]
-    fn with(self, code: i32) -> Self {
+    pub(crate) fn with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "\n{}\n{}", self.out, self.err);
         self
     }
 }
 
 impl World {
-    async fn new(cells: &[(Protection, Attack)]) -> Self {
+    pub(crate) async fn new(cells: &[(Protection, Attack)]) -> Self {
         Self::with_rules(cells, None).await
     }
 
@@ -84,7 +84,7 @@ impl World {
         world
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("waxseal.toml")
     }
 
@@ -92,17 +92,17 @@ impl World {
         Gateway::start(Config::load(&self.file()).unwrap()).await.unwrap()
     }
 
-    fn domain(&self, (protection, attack): (Protection, Attack)) -> String {
+    pub(crate) fn domain(&self, (protection, attack): (Protection, Attack)) -> String {
         self.lab.site(protection, attack).unwrap().domains()[0].clone()
     }
 
     /// Runs `waxseal` with this configuration.
-    async fn run(&self, words: &[&str]) -> Said {
+    pub(crate) async fn run(&self, words: &[&str]) -> Said {
         self.run_with(words, "").await
     }
 
     /// With this on standard input.
-    async fn run_with(&self, words: &[&str], input: &str) -> Said {
+    pub(crate) async fn run_with(&self, words: &[&str], input: &str) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
         command.arg("--config").arg(self.file()).args(words);
         command.env("USER", "olivia").env_remove("SUDO_USER");

@@ -106,6 +106,10 @@ impl Predicate {
     /// What it comes to, with what was seen.
     pub(super) fn judge(self, survey: &Survey, assessment: &Assessment) -> Said {
         let view = View { survey, assessment };
+        // A name that does not exist is probably not the one that was meant.
+        if let (MxFact::NoDomain { .. }, false) = (&survey.facts.mx, self == Self::ByHand) {
+            return (Status::Unknown, "the domain does not exist".into());
+        }
         if self.is_about_hosts() {
             if assessment.delivery == Delivery::TakesNoMail && self != Self::TakesMail {
                 return (Status::NotApplicable, "the domain takes no mail".into());

@@ -8,7 +8,7 @@ use crate::{
         Contact, LegacyVersion, Published, SpfAll, StartTlsSeen,
         profile::{FILES, Predicate, Profile, ProfileVerdict, Status, built_in, judge_profile},
     },
-    dns::{Authenticity, FailureKind},
+    dns::{Absence, Authenticity, FailureKind},
     facts::MxFact,
     sts::Mode,
 };
@@ -182,5 +182,20 @@ fn a_customers_profile_is_read_and_a_wrong_one_refused() {
         let error = Profile::parse(&wrong).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
         assert!(!error.contains('\u{1b}'), "{error}");
+    }
+}
+
+/// A misspelt name meets nothing, and fails nothing either.
+#[test]
+fn a_domain_that_does_not_exist_is_unknown_to_every_profile() {
+    let mut world = World::new();
+    world.survey.facts.mx = MxFact::NoDomain { absence: Absence::Secure, chain: None };
+    world.survey.facts.hosts.clear();
+    world.survey.hosts.clear();
+    for profile in built_in() {
+        let verdict = judge_profile(profile, &world.survey, &world.assess());
+        assert_eq!(verdict.status, Status::Unknown, "{}", profile.name);
+        let neither = |status| matches!(status, Status::Unknown | Status::ByHand);
+        assert!(verdict.requirements.iter().all(|one| neither(one.status)), "{}", profile.name);
     }
 }

@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::Serialize;
-use waxseal_core::assess::{Offer, Offers};
+use waxseal_core::assess::{Offer, Offers, Quoted};
 
 use super::{
     super::Paint,
     csv::quoted,
     report::{Outcome, Report},
+    tone::{Tone, colour, mark},
 };
 
 /// One operator, and the domains through which it was seen.
@@ -18,11 +19,26 @@ pub(super) struct Provider {
     pub(super) domains: Vec<String>,
 }
 
-/// Grouped, the operator with most domains first.
+/// What has no mail host that could be compared, and why.
+pub(super) fn left_out(reports: &[Report]) -> impl Iterator<Item = (Quoted, &str)> {
+    reports.iter().filter_map(|report| match &report.outcome {
+        Outcome::NoDomain(why) => Some((Quoted::new(&report.input), why.as_str())),
+        Outcome::Assessed(one) if one.assessment.hosts.is_empty() => {
+            let headline = one.assessment.headline.as_str();
+            Some((Quoted::new(&report.input), report.unresolved().unwrap_or(headline)))
+        }
+        Outcome::Assessed(_) => None,
+    })
+}
+
+/// Grouped, the operator with most domains first; without those that [`left_out`] tells.
 pub(super) fn providers(reports: &[Report]) -> Vec<Provider> {
     let mut groups: BTreeMap<String, Provider> = BTreeMap::new();
     for report in reports {
         let Outcome::Assessed(one) = &report.outcome else { continue };
+        if one.assessment.hosts.is_empty() {
+            continue;
+        }
         let (offers, domain) = (&one.offers, one.assessment.domain.to_string());
         groups
             .entry(offers.operator.clone())
@@ -37,43 +53,76 @@ pub(super) fn providers(reports: &[Report]) -> Vec<Provider> {
     all
 }
 
+/// The columns of a terminal, each of at most two words above each other, so that the table has
+/// room for the operators in 80 columns: in the order of [`Offers::columns`].
+const HEADS: [[&str; 2]; 9] = [
+    ["", "DANE"],
+    ["MTA-", "STS"],
+    ["TLS", "RPT"],
+    ["TLS", "1.3"],
+    ["", "PQ"],
+    ["", "IPv6"],
+    ["DNS-", "SEC"],
+    ["REQ.", "TLS"],
+    ["no old", "TLS"],
+];
+
+/// Columns that a name may take; a longer one has a line of its own.
+const NAME: usize = 28;
+
 /// For a terminal.
 pub(super) fn table(providers: &[Provider], paint: Paint) -> String {
-    let mut text = String::new();
-    let wide = providers.iter().map(|p| p.offers.operator.chars().count()).max().unwrap_or(0);
-    let wide = wide.max("operator".len());
-    let mut head = format!("{:<wide$}  domains", "operator");
-    if let Some(first) = providers.first() {
-        for (name, _) in first.offers.columns() {
-            let _ = write!(head, "  {name}");
-        }
+    if providers.is_empty() {
+        return "no domain could be looked at\n".to_owned();
     }
-    let _ = writeln!(text, "{}", paint.bold(&head));
-    for Provider { offers, domains } in providers {
-        let _ = write!(text, "{:<wide$}  {:>7}", offers.operator, domains.len());
-        for (name, offer) in offers.columns() {
-            let column = name.len();
-            let _ = write!(text, "  {}", centred(offer, column, paint));
+    let mut text = String::new();
+    for (row, [operator, count]) in [["", ""], ["operator", "domains"]].iter().enumerate() {
+        let mut head = format!("{operator:<NAME$} {count:>7}");
+        for column in &HEADS {
+            let word = column.get(row).copied().unwrap_or_default();
+            let _ = write!(head, " {word:^0$}", wide(column));
         }
+        let _ = writeln!(text, "{}", paint.bold(head.trim_end()));
+    }
+    for Provider { offers, domains } in providers {
+        let mut name = offers.operator.as_str();
+        if name.chars().count() > NAME {
+            let _ = writeln!(text, "{name}");
+            name = "";
+        }
+        let _ = write!(text, "{name:<NAME$} {:>7}", domains.len());
+        for (column, (_, offer)) in HEADS.iter().zip(offers.columns()) {
+            let _ = write!(text, " {}", centred(offer, wide(column), paint));
+        }
+        text.truncate(text.trim_end().len());
         text.push('\n');
     }
-    text.push_str("✓ everywhere   ~ partly   ✗ no   ? not known\n");
+    text.push_str(
+        "✓ everywhere   ~ partly   ✗ no   ? not known\n\
+         Operators are told by the names of mail hosts. PQ: post-quantum key exchange.\n\
+         No old TLS: nothing below TLS 1.2, no weak suites or groups.\n",
+    );
     text
 }
 
+fn wide(column: &[&str; 2]) -> usize {
+    column.iter().map(|word| word.chars().count()).max().unwrap_or_default()
+}
+
 fn centred(offer: Offer, column: usize, paint: Paint) -> String {
-    let (glyph, code) = match offer {
-        Offer::Yes => ("✓", 32),
-        Offer::Partly => ("~", 33),
-        Offer::No => ("✗", 31),
-        Offer::Unknown => ("?", 36),
+    let tone = match offer {
+        Offer::Yes => Tone::Good,
+        Offer::Partly => Tone::Poor,
+        Offer::No => Tone::Bad,
+        Offer::Unknown => Tone::Unknown,
+    };
+    // Something in between is no warning: it has a glyph of its own.
+    let glyph = match offer {
+        Offer::Partly => colour(tone, "~", paint),
+        Offer::Yes | Offer::No | Offer::Unknown => mark(tone, paint),
     };
     let left = column.saturating_sub(1) / 2;
     let right = column.saturating_sub(1).saturating_sub(left);
-    let glyph = match paint {
-        Paint::Colour => format!("\u{1b}[{code}m{glyph}\u{1b}[0m"),
-        Paint::Plain => glyph.to_owned(),
-    };
     format!("{}{glyph}{}", " ".repeat(left), " ".repeat(right))
 }
 

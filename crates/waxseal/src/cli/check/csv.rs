@@ -1,6 +1,6 @@
 //! One line a domain, for a spreadsheet.
 
-use waxseal_core::assess::Severity;
+use waxseal_core::assess::{Assessment, Delivery, Severity};
 
 use super::report::{Outcome, Report};
 
@@ -57,7 +57,7 @@ fn row(report: &Report) -> String {
     let mut cells = vec![
         assessment.domain.to_string(),
         assessment.checked_at.to_string(),
-        assessment.level.map_or_else(|| "none".to_owned(), |level| level.to_string()),
+        level(assessment).to_owned(),
         assessment.headline.clone(),
         one.offers.operator.clone(),
     ];
@@ -72,6 +72,16 @@ fn row(report: &Report) -> String {
         String::new(),
     ]);
     line(cells.into_iter())
+}
+
+/// The level, or why there is none: in the words of the JSON.
+const fn level(assessment: &Assessment) -> &'static str {
+    match (assessment.level, assessment.delivery) {
+        (Some(level), _) => level.as_str(),
+        (None, Delivery::Refuses) => "refuses",
+        (None, Delivery::TakesNoMail) => "takes-no-mail",
+        (None, Delivery::Delivers | Delivery::Unknown) => "unknown",
+    }
 }
 
 fn line(cells: impl Iterator<Item = String>) -> String {

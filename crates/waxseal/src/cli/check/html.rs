@@ -1,16 +1,15 @@
 //! One page that needs nothing else and that nobody has to explain.
 
+use std::borrow::Cow;
+
 use askama::Template;
-use waxseal_core::{
-    assess::{Check, Offer, Severity, profile::Status},
-    channel::Level,
-};
+use waxseal_core::assess::{Assessment, Check, HostAssessment, Offer, Severity, profile::Status};
 
 use super::{
     compare::Provider,
     profiles::summary,
     report::{Outcome, Report},
-    text::{Tone, status_tone, tone},
+    tone::{Tone, host_standing, severity_tone, standing, status_tone, tone},
 };
 
 /// The style of all our pages.
@@ -40,9 +39,16 @@ pub(super) fn page(reports: &[Report], providers: Option<&[Provider]>) -> anyhow
     Ok(page.render()?)
 }
 
-/// Class and glyph for a level.
-fn level_class(level: &Option<Level>) -> &'static str {
-    class(tone(*level))
+/// Class and words for a domain's level, or for why there is none.
+const fn standing_parts(assessment: &Assessment) -> (&'static str, &'static str) {
+    let (level, delivery) = (assessment.level, assessment.delivery);
+    (class(tone(level, delivery)), standing(level, delivery))
+}
+
+/// Class and words for a host's level.
+fn host_parts(host: &HostAssessment) -> (&'static str, Cow<'static, str>) {
+    let (tone, word) = host_standing(host);
+    (class(tone), word)
 }
 
 const fn class(tone: Tone) -> &'static str {
@@ -66,17 +72,8 @@ const fn status_parts(status: Status) -> (&'static str, &'static str) {
     (class(status_tone(status)), glyph)
 }
 
-fn level_word(level: &Option<Level>) -> &'static str {
-    level.map_or("no level", Level::as_str)
-}
-
 const fn severity_class(severity: Severity) -> &'static str {
-    class(match severity {
-        Severity::Error => Tone::Bad,
-        Severity::Warning => Tone::Poor,
-        Severity::Unknown => Tone::Unknown,
-        Severity::Notice | Severity::Info => Tone::Plain,
-    })
+    class(severity_tone(severity))
 }
 
 /// Class, glyph and words for a check of a certificate.

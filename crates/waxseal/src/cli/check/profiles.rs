@@ -7,6 +7,7 @@ use waxseal_core::assess::profile::{
 };
 
 use super::super::Exit;
+use crate::config::nearest;
 
 /// The profile of the JSON that readers of Internet.nl's results take.
 pub(super) const INTERNET_NL: &str = "internet-nl";
@@ -29,8 +30,11 @@ fn one(name: &str) -> anyhow::Result<Profile> {
     let path = Path::new(name);
     if !path.exists() {
         let known: Vec<_> = built_in().iter().map(|profile| profile.name.as_str()).collect();
+        let begun = || known.iter().copied().find(|known| known.starts_with(name));
+        let near = nearest(name, known.iter().copied()).or_else(begun);
+        let meant = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
         return Err(Exit::Usage.because(format!(
-            "--profile {name}: there is no such profile and no such file; built in are {}",
+            "--profile {name}: there is no such profile and no such file; {meant}Built in are {}",
             known.join(", ")
         )));
     }

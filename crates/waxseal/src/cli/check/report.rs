@@ -84,9 +84,23 @@ impl Report {
     /// What the process exits with for it (DESIGN §9).
     pub(super) fn exit(&self) -> Exit {
         match &self.outcome {
-            Outcome::NoDomain(_) => Exit::Unknown,
-            Outcome::Assessed(one) => one.exit(),
+            Outcome::Assessed(one) if self.unresolved().is_none() => one.exit(),
+            Outcome::Assessed(_) | Outcome::NoDomain(_) => Exit::Unknown,
         }
+    }
+
+    /// Why nothing is known of whatever was meant: the name leads nowhere, or nobody answers for
+    /// it.
+    pub(super) fn unresolved(&self) -> Option<&str> {
+        let one = match &self.outcome {
+            Outcome::NoDomain(why) => return Some(why),
+            Outcome::Assessed(one) => one,
+        };
+        let Assessment { delivery, hosts, findings, headline, .. } = &one.assessment;
+        if let Some(missing) = findings.iter().find(|one| one.id == Id::DomainMissing) {
+            return Some(&missing.evidence);
+        }
+        (*delivery == Delivery::Unknown && hosts.is_empty()).then_some(headline)
     }
 
     /// Whether it was judged by exactly these profiles.
@@ -97,6 +111,14 @@ impl Report {
                 let judged = one.profiles.iter().map(|verdict| &verdict.name);
                 judged.eq(profiles.iter().map(|profile| &profile.name))
             }
+        }
+    }
+
+    /// Whether as much was asked.
+    pub(super) fn is_as_deep(&self, depth: Depth) -> bool {
+        match &self.outcome {
+            Outcome::NoDomain(_) => true,
+            Outcome::Assessed(one) => one.depth == depth,
         }
     }
 

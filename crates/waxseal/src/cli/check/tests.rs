@@ -2,15 +2,16 @@
 
 use waxseal_core::{
     assess::{
-        Assessment, Delivery, Offer, Offers,
+        Assessment, Delivery, HostAssessment, Offer, Offers,
         profile::{ProfileVerdict, RequirementVerdict, Status, Weight},
     },
+    channel::Level,
     domain::Domain,
     time::UnixTime,
 };
 
 use super::{
-    Exit, csv, html, json, profiles,
+    Exit, compare, csv, html, json, profiles,
     progress::bar,
     report::{Assessed, Outcome, Report, ReportsTold, StsTold},
     text, verdict, work,
@@ -69,6 +70,21 @@ fn the_worst_of_many_decides_and_no_domain_at_all_leaves_the_run_unknown() {
     assert_eq!(verdict(&[fine, none]), super::Exit::Unknown);
 }
 
+/// Nobody answers for it: whatever else is wrong there, nothing is known of what was meant.
+#[test]
+fn a_domain_that_nobody_answers_for_leaves_the_run_unknown() {
+    let mut unanswered = report(Status::NotMet);
+    let Outcome::Assessed(one) = &mut unanswered.outcome else { unreachable!() };
+    one.assessment.hosts.clear();
+    (one.assessment.level, one.assessment.delivery) = (None, Delivery::Unknown);
+    assert_eq!(unanswered.exit(), Exit::Unknown);
+    assert_eq!(verdict(&[report(Status::NotMet), unanswered.clone()]), Exit::Unknown);
+    let line = text::line(&unanswered, Paint::Plain);
+    assert!(line.starts_with("? not known     example.com "), "{line}");
+    assert!(line.ends_with(" It could not be found out.\n"), "which, and why: {line}");
+    assert_eq!(compare::left_out(&[unanswered]).count(), 1);
+}
+
 fn judged(status: Status) -> ProfileVerdict {
     let one = |id: &str, status, severity| RequirementVerdict {
         id: id.to_owned(),
@@ -115,11 +131,17 @@ fn report(status: Status) -> Report {
         assessment: Assessment {
             domain: Domain::parse("example.com").unwrap(),
             checked_at: UnixTime(1_800_000_000),
-            level: Some(waxseal_core::channel::Level::Dane),
+            level: Some(Level::Dane),
             delivery: Delivery::Delivers,
             headline: "It could not be found out.".to_owned(),
             why_not_higher: None,
-            hosts: Vec::new(),
+            hosts: vec![HostAssessment {
+                host: Domain::parse("mx.example.net").unwrap(),
+                level: Some(Level::Dane),
+                demanded: Some(Level::Dane),
+                note: None,
+                addresses: Vec::new(),
+            }],
             findings: Vec::new(),
         },
         offers: Offers {
@@ -162,7 +184,9 @@ fn a_profile_is_told_in_every_form() {
     let report = report(Status::NotMet);
     let page = text::page(&report, Paint::Plain);
     assert!(
-        page.contains("suppliers  not met (1 of 2 requirements met; 1 more to look at by hand")
+        page.contains(
+            "✗ suppliers\n    What we ask\n    not met (1 of 2 requirements met; 1 more to look at by hand"
+        )
     );
     assert!(page.contains("✗ second") && !page.contains("✗ first"), "{page}");
     assert!(text::line(&report, Paint::Plain).ends_with(" suppliers=not-met\n"));
@@ -187,7 +211,7 @@ fn profiles_are_built_in_or_files_and_nothing_else() {
     let loaded = profiles::load(&names(&["internet-nl", "dsk-high"])).unwrap();
     assert_eq!(loaded.len(), 2);
     let error = profiles::load(&names(&["internet"])).unwrap_err().to_string();
-    assert!(error.contains("built in are internet-nl, bsi-tr-03108"), "{error}");
+    assert!(error.contains("Built in are internet-nl, bsi-tr-03108"), "{error}");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "name = \"x\"\ncolour = 1\n").unwrap();
     let path = file.path().to_string_lossy().into_owned();

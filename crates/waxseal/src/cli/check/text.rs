@@ -1,43 +1,52 @@
-//! For a terminal: what an attacker would obtain first, then where, then what to do. Glyphs and
-//! words carry the meaning; colour only repeats it.
+//! For a terminal of 80 columns: what an attacker would obtain first, then where, then what to do.
+//! Glyphs and words carry the meaning; colour only repeats it.
 
 use std::fmt::Write as _;
 
-use waxseal_core::{
-    assess::{
-        AddressAssessment, Check, Finding, HostAssessment, KeyAssessment, Severity,
-        profile::{ProfileVerdict, Status, Weight},
-    },
-    channel::Level,
+use waxseal_core::assess::{
+    AddressAssessment, Check, Finding, HostAssessment, KeyAssessment, Quoted, Severity,
+    profile::{ProfileVerdict, Status, Weight},
 };
 
 use super::{
     super::Paint,
     profiles,
     report::{Assessed, Outcome, Report},
+    tone::{Tone, colour, host_standing, mark, severity_tone, standing, status_tone, tone},
 };
 
-/// Columns of running text.
-const WIDTH: usize = 96;
+/// Columns of a terminal that nobody has made wider.
+pub(super) const WIDTH: usize = 80;
+
+/// Columns of a verdict in the list of many domains.
+const WORD: usize = 13;
+
+/// Columns of a name in the list of many domains.
+const NAME: usize = 32;
 
 /// One report.
 pub(super) fn page(report: &Report, paint: Paint) -> String {
     let one = match &report.outcome {
         Outcome::Assessed(one) => one,
         Outcome::NoDomain(why) => {
-            return format!("{}\n  {} {why}\n", paint.bold(&report.input), mark(Tone::Bad, paint));
+            let input = Quoted::new(&report.input);
+            let mut text = format!("{}\n  {} ", paint.bold(input.as_str()), mark(Tone::Bad, paint));
+            hanging(4, why, &mut text);
+            return text;
         }
     };
     let assessment = &one.assessment;
     let mut text = format!("{}\n", paint.bold(assessment.domain.as_str()));
-    let level = assessment.level.map_or("no level", Level::as_str);
-    let tone = tone(assessment.level);
-    let _ = writeln!(text, "  {} {}", mark(tone, paint), colour(tone, level, paint));
-    wrapped(&assessment.headline, "    ", &mut text);
+    let word = standing(assessment.level, assessment.delivery);
+    let tone = tone(assessment.level, assessment.delivery);
+    let _ = writeln!(text, "  {} {}", mark(tone, paint), colour(tone, word, paint));
+    wrapped(&assessment.headline, 4, &mut text);
     if let Some(why) = &assessment.why_not_higher {
-        wrapped(&format!("Why not higher: {why}"), "    ", &mut text);
+        wrapped(&format!("Why not higher: {why}"), 4, &mut text);
     }
-    text.push('\n');
+    if !assessment.hosts.is_empty() {
+        text.push('\n');
+    }
     for host in &assessment.hosts {
         host_lines(host, paint, &mut text);
     }
@@ -58,49 +67,60 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
 
 /// One line, for many domains.
 pub(super) fn line(report: &Report, paint: Paint) -> String {
-    match &report.outcome {
+    let one = match &report.outcome {
         Outcome::NoDomain(why) => {
-            format!("{} {:<40} {why}\n", mark(Tone::Bad, paint), report.input)
+            let (mark, word) = (mark(Tone::Bad, paint), colour(Tone::Bad, "no domain", paint));
+            let input = Quoted::new(&report.input);
+            return format!("{mark} {word}     {:<NAME$} {why}\n", input.as_str());
         }
-        Outcome::Assessed(one) => {
-            let assessment = &one.assessment;
-            let level = assessment.level.map_or("no level", Level::as_str);
-            let tone = tone(assessment.level);
-            let worst: Vec<_> = assessment
-                .findings
-                .iter()
-                .filter(|finding| finding.severity >= Severity::Warning)
-                .map(|finding| finding.id.as_str())
-                .collect();
-            let mut told: Vec<&str> = Vec::new();
-            for id in worst {
-                if !told.contains(&id) {
-                    told.push(id);
-                }
-            }
-            let judged = one.profiles.iter();
-            let judged: String = judged.map(|p| format!(" {}={}", p.name, p.status)).collect();
-            let more = told.len().saturating_sub(4);
-            told.truncate(4);
-            let more = if more == 0 { String::new() } else { format!(" +{more}") };
-            format!(
-                "{} {} {:<40} {}{more}{judged}\n",
-                mark(tone, paint),
-                colour(tone, &format!("{level:<10}"), paint),
-                assessment.domain.as_str(),
-                told.join(" "),
-            )
+        Outcome::Assessed(one) => one,
+    };
+    let assessment = &one.assessment;
+    let word = format!("{:<WORD$}", standing(assessment.level, assessment.delivery));
+    let tone = tone(assessment.level, assessment.delivery);
+    let domain = assessment.domain.as_str();
+    let mut text = format!("{} {} {domain:<NAME$}", mark(tone, paint), colour(tone, &word, paint));
+    if let Some(why) = report.unresolved() {
+        let _ = writeln!(text, " {why}");
+        return text;
+    }
+    let judged = one.profiles.iter();
+    let judged: String = judged.map(|p| format!(" {}={}", p.name, p.status)).collect();
+    let taken = "x ".len() + WORD + 1 + domain.chars().count().max(NAME) + judged.chars().count();
+    let _ = writeln!(text, "{}{judged}", worst(&one.assessment.findings, taken));
+    text
+}
+
+/// The ids of findings that matter, as many as fit into the line, and how many more there are.
+fn worst(findings: &[Finding], taken: usize) -> String {
+    /// ` +99`
+    const MORE: usize = 4;
+    let mut ids: Vec<&str> = Vec::new();
+    for finding in findings.iter().filter(|finding| finding.severity >= Severity::Warning) {
+        if !ids.contains(&finding.id.as_str()) {
+            ids.push(finding.id.as_str());
         }
     }
+    let mut column = taken;
+    let mut text = String::new();
+    for (told, id) in ids.iter().enumerate() {
+        let more = if told + 1 == ids.len() { 0 } else { MORE };
+        if told > 0 && column + 1 + id.len() + more > WIDTH {
+            let _ = write!(text, " +{}", ids.len() - told);
+            break;
+        }
+        column += 1 + id.len();
+        let _ = write!(text, " {id}");
+    }
+    text
 }
 
 fn host_lines(host: &HostAssessment, paint: Paint, text: &mut String) {
-    let level = host.level.map_or("no level", Level::as_str);
-    let tone = tone(host.level);
+    let (tone, word) = host_standing(host);
     let name = host.host.as_str();
-    let _ = writeln!(text, "  {name:<44} {} {}", mark(tone, paint), colour(tone, level, paint));
+    let _ = writeln!(text, "  {name:<44} {} {}", mark(tone, paint), colour(tone, &word, paint));
     if let Some(note) = &host.note {
-        wrapped(note, "      ", text);
+        wrapped(note, 6, text);
     }
     for address in &host.addresses {
         address_lines(address, paint, text);
@@ -112,76 +132,75 @@ fn address_lines(address: &AddressAssessment, paint: Paint, text: &mut String) {
     if address.keys.is_empty() {
         let _ = writeln!(text, "    {ip:<24} {} no session seen", mark(Tone::Unknown, paint));
     }
-    for key in &address.keys {
-        let KeyAssessment { algorithm, tls, dane, pkix } = key;
-        let _ = writeln!(
-            text,
-            "    {ip:<24} {:<8} {}   {}",
-            algorithm.as_str(),
-            checked("DANE", dane, Tone::Bad, paint),
-            checked(
-                "public CA",
-                pkix,
-                if *dane == Check::Holds { Tone::Plain } else { Tone::Poor },
-                paint
-            ),
-        );
-        let _ = writeln!(text, "      {tls}");
+    for KeyAssessment { algorithm, tls, dane, pkix } in &address.keys {
+        // With DANE nobody asks for a public CA (RFC 7672 §3.1.1).
+        let without = if *dane == Check::Holds { Tone::Plain } else { Tone::Poor };
+        let checks = [("DANE", dane, Tone::Bad), ("public CA", pkix, without)];
+        let [dane, pkix] =
+            checks.map(|(name, check, failing)| checked(name, check, failing, paint));
+        let algorithm = algorithm.as_str();
+        let _ = writeln!(text, "    {ip:<24} {algorithm:<8} {dane}   {pkix}");
+        for (name, check, _) in checks {
+            if let Check::Fails(why) = check {
+                wrapped(&format!("{name}: {why}"), 6, text);
+            }
+        }
+        wrapped(tls, 6, text);
         ip.clear();
     }
 }
 
-/// `failing` is what a failure is worth: with DANE nobody asks for a public CA (RFC 7672 §3.1.1).
+/// `failing` is what a failure is worth.
 fn checked(name: &str, check: &Check, failing: Tone, paint: Paint) -> String {
     match check {
         Check::Holds => format!("{} {name}", mark(Tone::Good, paint)),
-        Check::Fails(why) => format!("{} {name}: {why}", mark(failing, paint)),
+        Check::Fails(_) => format!("{} {name}", mark(failing, paint)),
         Check::NotApplicable => format!("· no {name}"),
     }
 }
 
 fn published(one: &Assessed, paint: Paint, text: &mut String) {
+    let told = |state: &str, good: &str| match state {
+        "unknown" => Tone::Unknown,
+        state if state == good => Tone::Good,
+        _ => Tone::Poor,
+    };
+    let noted =
+        |note: &Option<String>| note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
     let sts = &one.sts;
-    let tone = match sts.state.as_str() {
-        "enforce" => Tone::Good,
-        "unknown" => Tone::Unknown,
-        _ => Tone::Poor,
-    };
     let age = sts.max_age.map_or_else(String::new, |age| format!(", for {} days", age / 86_400));
-    let note = sts.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
-    let _ = writeln!(text, "\n  MTA-STS  {} {}{age}{note}", mark(tone, paint), sts.state);
+    let _ = write!(text, "\n  MTA-STS  {} ", mark(told(&sts.state, "enforce"), paint));
+    hanging(13, &format!("{}{age}{}", sts.state, noted(&sts.note)), text);
     let reports = &one.tlsrpt;
-    let tone = match reports.state.as_str() {
-        "published" => Tone::Good,
-        "unknown" => Tone::Unknown,
-        _ => Tone::Poor,
-    };
-    let to = reports.rua.join(", ");
-    let note = reports.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
-    let _ = writeln!(text, "  TLSRPT   {} {} {to}{note}", mark(tone, paint), reports.state);
+    let _ = write!(text, "  TLSRPT   {} ", mark(told(&reports.state, "published"), paint));
+    let to: String = reports.rua.iter().map(|to| format!(" {to}")).collect();
+    hanging(13, &format!("{}{to}{}", reports.state, noted(&reports.note)), text);
 }
 
 fn finding_lines(finding: &Finding, paint: Paint, text: &mut String) {
     let Finding { id, severity, subject, evidence, fix } = finding;
-    let tone = match severity {
-        Severity::Error => Tone::Bad,
-        Severity::Warning => Tone::Poor,
-        Severity::Unknown => Tone::Unknown,
-        Severity::Notice | Severity::Info => Tone::Plain,
-    };
-    let word = colour(tone, &format!("{severity:<8}"), paint);
-    let _ = writeln!(text, "  {} {word} {}  {subject}", mark(tone, paint), paint.bold(id.as_str()));
-    wrapped(evidence, "      ", text);
+    let tone = severity_tone(*severity);
+    let word = colour(tone, &format!("{:<8}", severity.as_str()), paint);
+    let _ = write!(text, "  {} {word} {}", mark(tone, paint), paint.bold(id.as_str()));
+    let column = "  ! warning  ".len() + id.as_str().len() + 2;
+    if column + subject.chars().count() > WIDTH {
+        text.push('\n');
+        wrapped(subject, 6, text);
+    } else {
+        let _ = writeln!(text, "  {subject}");
+    }
+    wrapped(evidence, 6, text);
     if !fix.is_empty() {
-        wrapped(&format!("→ {fix}"), "      ", text);
+        text.push_str("      → ");
+        hanging(8, fix, text);
     }
 }
 
 fn profile_lines(verdict: &ProfileVerdict, paint: Paint, text: &mut String) {
-    let name = paint.bold(&verdict.name);
     let tone = status_tone(verdict.status);
-    let _ = writeln!(text, "\n  {} {name}  {}", mark(tone, paint), profiles::summary(verdict));
-    wrapped(&verdict.title, "      ", text);
+    let _ = writeln!(text, "\n  {} {}", mark(tone, paint), paint.bold(&verdict.name));
+    wrapped(&verdict.title, 4, text);
+    wrapped(&profiles::summary(verdict), 4, text);
     for one in profiles::open(verdict) {
         let tone = match (one.status, one.severity) {
             (Status::NotMet, Weight::Error) => Tone::Bad,
@@ -190,89 +209,43 @@ fn profile_lines(verdict: &ProfileVerdict, paint: Paint, text: &mut String) {
                 Tone::Unknown
             }
         };
-        let _ = writeln!(text, "    {} {}", mark(tone, paint), one.id);
-        wrapped(&one.text, "      ", text);
-        wrapped(&format!("seen: {}", one.evidence), "      ", text);
+        let word = match one.status {
+            Status::Unknown => " (unknown)",
+            Status::Met | Status::NotMet | Status::NotApplicable | Status::ByHand => "",
+        };
+        let _ = writeln!(text, "    {} {}{word}", mark(tone, paint), one.id);
+        wrapped(&one.text, 6, text);
+        wrapped(&format!("seen: {}", one.evidence), 6, text);
     }
 }
 
-/// What a profile comes to at a glance.
-pub(super) const fn status_tone(status: Status) -> Tone {
-    match status {
-        Status::Met => Tone::Good,
-        Status::NotMet => Tone::Bad,
-        Status::Unknown | Status::NotApplicable | Status::ByHand => Tone::Unknown,
-    }
-}
-
-/// How good something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
-    Good,
-    Poor,
-    Bad,
-    Unknown,
-    Plain,
-}
-
-/// What a level is worth at a glance.
-pub(super) const fn tone(level: Option<Level>) -> Tone {
-    match level {
-        None => Tone::Unknown,
-        Some(Level::Cleartext) => Tone::Bad,
-        Some(Level::Encrypted | Level::Named) => Tone::Poor,
-        Some(Level::StsFirst | Level::Sts | Level::Anchored | Level::Dane | Level::Pinned) => {
-            Tone::Good
-        }
-    }
-}
-
-fn mark(tone: Tone, paint: Paint) -> String {
-    let glyph = match tone {
-        Tone::Good => "✓",
-        Tone::Poor => "!",
-        Tone::Bad => "✗",
-        Tone::Unknown => "?",
-        Tone::Plain => "·",
-    };
-    colour(tone, glyph, paint)
-}
-
-fn colour(tone: Tone, text: &str, paint: Paint) -> String {
-    let code = match tone {
-        Tone::Good => 32,
-        Tone::Poor => 33,
-        Tone::Bad => 31,
-        Tone::Unknown => 36,
-        Tone::Plain => return text.to_owned(),
-    };
-    match paint {
-        Paint::Colour => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-        Paint::Plain => text.to_owned(),
-    }
-}
-
-/// Breaks at spaces, but not between quotation marks: a record has to be copied in one piece.
-fn wrapped(long: &str, indent: &str, text: &mut String) {
+/// Lines of running text, all of them indented.
+fn wrapped(long: &str, indent: usize, text: &mut String) {
     for paragraph in long.lines() {
-        let mut column = 0;
-        for word in words(paragraph) {
-            let wide = word.chars().count();
-            if column > 0 && column + 1 + wide > WIDTH.saturating_sub(indent.len()) {
-                text.push('\n');
-                column = 0;
-            }
-            if column == 0 {
-                text.push_str(indent);
+        let _ = write!(text, "{:indent$}", "");
+        hanging(indent, paragraph, text);
+    }
+}
+
+/// Goes on in a line of which `indent` columns are taken, and indents the next ones. Breaks at
+/// spaces, but not between quotation marks: a record has to be copied in one piece.
+fn hanging(indent: usize, long: &str, text: &mut String) {
+    let mut column = indent;
+    for word in words(long) {
+        let wide = word.chars().count();
+        if column > indent {
+            if column + 1 + wide > WIDTH {
+                let _ = write!(text, "\n{:indent$}", "");
+                column = indent;
             } else {
                 text.push(' ');
                 column += 1;
             }
-            text.push_str(word);
-            column += wide;
         }
-        text.push('\n');
+        text.push_str(word);
+        column += wide;
     }
+    text.push('\n');
 }
 
 fn words(paragraph: &str) -> impl Iterator<Item = &str> {

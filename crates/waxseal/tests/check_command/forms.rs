@@ -1,0 +1,157 @@
+//! What one domain is told as: text, JSON, a page, a table, Internet.nl's shape.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{BEST, PLAINTEXT, POLICY, SELF_SIGNED, UNANSWERED, World, assert_narrow};
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[track_caller]
+fn assert_has(value: &Value, wanted: &[&str]) {
+    let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
+    assert!(wanted.is_subset(&keys(value)), "{wanted:?}: {value}");
+}
+
+/// Scripts rely on these keys (DESIGN §9).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_json_of_a_domain_keeps_its_contract() {
+    let world = World::new(&[BEST]).await;
+    let domain = world.domain(BEST);
+    let words = ["check", "--json", &domain, "--profile", "internet-nl", "--profile", "dsk-high"];
+    let told = world.run(&words).await.with(1).json();
+    assert_has(
+        &told,
+        &["domain", "checked_at", "level", "mx", "sts", "tlsrpt", "findings", "profiles"],
+    );
+    assert_eq!(told["domain"], domain);
+    assert_eq!(told["level"], "dane");
+    assert_eq!(told["delivery"], "delivers");
+    let at = told["checked_at"].as_str().unwrap();
+    assert!(at.len() == 20 && at.ends_with('Z') && at.contains('T'), "{at}");
+    assert_has(&told["mx"][0], &["host", "addresses"]);
+    let addresses = told["mx"][0]["addresses"].as_array().unwrap();
+    assert_eq!(addresses.len(), 2, "IPv4 and IPv6: {told}");
+    for address in addresses {
+        assert_has(address, &["ip", "keys"]);
+        let key = &address["keys"][0];
+        assert_has(key, &["algorithm", "tls", "dane", "pkix"]);
+        assert_eq!(
+            (&key["algorithm"], &key["dane"], &key["pkix"]),
+            (&"ECDSA".into(), &"ok".into(), &"ok".into())
+        );
+        assert!(key["tls"].as_str().unwrap().starts_with("TLSv1.3"), "{key}");
+    }
+    assert_eq!(told["sts"]["state"], "enforce");
+    assert_eq!(told["tlsrpt"]["state"], "absent");
+    let findings = told["findings"].as_array().unwrap();
+    assert!(!findings.is_empty());
+    for finding in findings {
+        assert_has(finding, &["id", "severity", "subject", "evidence", "fix"]);
+        assert!(!finding["fix"].as_str().unwrap().is_empty(), "a repair for each: {finding}");
+    }
+    let profiles = &told["profiles"];
+    assert_eq!(keys(profiles), BTreeSet::from(["internet-nl", "dsk-high"]));
+    let requirement = &profiles["internet-nl"]["requirements"][0];
+    assert_has(
+        requirement,
+        &["id", "text", "status", "severity", "evidence", "source", "unverified"],
+    );
+    assert!(!told.to_string().contains('\u{1b}'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_text_says_what_an_attacker_obtains_before_anything_else() {
+    let cells = [BEST, POLICY, SELF_SIGNED, PLAINTEXT];
+    let world = World::new(&cells).await;
+    for (cell, code, words) in [
+        (BEST, 0, ["✓ dane", "Neither who listens nor who interferes learns anything"]),
+        (POLICY, 0, ["✓ sts-first", "Whoever only listens learns nothing"]),
+        (SELF_SIGNED, 0, ["! encrypted", "whoever interferes"]),
+        (PLAINTEXT, 1, ["✗ cleartext", "Whoever listens on the way reads"]),
+    ] {
+        let domain = world.domain(cell);
+        let said = world.run(&["check", &domain]).await;
+        let text = &said.out;
+        let top = text.lines().take(5).map(str::trim).collect::<Vec<_>>().join(" ");
+        assert!(top.starts_with(&domain) && words.iter().all(|word| top.contains(word)), "{text}");
+        assert_eq!(said.code, code, "{text}");
+        assert!(text.contains("RPT-MISSING") && text.contains("→ _smtp._tls."), "{text}");
+        assert!(!text.contains('\u{1b}'), "no terminal, no colours");
+        assert_eq!(said.err, "", "nothing to complain about");
+        assert_narrow(text);
+        assert!(text.lines().all(|line| !line.ends_with(' ')), "{text:?}");
+    }
+}
+
+/// What is not known is neither good nor bad, in every form.
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_is_an_answer_of_its_own_in_every_form() {
+    let world = World::new(&[UNANSWERED]).await;
+    let domain = world.domain(UNANSWERED);
+    let profile = world.output("own.toml");
+    let text = "name = \"own\"\ntitle = \"Ours\"\nsource = \"we\"\ndate = \"2026\"\n\
+                [[requirement]]\nid = \"one\"\ntext = \"TLSA is there.\"\ncheck = \"tlsa-present\"\n\
+                severity = \"error\"\nsection = \"1\"\n";
+    std::fs::write(&profile, text).unwrap();
+    world.lab.begin(|_| true);
+    let (html, csv) = (world.output("r.html"), world.output("r.csv"));
+    let words = ["check", &domain, "--dns-only", "--profile", &profile, "--html", &html];
+    let said = world.run(&[&words[..], &["--csv", &csv]].concat()).await;
+    assert!(said.out.contains("? not known"), "{}", said.out);
+    assert!(said.out.contains("? own\n    Ours\n    unknown (0 of 1 requirements"), "{}", said.out);
+    assert!(said.out.contains("? one (unknown)"), "{}", said.out);
+    let page = world.read("r.html");
+    assert!(page.contains("class=\"unknown\">? unknown"), "{page}");
+    let table = world.read("r.csv");
+    assert!(table.lines().nth(1).unwrap().contains("own=unknown"), "{table}");
+    let level = table.lines().nth(1).unwrap().split(',').nth(2).unwrap();
+    assert_eq!(level, "unknown");
+    let words = ["check", "--json", &domain, "--dns-only", "--profile", &profile];
+    let told = world.run(&words).await.json();
+    assert_eq!(told["level"], Value::Null);
+    assert_eq!(told["delivery"], "unknown");
+    assert_eq!(told["profiles"]["own"]["status"], "unknown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_run_writes_every_form_of_the_same_result() {
+    let cells = [BEST, PLAINTEXT];
+    let world = World::new(&cells).await;
+    let [best, plaintext] = cells.map(|cell| world.domain(cell));
+    let files = ["r.html", "r.csv", "r.json"].map(|name| world.output(name));
+    let [html, csv, shape] = &files;
+    let words = ["check", &best, &plaintext, "--html", html, "--csv", csv, "--internet-nl", shape];
+    let said = world.run(&words).await.with(1);
+    assert!(said.out.contains("✓ dane") && said.out.contains("✗ cleartext"), "{}", said.out);
+
+    let page = world.read("r.html");
+    for words in [&*best, &*plaintext, "TLS-MISSING", "Whoever listens on the way", "lang=\"en\""] {
+        assert!(page.contains(words), "{words}");
+    }
+    // One file that can be forwarded: it loads nothing and runs nothing.
+    assert!(page.contains("default-src 'none'"));
+    for words in ["<script", "<link", "<img", "<iframe", "src=", "@import", "url("] {
+        assert!(!page.contains(words), "{words}");
+    }
+
+    let table = world.read("r.csv");
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0][..3], ["domain", "checked_at", "level"]);
+    let mut levels: Vec<_> = rows[1..].iter().map(|row| (row[0], row[2])).collect();
+    levels.sort_unstable();
+    let mut wanted = [(&*best, "dane"), (&*plaintext, "cleartext")];
+    wanted.sort_unstable();
+    assert_eq!(levels, wanted);
+
+    let shape: Value = serde_json::from_str(&world.read("r.json")).unwrap();
+    let results = |domain: &String| &shape["domains"][domain.as_str()]["results"];
+    assert_eq!(results(&best)["tests"]["mail_starttls_dane_valid"]["status"], "passed");
+    assert_eq!(results(&plaintext)["tests"]["mail_starttls_tls_available"]["status"], "failed");
+    assert_eq!(results(&best)["categories"]["mail_dnssec"]["status"], "passed");
+    assert!(!shape.to_string().contains("score"), "no percentages");
+}

@@ -1,0 +1,192 @@
+//! Many domains: from files, side by side, broken off and gone on with.
+
+use std::{
+    io::BufRead as _,
+    process::{Child, Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::{BEST, Cell, PLAINTEXT, POLICY, SELF_SIGNED, World, assert_narrow};
+
+const ALL: [Cell; 4] = [BEST, POLICY, SELF_SIGNED, PLAINTEXT];
+
+/// Whoever wrote the list may be hostile: a line with an escape sequence does not reach a terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_with_bad_lines_is_worked_off_to_the_end() {
+    let world = World::new(&ALL).await;
+    let domains = ALL.map(|cell| world.domain(cell));
+    let list = world.output("list.csv");
+    let [one, two, three, four] = &domains;
+    let hostile = "\u{1b}[31mred.example";
+    let text = format!(
+        "# customers\n{one},Ann\n\n{two}  # second\na..b\n{hostile}\n{}\n{}\nnowhere.example\n",
+        one.to_uppercase(),
+        "x".repeat(10_000),
+    );
+    std::fs::write(&list, text).unwrap();
+    for from in [&*list, "-"] {
+        let words = ["check", three, four, "--from", from, "--dns-only", "-j", "2"];
+        let input = if from == "-" { world.read("list.csv") } else { String::new() };
+        let said = world.run_with(&words, &input).await.with(2);
+        for domain in &domains {
+            let lines = said.out.lines().filter(|line| line.contains(domain.as_str()));
+            assert_eq!(lines.count(), 1, "each once: {}", said.out);
+        }
+        let line = |words: &str| {
+            let found = said.out.lines().find(|line| line.contains(words));
+            found.unwrap_or_else(|| panic!("{words}: {}", said.out))
+        };
+        assert!(line("a..b").starts_with("✗ no domain"), "{}", said.out);
+        assert!(line("a..b").contains("1 to 63 octets"), "{}", said.out);
+        assert!(line("red.example").contains("\\u{1b}[31mred"), "{}", said.out);
+        assert!(line("nowhere.example").contains("NXDOMAIN"), "{}", said.out);
+        assert!(!said.out.contains('\u{1b}') && said.out.len() < 5_000, "{}", said.out);
+        assert!(line("8 domains").contains("--html or --csv"), "{}", said.out);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_of_many_is_one_object_a_line_the_bad_ones_included() {
+    let world = World::new(&[BEST]).await;
+    let best = world.domain(BEST);
+    let words = ["check", "--json", &best, "a..b", "nowhere.example"];
+    let said = world.run(&words).await.with(2);
+    let told: Vec<Value> =
+        said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let one = |domain: &str| told.iter().find(|one| one["domain"] == domain).unwrap();
+    assert_eq!(told.len(), 3);
+    assert!(one("a..b")["error"].as_str().unwrap().contains("63 octets"));
+    assert_eq!(one("nowhere.example")["findings"][0]["id"], "DOMAIN-MISSING");
+    assert_eq!(one(&best)["level"], "dane");
+}
+
+/// What was done before a crash is not asked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_killed_goes_on_where_it_was() {
+    let world = World::new(&ALL).await;
+    let domains = ALL.map(|cell| world.domain(cell));
+    let journal = world.output("done.jsonl");
+    let mut words = vec!["check", "-j", "1", "--json", "--resume", &journal];
+    words.extend(domains.iter().map(String::as_str));
+    let killed = tokio::task::spawn_blocking({
+        let mut command = command(&world, &words);
+        move || {
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+            let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+            let done = [lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()];
+            child.kill().unwrap();
+            child.wait().unwrap();
+            done
+        }
+    });
+    let done = killed.await.unwrap().map(|line| {
+        let told: Value = serde_json::from_str(&line).unwrap();
+        told["domain"].as_str().unwrap().to_owned()
+    });
+    let asked: Vec<usize> = done.iter().map(|domain| world.asked(domain)).collect();
+    // A crash in the middle of a line.
+    let text = world.read("done.jsonl") + "{\"input\":\"half";
+    std::fs::write(&journal, text).unwrap();
+
+    let (html, list) = (world.output("r.html"), &mut words);
+    list.extend(["--html", &html]);
+    let said = world.run(list).await.with(1);
+    let told = |domain: &String| said.out.contains(&format!("\"domain\":\"{domain}\""));
+    for (domain, before) in done.iter().zip(asked) {
+        assert!(!told(domain), "{}", said.out);
+        assert_eq!(world.asked(domain), before, "asked again: {domain}");
+    }
+    for domain in domains.iter().filter(|domain| !done.contains(domain)) {
+        assert!(told(domain), "{domain}: {}", said.out);
+    }
+    let page = world.read("r.html");
+    assert!(domains.iter().all(|domain| page.contains(domain.as_str())), "all of them, in the end");
+    assert_eq!(world.read("done.jsonl").lines().count(), domains.len());
+    // Other profiles judge anew: old verdicts are not mixed with new ones.
+    let said = world.run(&[&words[..], &["--profile", "dsk-normal"]].concat()).await;
+    assert!(said.out.lines().count() == domains.len(), "{}", said.out);
+}
+
+/// Ctrl-C keeps what is done, writes the reports so far, and says how to go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_says_how_to_go_on() {
+    let world = World::new(&ALL).await;
+    let (journal, csv) = (world.output("done.jsonl"), world.output("r.csv"));
+    let domains = ALL.map(|cell| world.domain(cell));
+    let mut words = vec!["check", "-j", "1", "--json", "--resume", &journal, "--csv", &csv];
+    words.extend(domains.iter().map(String::as_str));
+    let mut command = command(&world, &words);
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut first).unwrap();
+        kill_process(pid(&child), Signal::INT).unwrap();
+        child.wait_with_output().unwrap()
+    });
+    let ended = ended.await.unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("of 4 are done and kept; the same command with --resume"), "{said}");
+    assert!(world.read("r.csv").lines().count() >= 2, "what is done is in the table");
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
+}
+
+fn command(world: &World, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    command.arg("--config").arg(world.file()).args(words).stdin(Stdio::null());
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_kind_is_no_journal() {
+    let world = World::new(&[]).await;
+    let path = world.output("notes.txt");
+    std::fs::write(&path, "buy milk\n").unwrap();
+    let said = world.run(&["check", "a.example", "--resume", &path]).await.with(64);
+    assert!(
+        said.err.contains("line 1 was not written by `waxseal check --resume`"),
+        "{}",
+        said.err
+    );
+    assert_eq!(world.read("notes.txt"), "buy milk\n", "nothing of it is lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_are_compared_in_a_table_a_page_and_a_spreadsheet() {
+    let world = World::new(&ALL).await;
+    let domains = ALL.map(|cell| world.domain(cell));
+    let (html, csv) = (world.output("r.html"), world.output("r.csv"));
+    let mut words = vec!["check", "--compare", "--html", &html, "--csv", &csv, "a..b"];
+    words.extend(domains.iter().map(String::as_str));
+    words.push("nowhere.example");
+    let said = world.run(&words).await.with(2);
+    assert_narrow(&said.out);
+    let row = |operator: &str| {
+        let line = said.out.lines().find(|line| line.starts_with(operator));
+        line.unwrap_or_else(|| panic!("{operator}: {}", said.out))
+    };
+    let glyphs = |operator: &str| row(operator).split_whitespace().skip(2).collect::<String>();
+    // DANE, MTA-STS, TLSRPT, TLS 1.3, PQ, IPv6, DNSSEC, REQUIRETLS, hygiene
+    assert_eq!(glyphs("dane-and-sts.example"), "✓✓✗✓✓✓✓✗✓");
+    assert_eq!(glyphs("sts-cold.example"), "✗✓✗✓✓✓✗✗✓");
+    assert_eq!(glyphs("none.example"), "✗✗✗??✓✗??");
+    // What could not be compared is not dropped in silence.
+    assert!(said.err.contains("not compared: a..b: "), "{}", said.err);
+    assert!(said.err.contains("not compared: nowhere.example: NXDOMAIN"), "{}", said.err);
+    let table = world.read("r.csv");
+    assert!(
+        table.contains("dane-and-sts.example,1,yes,yes,no,yes,yes,yes,yes,no,yes\r\n"),
+        "{table}"
+    );
+    let page = world.read("r.html");
+    assert!(page.contains("Providers side by side") && page.contains("not known"), "{page}");
+    let words: Vec<&str> = words.iter().copied().filter(|word| *word != "a..b").collect();
+    let told = world.run(&[&words[..], &["--json", "--dns-only"]].concat()).await.json();
+    assert_eq!(told.as_array().unwrap().len(), ALL.len(), "{told}");
+}

@@ -1,0 +1,58 @@
+//! On a terminal: colour, and a bar that says how far it is.
+
+use std::process::{Command, Stdio};
+
+use super::{BEST, PLAINTEXT, World};
+
+/// Runs the command on a terminal of its own (`script` of util-linux), and says what it wrote.
+async fn on_a_terminal(world: &World, words: &[&str], no_color: Option<&str>) -> String {
+    let program = env!("CARGO_BIN_EXE_waxseal");
+    let line = format!("{program} --config {} {}", world.file().display(), words.join(" "));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).env_remove("NO_COLOR");
+    command.env("TERM", "xterm").envs(no_color.map(|value| ("NO_COLOR", value)));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_colour_on_a_terminal_only() {
+    let world = World::new(&[BEST]).await;
+    let domain = world.domain(BEST);
+    let check = ["check", &domain];
+    let said = on_a_terminal(&world, &check, None).await;
+    assert!(said.contains("\u{1b}[32m✓\u{1b}[0m \u{1b}[32mdane"), "{said:?}");
+    for (words, no_color) in
+        [(&check[..], Some("1")), (&[&check[..], &["--color", "never"]].concat(), None)]
+    {
+        let said = on_a_terminal(&world, words, no_color).await;
+        assert!(!said.contains('\u{1b}') && said.contains("✓ dane"), "{said:?}");
+    }
+    let plain = world.run(&check).await.with(0).out;
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    let coloured = world.run(&[&check[..], &["--color", "always"]].concat()).await.with(0).out;
+    // Colour only repeats what glyphs and words say.
+    let parts = coloured.split('\u{1b}').enumerate();
+    let text = parts.map(|(number, part)| match number {
+        0 => part,
+        _ => part.split_once('m').unwrap().1,
+    });
+    let without: String = text.collect();
+    assert!(coloured.contains("\u{1b}[32m"));
+    assert_eq!(without, plain);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bar_is_drawn_on_a_terminal_and_gone_in_the_end() {
+    let world = World::new(&[BEST, PLAINTEXT]).await;
+    let domains = [BEST, PLAINTEXT].map(|cell| world.domain(cell));
+    let words = ["check", &domains[0], &domains[1], "--dns-only"];
+    let said = on_a_terminal(&world, &words, None).await;
+    assert!(said.contains("] 0 of 2") && said.contains("] 1 of 2"), "{said:?}");
+    let (_, last) = said.rsplit_once("of 2").unwrap();
+    assert!(last.starts_with("\r\u{1b}[K"), "{last:?}");
+    let quiet = on_a_terminal(&world, &[&words[..], &["-q"]].concat(), None).await;
+    assert!(!quiet.contains("of 2"), "{quiet:?}");
+    let said = world.run(&words).await;
+    assert!(!said.err.contains("of 2") && !said.out.contains("of 2"), "{}", said.err);
+}
