@@ -118,7 +118,7 @@ fn unanchored(facts: &Facts, absence: Absence, keys: &Answer<Vec<Vec<u8>>>) -> V
     steps
 }
 
-/// The DS record of a key with SEP, digest type 2 (RFC 4034 §5.1.4, RFC 4509 §2.1).
+/// The DS record of a key with SEP, digest type 2 (RFC 4034 §5.1.4, RFC 4509 §2).
 fn ds(zone: &Domain, key: &[u8]) -> Option<String> {
     let (&[f0, f1, protocol, algorithm], _) = key.split_first_chunk::<4>()?;
     // Zone key and SEP, not revoked.

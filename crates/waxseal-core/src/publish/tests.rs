@@ -533,7 +533,7 @@ fn a_zone_is_told_what_it_lacks_for_dnssec() {
 }
 
 /// The DS record and its tag against an example made with BIND's `dnssec-dsfromkey` (RFC 4034 §5.4
-/// for the tag; RFC 4509 §2.3 for the digest).
+/// for the tag; RFC 4509 §2 for the digest).
 #[test]
 fn the_ds_record_of_rfc_4509_comes_out() {
     use base64::{Engine, engine::general_purpose::STANDARD};

@@ -257,7 +257,7 @@ pub fn response(
     let rcode = f1 & 0x0f;
     let tsig = match last_tsig(message)? {
         Some(tsig) => tsig,
-        // RFC 8945 §5.4.1: an error without a signature proves nothing; it is told all the same.
+        // RFC 8945 §5.4: an error without a signature proves nothing; it is told all the same.
         None if rcode != 0 => return Err(UpdateError::Refused(refusal(rcode))),
         None => return Err(UpdateError::NotAuthentic("it has no TSIG record")),
     };
@@ -275,7 +275,7 @@ pub fn response(
     if rcode == 0 { Ok(()) } else { Err(UpdateError::Refused(refusal(rcode))) }
 }
 
-/// RFC 8945 §4.3.1: the MAC of the request, the message before signing, the variables.
+/// RFC 8945 §5.4: the MAC of the request, the message before signing, the variables.
 fn verify(request: &Request, key: &Key, message: &[u8], tsig: &Tsig) -> Result<(), UpdateError> {
     if tsig.name != key.name || tsig.algorithm != key.algorithm.name() {
         return Err(UpdateError::NotAuthentic("another key"));
@@ -402,7 +402,7 @@ fn refusal(rcode: u8) -> String {
     }
 }
 
-/// TSIG errors in words (RFC 8945 §3).
+/// TSIG errors in words (RFC 8945).
 fn tsig_refusal(error: u16, rcode: u8) -> String {
     match error {
         16 => {
