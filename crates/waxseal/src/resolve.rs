@@ -35,7 +35,7 @@ pub use self::{
     agreement::{Answered, Authorities},
     answer::{Alias, Exchange, Lookup, Mx, Record},
     authority::{Apex, Views, as_texts, as_tlsa, message_id, over_tcp},
-    probe::Health,
+    probe::{Health, Warning},
     settings::{Clock, Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},
 };
 use self::{

@@ -1,6 +1,6 @@
 //! Whether validation can work at all: one line for the operator instead of a bogus world.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::atomic::Ordering, time::Duration};
 
 use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
@@ -18,8 +18,8 @@ const LONGEST: Duration = Duration::from_secs(3);
 pub enum Health {
     /// The records of the trust anchor validate.
     Validating {
-        /// A line for each upstream that cannot be used; the others are.
-        warnings: Vec<String>,
+        /// What will or may end that.
+        warnings: Vec<Warning>,
     },
     /// Validation does not work: one line for the log, `/healthz` and `explain`.
     Broken {
@@ -28,6 +28,34 @@ pub enum Health {
         /// What was seen and what the operator can do.
         line: String,
     },
+}
+
+/// What an operator should know although validation works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// An upstream cannot be used, and why; the others are.
+    Upstream(String),
+    /// A key that is published and not trusted is the next one: it signs before long, and alone in
+    /// the end.
+    UnknownKey {
+        /// Of the trust anchor.
+        zone: Name,
+        /// Its tag (RFC 4034 §5.1.1).
+        tag: u16,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(why) => f.write_str(why),
+            Self::UnknownKey { zone, tag } => write!(
+                f,
+                "zone {zone} announces key {tag}, which no trust anchor names: before it signs \
+                 alone, update Waxseal, or add it to the file of [dns] trust_anchors"
+            ),
+        }
+    }
 }
 
 /// Asks each upstream for the keys of the first trust anchor's zone.
@@ -81,8 +109,10 @@ pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
         }
     }
     if working > 0 {
-        let mut warnings: Vec<_> = faults.into_iter().map(|(_, line)| line).collect();
-        warnings.extend(strangers.iter().map(|tag| unknown_key(*tag, &question.name)));
+        let unusable = faults.into_iter().map(|(_, line)| Warning::Upstream(line));
+        let unknown =
+            strangers.into_iter().map(|tag| Warning::UnknownKey { zone: question.name.clone(), tag });
+        let warnings = unusable.chain(unknown).collect();
         return Health::Validating { warnings };
     }
     // The fault that says most: a wrong clock, then stripping, then the rest.
@@ -100,15 +130,6 @@ pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
             line: "no upstream is configured: set [dns] upstream".to_owned(),
         },
     }
-}
-
-/// A key that is published and not trusted is the next one: it signs before long, and alone in the
-/// end.
-fn unknown_key(tag: u16, zone: &Name) -> String {
-    format!(
-        "zone {zone} announces key {tag}, which no trust anchor names: before it signs alone, update \
-         Waxseal, or add it to the file of [dns] trust_anchors"
-    )
 }
 
 fn diagnose(found: &Validated, question: &Question, upstream: &str) -> (FailureKind, String) {

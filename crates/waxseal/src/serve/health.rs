@@ -1,7 +1,11 @@
 //! Whether everything works that mail depends on: looked at every minute, and said in `/healthz`,
 //! in the metrics and on the status page.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
+    collections::BTreeSet,
     future::Future,
     path::Path,
     pin::Pin,
@@ -18,7 +22,7 @@ use x509_cert::der::Decode;
 use super::parts::Live;
 use crate::{
     metrics::{self, Works},
-    resolve::{Clock, Health as Dns},
+    resolve::{Clock, Health as Dns, Warning},
     store::{Entry, Space, Store},
     watch::Board,
     web::{Check, Queue, Snapshot, State, Topic, Watch},
@@ -41,12 +45,31 @@ struct Inner {
     started: UnixTime,
     checks: Mutex<Vec<Check>>,
     board: Board,
+    announced: Announced,
+}
+
+/// Keys of the root that no anchor names and that the log has been told of.
+#[derive(Debug, Default)]
+struct Announced(Mutex<BTreeSet<u16>>);
+
+impl Announced {
+    /// The keys among these warnings that were never spoken of: weeks may pass until one of them
+    /// signs, and nobody reads a line that comes every minute.
+    fn first<'a>(&self, warnings: &'a [Warning]) -> Vec<&'a Warning> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |warning: &&Warning| match warning {
+            Warning::UnknownKey { tag, .. } => told.insert(*tag),
+            Warning::Upstream(_) => false,
+        };
+        warnings.iter().filter(is_new).collect()
+    }
 }
 
 impl Doctor {
     pub(super) fn new(live: Live, store: Store, clock: Clock, board: Board) -> Self {
         let started = clock.now();
-        Self(Arc::new(Inner { live, store, clock, started, checks: Mutex::default(), board }))
+        let (checks, announced) = (Mutex::default(), Announced::default());
+        Self(Arc::new(Inner { live, store, clock, started, checks, board, announced }))
     }
 
     /// Looks every minute until `stop`; the store's housekeeping goes along.
@@ -66,6 +89,10 @@ impl Doctor {
         let parts = self.0.live.now();
         let mut checks = Vec::new();
         let dns = parts.resolver.probe().await;
+        if let Dns::Validating { warnings } = &dns {
+            let new = self.0.announced.first(warnings);
+            new.iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
         checks.extend(dns_checks(&dns));
         checks.push(self.store().await);
         let files = parts.config.listeners.iter().filter_map(|listen| listen.identity.as_ref());
@@ -126,7 +153,10 @@ fn dns_checks(dns: &Dns) -> [Check; 2] {
             metrics::dns_validating(Works::Yes);
             let why = match warnings.as_slice() {
                 [] => "the root's records validate".to_owned(),
-                some => format!("the root's records validate, but: {}", some.join("; ")),
+                some => {
+                    let some: Vec<_> = some.iter().map(Warning::to_string).collect();
+                    format!("the root's records validate, but: {}", some.join("; "))
+                }
             };
             [
                 check(Topic::Dns, State::Fine, &why),

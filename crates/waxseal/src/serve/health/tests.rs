@@ -1,0 +1,18 @@
+use waxseal_core::dnssec::Name;
+
+use super::{Announced, Warning};
+
+fn key(tag: u16) -> Warning {
+    Warning::UnknownKey { zone: Name::root(), tag }
+}
+
+/// The next key of the root is spoken of once, however often we look, and the one after it again.
+#[test]
+fn each_unknown_key_of_the_root_is_logged_once() {
+    let announced = Announced::default();
+    let slow = Warning::Upstream("upstream 192.0.2.1:53 did not answer".to_owned());
+    assert_eq!(announced.first(&[slow.clone(), key(38_696)]), [&key(38_696)]);
+    assert!(announced.first(&[slow, key(38_696)]).is_empty());
+    assert!(announced.first(&[]).is_empty());
+    assert_eq!(announced.first(&[key(38_696), key(7)]), [&key(7)]);
+}
