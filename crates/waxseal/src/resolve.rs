@@ -8,6 +8,7 @@ mod exchange;
 mod fetch;
 mod merged;
 mod probe;
+mod servers;
 mod settings;
 mod typed;
 
@@ -34,8 +35,9 @@ use waxseal_core::{
 pub use self::{
     agreement::{Answered, Authorities},
     answer::{Alias, Exchange, Lookup, Mx, Record},
-    authority::{Apex, Views, as_texts, as_tlsa, message_id, over_tcp},
+    authority::{Views, as_texts, as_tlsa, message_id, over_tcp},
     probe::{Health, Warning},
+    servers::Apex,
     settings::{Clock, Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},
 };
 use self::{

@@ -1,10 +1,10 @@
-//! Asks the servers of a zone themselves, each of them: whether they agree is a question that no
-//! resolver answers. Nothing here is validated, and nothing is decided by it.
+//! Whether the servers of a zone agree with each other: a question that no resolver answers. Nothing
+//! here is validated, and nothing is decided by it.
 
 use std::{
     collections::HashMap,
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -14,15 +14,15 @@ use waxseal_core::{
     dns::{Answer, FailureKind},
     dnssec::{Name, Question, RecordType, Response},
     domain::Domain,
+    time::UnixTime,
 };
 
-use super::{Resolver, exchange::Line};
+use super::{
+    Resolver,
+    servers::{MOST_SERVERS, Server},
+};
 use crate::{dial::Dialler, gather::Own};
 
-/// Servers of a zone that are asked.
-const MOST_SERVERS: usize = 13;
-/// Addresses of one server that are asked.
-const MOST_ADDRESSES: usize = 4;
 /// Addresses that are asked in all.
 const MOST_ASKED: usize = 20;
 /// Questions that are put to each.
@@ -125,14 +125,14 @@ impl Authorities {
         let questions: Arc<[_]> = questions.iter().take(MOST_QUESTIONS).cloned().collect();
         let mut asking = JoinSet::new();
         for (place, (name, address)) in servers.into_iter().enumerate() {
-            let target = self.0.dialler.target(SocketAddr::new(address, 53));
+            let server = Server::new(address, &self.0.dialler);
             let questions = Arc::clone(&questions);
             let now = self.0.resolver.0.settings.clock.now();
             asking.spawn(async move {
                 let mut answers = Vec::new();
                 for (owner, record_type) in questions.iter() {
                     let question = Question::new(Name::from(owner), *record_type);
-                    let answer = one(target, &question, now).await;
+                    let answer = one(&server, &question, now).await;
                     answers.push((owner.clone(), *record_type, answer));
                 }
                 (place, Answered { name, address, answers })
@@ -169,12 +169,9 @@ impl Authorities {
         let families = self.0.dialler.families();
         let mut found = Vec::new();
         for name in names.into_iter().take(MOST_SERVERS) {
-            let lookup = self.0.resolver.addresses(&name).await;
-            let all = lookup.answer.value().cloned().unwrap_or_default();
-            let good = all.into_iter().filter(|address| {
-                families.allow(*address) && self.0.own.refuses(*address).is_none()
-            });
-            found.extend(good.take(MOST_ADDRESSES).map(|address| (name.clone(), address)));
+            let all = self.0.resolver.addresses_of_server(&name, families).await;
+            let good = all.into_iter().flatten().filter(|one| self.0.own.refuses(*one).is_none());
+            found.extend(good.map(|address| (name.clone(), address)));
         }
         found.truncate(MOST_ASKED);
         if found.is_empty() {
@@ -185,15 +182,10 @@ impl Authorities {
 }
 
 /// One question to one address, twice where the first datagram is lost.
-async fn one(
-    to: SocketAddr,
-    question: &Question,
-    now: waxseal_core::time::UnixTime,
-) -> Result<Arc<Response>, String> {
-    let line = Line::to_authority(to);
+async fn one(server: &Server, question: &Question, now: UnixTime) -> Result<Arc<Response>, String> {
     let mut why = "no answer in time".to_owned();
     for _ in 0..2 {
-        match timeout(PATIENCE, line.ask(question, now)).await {
+        match timeout(PATIENCE, server.ask(question, now)).await {
             Err(_) => {}
             Ok(Err(failure)) if failure.kind == FailureKind::Unreachable => {
                 return Err(failure.detail);

@@ -1,8 +1,5 @@
-//! Each authoritative server of a name, asked directly: no cache in between, and no server left out in
-//! silence. Servers are strangers: bounded in number, time and size, and never at a private address.
-//!
-//! They are asked over TCP, which each has to offer (RFC 7766 §5, RFC 9210): no answer is forged by who
-//! cannot see the question, none is cut short, and the one dialler makes the connection.
+//! What each authoritative server of a name says, validated one by one: whether all of them have what
+//! we published. They are asked over TCP, so that none is cut short.
 
 use std::{
     io,
@@ -12,73 +9,27 @@ use std::{
 
 use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
-    dns::{Answer, Authenticity, Proof},
+    dns::{Authenticity, Proof},
     dnssec::{Bundle, Finding, Name, Question, RecordType, Response, Truncation},
     domain::Domain,
     publish::gate::{Seen, ServerView},
 };
 
 use super::{
-    Record, Resolver,
-    exchange::{framed, query, random_id},
+    Resolver,
+    exchange::{framed, random_id},
     fetch::Freshness,
+    servers::{MOST_SERVERS, Said, Server, Voice},
 };
 use crate::{dial::Dialler, gather};
 
-/// Name servers that are asked; the root has thirteen.
-const MOST_SERVERS: usize = 13;
-/// Addresses of one server that are asked.
-const MOST_ADDRESSES: usize = 4;
 /// For one server: connection, question and answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Where DNS is.
-const PORT: u16 = 53;
-/// Labels that are walked up to find the zone.
-const MOST_LABELS: usize = 24;
 
 /// The records as each server gives them.
 pub type Views = Vec<ServerView<Vec<Vec<u8>>>>;
 
-/// A zone and its servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Apex {
-    /// The name at the top of the zone.
-    pub zone: Domain,
-    /// The names in its NS records.
-    pub servers: Vec<Domain>,
-}
-
 impl Resolver {
-    /// The zone that a name is in, and its name servers.
-    ///
-    /// # Errors
-    /// It could not be found out, in one sentence.
-    pub async fn apex(&self, name: &Domain) -> Result<Apex, String> {
-        let mut at = Some(name.clone());
-        for _ in 0..MOST_LABELS {
-            let Some(here) = at else { break };
-            let found = self.lookup(&here, RecordType::NS).await;
-            match &found.answer {
-                // An alias has no name servers of its own (RFC 1034 §3.6.2).
-                Answer::Found { value, .. } if found.aliases.is_empty() => {
-                    let name = |record: &Record| Name::from_octets(&record.rdata)?.to_domain();
-                    let servers: Option<Vec<Domain>> = value.iter().map(name).collect();
-                    return match servers {
-                        Some(servers) => Ok(Apex { zone: here, servers }),
-                        // Left out in silence it would never be asked.
-                        None => {
-                            Err(format!("{here} has a name server whose name no host can have"))
-                        }
-                    };
-                }
-                Answer::Found { .. } | Answer::Absent { .. } => {}
-                Answer::Failed(failure) => return Err(failure.to_string()),
-            }
-            at = here.parent();
-        }
-        Err(format!("{name} is in no zone that could be found"))
-    }
-
     /// Asks every address of every authoritative server of `name`. Where the name is an alias, the
     /// servers of what it stands for.
     ///
@@ -116,22 +67,20 @@ impl Resolver {
         let failed = |why: String| {
             vec![ServerView { server: server.clone(), address: None, seen: Seen::Failed(why) }]
         };
-        let addresses = match self.addresses(&server).await.answer {
-            Answer::Found { value, .. } => value,
-            Answer::Absent { .. } => return failed("it has no address".to_owned()),
-            Answer::Failed(failure) => return failed(failure.to_string()),
+        let addresses = match self.addresses_of_server(&server, dialler.families()).await {
+            Ok(addresses) => addresses,
+            Err(why) => return failed(why),
         };
-        let families = dialler.families();
         let mut views = Vec::new();
-        let mut beyond = Vec::new();
-        for address in addresses.into_iter().filter(|a| families.allow(*a)).take(MOST_ADDRESSES) {
+        let mut beyond = None;
+        for address in addresses {
             let seen = match gather::hostile(address) {
                 Some(_) => Seen::Failed("not asked: no public address".to_owned()),
                 None => match timeout(PATIENCE, self.ask_one(address, question, dialler)).await {
                     Ok(Ok(seen)) => seen,
                     // No way there from this machine says nothing about the server.
                     Ok(Err(error)) if error.kind() == io::ErrorKind::NetworkUnreachable => {
-                        beyond.push(address);
+                        beyond = Some(address);
                         continue;
                     }
                     Ok(Err(error)) => Seen::Failed(format!("no answer over TCP: {error}")),
@@ -140,13 +89,12 @@ impl Resolver {
             };
             views.push(ServerView { server: server.clone(), address: Some(address), seen });
         }
-        if views.is_empty() {
-            return failed(match beyond.first() {
-                Some(address) => format!("there is no route to {address} from here"),
-                None => "it has no address in the families of [delivery]".to_owned(),
-            });
+        match beyond {
+            Some(address) if views.is_empty() => {
+                failed(format!("there is no route to {address} from here"))
+            }
+            Some(_) | None => views,
         }
-        views
     }
 
     async fn ask_one(
@@ -155,25 +103,17 @@ impl Resolver {
         question: &Question,
         dialler: &Dialler,
     ) -> io::Result<Seen<Vec<Vec<u8>>>> {
-        let mut stream = dialler.connect(SocketAddr::new(address, PORT)).await?;
-        let id = random_id();
-        let mut asked = query(question, id);
-        // RD is for resolvers: an authoritative server is not asked to look elsewhere.
-        if let Some(flags) = asked.get_mut(2) {
-            *flags &= 0xfe;
-        }
-        let message = framed(&mut stream, &asked).await?;
         let now = self.0.settings.clock.now();
-        let response = match Response::parse(&message, id, question, now) {
+        let Said { response, voice } =
+            Server::new(address, dialler).ask_over_tcp(question, now).await?;
+        let response = match response {
             Ok(response) => response,
             Err(error) => return Ok(Seen::Unusable(error.to_string())),
         };
-        // AA (RFC 1035 §4.1.1): a server that is not set up for the zone may answer from a cache.
-        let authority = message.get(2).is_some_and(|flags| flags & 0x04 != 0);
         if !matches!(response.rcode, 0 | 3) {
             return Ok(Seen::Unusable(format!("it answers with RCODE {}", response.rcode)));
         }
-        if !authority {
+        if voice != Voice::Authority {
             return Ok(Seen::Unusable("it answers without authority for the zone".to_owned()));
         }
         if response.truncation == Truncation::Truncated {

@@ -38,11 +38,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn io(to: SocketAddr, error: &io::Error) -> Self {
+    pub(super) fn io(to: SocketAddr, error: &io::Error) -> Self {
         Self { kind: FailureKind::Unreachable, detail: format!("upstream {to}: {error}") }
     }
 
-    fn malformed(from: SocketAddr, what: impl std::fmt::Display) -> Self {
+    pub(super) fn malformed(from: SocketAddr, what: impl std::fmt::Display) -> Self {
         Self { kind: FailureKind::Malformed, detail: format!("upstream {from}: {what}") }
     }
 }
@@ -52,12 +52,11 @@ impl Failure {
 pub(super) struct Line {
     pub(super) address: SocketAddr,
     tls: Option<Tls>,
-    whom: Whom,
 }
 
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whom {
+pub(super) enum Whom {
     /// A resolver, which recurses for us.
     Resolver,
     /// A server of the zone itself.
@@ -86,21 +85,7 @@ impl Line {
                 idle: Mutex::new(Vec::new()),
             }),
         };
-        Self { address: upstream.address, tls, whom: Whom::Resolver }
-    }
-
-    /// To a server of a zone.
-    pub(super) const fn to_authority(address: SocketAddr) -> Self {
-        Self { address, tls: None, whom: Whom::Authority }
-    }
-
-    /// RD is for resolvers: an authority is not asked to look elsewhere.
-    fn query(&self, question: &Question, id: u16) -> Vec<u8> {
-        let mut message = query(question, id);
-        if let (Whom::Authority, Some(flags)) = (self.whom, message.get_mut(2)) {
-            *flags &= 0xfe;
-        }
-        message
+        Self { address: upstream.address, tls }
     }
 
     /// Asks; the caller limits the time.
@@ -115,28 +100,11 @@ impl Line {
         }
     }
 
-    /// A fresh socket for each question: its port is random, and so is the id (RFC 5452 §9.2).
     async fn over_udp(&self, question: &Question, now: UnixTime) -> Result<Response, Failure> {
-        let fault = |error: io::Error| Failure::io(self.address, &error);
-        let any: SocketAddr = match self.address {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let socket = UdpSocket::bind(any).await.map_err(fault)?;
-        // Connected: the kernel drops what other addresses send.
-        socket.connect(self.address).await.map_err(fault)?;
-        let id = random_id();
-        socket.send(&self.query(question, id)).await.map_err(fault)?;
-        let mut buffer = vec![0; 65_535];
-        loop {
-            let length = socket.recv(&mut buffer).await.map_err(fault)?;
-            let message = buffer.get(..length).unwrap_or_default();
-            // A forged answer must not end the wait for the real one.
-            let Ok(response) = Response::parse(message, id, question, now) else { continue };
-            return match response.truncation {
-                Truncation::Whole => Ok(response),
-                Truncation::Truncated => self.over_tcp(question, now).await,
-            };
+        let response = datagram((self.address, Whom::Resolver), question, now).await?;
+        match response.truncation {
+            Truncation::Whole => Ok(response),
+            Truncation::Truncated => self.over_tcp(question, now).await,
         }
     }
 
@@ -144,7 +112,8 @@ impl Line {
         let fault = |error: io::Error| Failure::io(self.address, &error);
         let mut stream = TcpStream::connect(self.address).await.map_err(fault)?;
         let id = random_id();
-        let message = framed(&mut stream, &self.query(question, id)).await.map_err(fault)?;
+        let message =
+            framed(&mut stream, &query(Whom::Resolver, question, id)).await.map_err(fault)?;
         Response::parse(&message, id, question, now)
             .map_err(|error| Failure::malformed(self.address, error))
     }
@@ -156,7 +125,7 @@ impl Line {
         now: UnixTime,
     ) -> Result<Response, Failure> {
         let id = random_id();
-        let query = self.query(question, id);
+        let query = query(Whom::Resolver, question, id);
         let idle = tls.idle.lock().ok().and_then(|mut idle| idle.pop());
         let mut reused = None;
         if let Some(mut stream) = idle
@@ -200,6 +169,34 @@ fn connector(settings: &Settings) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
+/// One question over UDP; the caller limits the time. A fresh socket for each: its port is random,
+/// and so is the id (RFC 5452 §9.2).
+pub(super) async fn datagram(
+    (to, whom): (SocketAddr, Whom),
+    question: &Question,
+    now: UnixTime,
+) -> Result<Response, Failure> {
+    let fault = |error: io::Error| Failure::io(to, &error);
+    let any: SocketAddr = match to {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await.map_err(fault)?;
+    // Connected: the kernel drops what other addresses send.
+    socket.connect(to).await.map_err(fault)?;
+    let id = random_id();
+    socket.send(&query(whom, question, id)).await.map_err(fault)?;
+    let mut buffer = vec![0; 65_535];
+    loop {
+        let length = socket.recv(&mut buffer).await.map_err(fault)?;
+        let message = buffer.get(..length).unwrap_or_default();
+        // A forged answer must not end the wait for the real one.
+        if let Ok(response) = Response::parse(message, id, question, now) {
+            return Ok(response);
+        }
+    }
+}
+
 /// A message with its length in front, there and back (RFC 1035 §4.2.2): at most 64 KiB.
 pub(super) async fn framed(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
@@ -216,10 +213,15 @@ pub(super) async fn framed(
     Ok(message)
 }
 
-/// RD, CD (RFC 4035 §3.2.2), and EDNS with DO (RFC 3225 §3, RFC 6891 §6.1.2).
-pub(super) fn query(question: &Question, id: u16) -> Vec<u8> {
+/// RD, CD (RFC 4035 §3.2.2), and EDNS with DO (RFC 3225 §3, RFC 6891 §6.1.2). RD is for resolvers:
+/// an authority is not asked to look elsewhere.
+pub(super) fn query(whom: Whom, question: &Question, id: u16) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
-    message.extend([0x01, 0x10, 0, 1, 0, 0, 0, 0, 0, 1]);
+    let recursion = match whom {
+        Whom::Resolver => 0x01,
+        Whom::Authority => 0x00,
+    };
+    message.extend([recursion, 0x10, 0, 1, 0, 0, 0, 0, 0, 1]);
     message.extend(question.name.as_octets());
     message.extend(question.record_type.to_int().to_be_bytes());
     message.extend([0, 1]);

@@ -110,8 +110,9 @@ pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
     }
     if working > 0 {
         let unusable = faults.into_iter().map(|(_, line)| Warning::Upstream(line));
-        let unknown =
-            strangers.into_iter().map(|tag| Warning::UnknownKey { zone: question.name.clone(), tag });
+        let unknown = strangers
+            .into_iter()
+            .map(|tag| Warning::UnknownKey { zone: question.name.clone(), tag });
         let warnings = unusable.chain(unknown).collect();
         return Health::Validating { warnings };
     }
