@@ -4,16 +4,20 @@
 //! or remembered can raise a demand and nothing can lower one (promise P3); that a look-up failed
 //! is an obstacle and never an empty set (promise P1). `matrix.txt` shows all combinations.
 
+mod obstacle;
+mod reason;
+
+pub use obstacle::Obstacle;
+
 use super::{Because, RequireTls};
 use crate::{
     channel::{By, Demand, Floor, Level, TrustFirst, Voucher},
-    dns::{Absence, Answer, Authenticity, FailureKind, LookupFailure},
+    dns::{Absence, Answer, Authenticity},
     domain::Domain,
     envelope::TlsAsk,
-    facts::{Dane, Facts, HostFacts, Known, MxFact, NoTlsa, Peer, StsFact},
+    facts::{Dane, Facts, HostFacts, Known, MxFact, Peer, StsFact},
     memory::{Remembered, Standing, denies_dane},
     org::{Honour, OnLoss, RouteTls, Terms},
-    reply::EnhancedCode,
     sts::Mode,
     time::UnixTime,
 };
@@ -51,33 +55,6 @@ impl Need {
     pub const fn covers(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
-}
-
-/// Why a host is not tried, or not now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// It has no address that we may connect to.
-    NoAddress,
-    /// Its addresses could not be found out.
-    AddressFailed(LookupFailure),
-    /// Whether it has TLSA records could not be found out (RFC 7672 §2.1.2).
-    TlsaFailed(LookupFailure),
-    /// Whether the destination has a policy could not be found out (RFC 8461 §3.3).
-    StsUnknown {
-        /// When mail goes on all the same; `None` where its floor does not allow that.
-        until: Option<UnixTime>,
-    },
-    /// The enforced policy does not list it (RFC 8461 §4.1).
-    NotListed,
-    /// Nothing that it offers can reach the organisation's floor.
-    BelowFloor(Floor),
-    /// It offers less than before, and nobody took that back with authentication.
-    Remembered(Level),
-    /// Nobody vouches for its name, as REQUIRETLS wants (RFC 8689 §4.2.1).
-    RequireTls,
-    /// Only a policy vouches for its name that is known since this attempt, and
-    /// `trust_first_policy = false` wants one from before: the next attempt has it.
-    FirstPolicy,
 }
 
 /// What is demanded of a host.
@@ -520,188 +497,6 @@ impl Ground<'_> {
             (_, Peer::Literal(_)) => {
                 self.terms.agreement.as_ref().and_then(|agreed| agreed.names.first().cloned())
             }
-        }
-    }
-}
-
-impl Obstacle {
-    /// Whether the reason lies with our own resolver or network: then mail waits, and falls back
-    /// nowhere (promise P1: without working validation everything is "not now").
-    pub fn is_ours(&self) -> bool {
-        match self {
-            Self::AddressFailed(failure) | Self::TlsaFailed(failure) => is_ours(failure),
-            Self::NoAddress
-            | Self::StsUnknown { .. }
-            | Self::NotListed
-            | Self::BelowFloor(_)
-            | Self::Remembered(_)
-            | Self::RequireTls
-            | Self::FirstPolicy => false,
-        }
-    }
-
-    /// The code while mail waits (RFC 3463 §3.5, §3.8; 4.7.10: RFC 8689 §4.2.1).
-    pub const fn code(&self) -> EnhancedCode {
-        match self {
-            Self::NoAddress => EnhancedCode(4, 4, 4),
-            Self::AddressFailed(_) => EnhancedCode(4, 4, 3),
-            Self::BelowFloor(_) | Self::RequireTls => EnhancedCode(4, 7, 10),
-            Self::TlsaFailed(_)
-            | Self::StsUnknown { .. }
-            | Self::NotListed
-            | Self::Remembered(_)
-            | Self::FirstPolicy => EnhancedCode(4, 7, 5),
-        }
-    }
-
-    /// The reason, for a host and for people.
-    pub fn because(&self, host: &Peer) -> Because {
-        match self {
-            Self::NoAddress => Because::new(
-                format!("{host} has no address that we may connect to"),
-                "this host is skipped",
-                "RFC 5321 §5.1",
-            ),
-            Self::AddressFailed(failure) => Because::new(
-                format!("the addresses of {host} could not be found out: {}", failure.detail),
-                "not this host now",
-                "RFC 7672 §2.1.2",
-            ),
-            Self::TlsaFailed(failure) => Because::new(
-                format!("the TLSA records of {host} could not be found out: {}", failure.detail),
-                "not this host now, and never with less",
-                "RFC 7672 §2.1.2",
-            ),
-            Self::StsUnknown { until: Some(until) } => Because::new(
-                format!("whether MTA-STS protects {host} could not be found out"),
-                format!("wait until {until}"),
-                "RFC 8461 §3.3",
-            ),
-            Self::StsUnknown { until: None } => Because::new(
-                format!("whether MTA-STS protects {host} could not be found out"),
-                "wait, since this message needs an authenticated peer",
-                "RFC 8461 §3.3",
-            ),
-            Self::NotListed => Because::new(
-                format!("the enforced MTA-STS policy does not list {host}"),
-                "this host gets nothing",
-                "RFC 8461 §4.1",
-            ),
-            Self::BelowFloor(floor) => Because::new(
-                format!("nothing that {host} publishes can reach {floor}"),
-                "this host gets nothing",
-                "floor",
-            ),
-            Self::Remembered(level) => Because::new(
-                format!("{level} was achieved within the last 30 days, and {host} offers less"),
-                "this host gets nothing now",
-                "downgrade memory",
-            ),
-            Self::RequireTls => Because::new(
-                format!("neither DNSSEC nor MTA-STS nor a pin vouches for the name {host}"),
-                "REQUIRETLS forbids this host",
-                "RFC 8689 §4.2.1",
-            ),
-            Self::FirstPolicy => Because::new(
-                format!("the policy that vouches for {host} was fetched just now"),
-                "wait for the next attempt: trust_first_policy is false",
-                "RFC 8461 §10.2",
-            ),
-        }
-    }
-}
-
-/// Whether a look-up failed on our side of the world.
-pub(super) const fn is_ours(failure: &LookupFailure) -> bool {
-    matches!(failure.kind, FailureKind::SignaturesStripped | FailureKind::Unreachable)
-}
-
-/// Reasons that are always the same words.
-mod reason {
-    use std::borrow::Cow;
-
-    use super::{Because, Floor, NoTlsa};
-
-    const fn of(fact: &'static str, rule: &'static str, rfc: &'static str) -> Because {
-        Because { fact: Cow::Borrowed(fact), rule: Cow::Borrowed(rule), rfc: Cow::Borrowed(rfc) }
-    }
-
-    pub(super) static DANE: Because = of(
-        "it has usable TLSA records, and DNSSEC secures the way to its name",
-        "the certificate must match one of them",
-        "RFC 7672 §2.2",
-    );
-    pub(super) static DANE_UNSIGNED_MX: Because = of(
-        "it has usable TLSA records, but its name comes from unsigned MX records",
-        "the certificate must match one of them, and proves no more than that name",
-        "RFC 7672 §2.2.1",
-    );
-    pub(super) static DANE_AND_STS: Because = of(
-        "it has usable TLSA records, its name comes from unsigned MX records, and the enforced \
-         MTA-STS policy lists it",
-        "the certificate must match a record, and a public CA must vouch for the name",
-        "RFC 7672 §2.2.1, RFC 8461 §4.2",
-    );
-    pub(super) static STS_FILTERS: Because = of(
-        "the enforced MTA-STS policy lists it",
-        "it may take the mail; MTA-STS never overrides DANE",
-        "RFC 8461 §2",
-    );
-    pub(super) static STS: Because = of(
-        "the enforced MTA-STS policy lists it",
-        "a public CA must vouch for its name",
-        "RFC 8461 §4.2",
-    );
-    pub(super) static UNUSABLE: Because = of(
-        "it has TLSA records, none of which can be used",
-        "TLS is mandatory, and nobody can vouch for the peer",
-        "RFC 7672 §2.2",
-    );
-    pub(super) static REMEMBERED: Because = of(
-        "the destination achieved more within the last 30 days and took nothing back",
-        "no less than that",
-        "downgrade memory",
-    );
-    pub(super) static REQUIRED: Because = of(
-        "the message asks for REQUIRETLS",
-        "authenticated TLS under a name that somebody vouches for, and the keyword",
-        "RFC 8689 §4.2.1",
-    );
-    static ADDRESS: Because =
-        of("its addresses come from an unsigned zone", "DANE does not apply", "RFC 7672 §2.2.2");
-    static DENIED: Because =
-        of("its signed zone has no TLSA records", "DANE does not apply", "RFC 7672 §2.2");
-    static INSECURE: Because =
-        of("its TLSA answer is unsigned", "DANE does not apply", "RFC 7672 §2.2");
-    static LITERAL: Because =
-        of("it is an address, not a name", "DANE does not apply", "RFC 7672 §2.2");
-    static ENCRYPTED: Because = of("the floor is encrypted", "TLS is mandatory", "floor");
-    static AUTHENTICATED: Because = of(
-        "the floor is authenticated",
-        "somebody must vouch for a name that no attacker could choose",
-        "floor",
-    );
-    static QUALIFIED: Because =
-        of("the floor is qualified", "DANE or a pin, with strong parameters", "floor");
-    static SEALED: Because = of("the floor is sealed", "no channel is enough", "floor");
-    static NONE: Because = of("the floor is none", "TLS is tried", "floor");
-
-    pub(super) fn absent(why: NoTlsa) -> &'static Because {
-        match why {
-            NoTlsa::InsecureAddress => &ADDRESS,
-            NoTlsa::Denied => &DENIED,
-            NoTlsa::InsecureAnswer => &INSECURE,
-            NoTlsa::Literal | NoTlsa::NoAddress => &LITERAL,
-        }
-    }
-
-    pub(super) fn floor(floor: Floor) -> &'static Because {
-        match floor {
-            Floor::None => &NONE,
-            Floor::Encrypted => &ENCRYPTED,
-            Floor::Authenticated => &AUTHENTICATED,
-            Floor::Qualified => &QUALIFIED,
-            Floor::Sealed => &SEALED,
         }
     }
 }
