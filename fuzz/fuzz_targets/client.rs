@@ -8,7 +8,7 @@ use waxseal_core::{
     channel::{ChannelProof, Demand, Floor, Level, Seen, TlsSeen, TrustFirst, permit},
     decide::{Ask, HostRoute, RequireTls},
     domain::Domain,
-    envelope::{Mailbox, Notify, Recipient, ReversePath},
+    envelope::{Mailbox, Recipient, ReversePath},
     facts::Peer,
     outcome::Outcome,
     smtp::client::{Client, Hello, HeloFallback, Mail, StartTls, Step, Transaction, TxStep},
@@ -83,7 +83,7 @@ fuzz_target!(|data: &[u8]| {
     let mailbox = |local: &str| Mailbox { local: local.into(), domain: domain("example.net") };
     let reverse_path = ReversePath::Mailbox(mailbox("sender"));
     let recipient =
-        |local| Recipient { mailbox: mailbox(local), notify: Notify::default(), original: None };
+        |local| Recipient::new(mailbox(local));
     let recipients = [recipient("a"), recipient("b")];
     let mail = Mail {
         purpose: Purpose::Deliver,

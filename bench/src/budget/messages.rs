@@ -46,45 +46,22 @@ pub(crate) fn message(
     now: UnixTime,
 ) -> Result<NewMessage, DomainError> {
     let domain = format!("d{}.receiver.bench.test", number % destinations);
-    let recipient = Recipient {
-        mailbox: mailbox("somebody", &domain)?,
-        notify: Default::default(),
-        original: None,
-    };
-    let envelope = Envelope {
-        reverse_path: ReversePath::Mailbox(mailbox("ada", "sender.bench.test")?),
-        recipients: vec![recipient],
-        body: Default::default(),
-        charset: Default::default(),
-        tls: Default::default(),
-        ret: None,
-        envelope_id: None,
-    };
+    let recipient = Recipient::new(mailbox("somebody", &domain)?);
+    let envelope =
+        Envelope::new(ReversePath::Mailbox(mailbox("ada", "sender.bench.test")?), vec![recipient]);
     Ok(NewMessage { arrived: now, envelope, content: content.clone() })
 }
 
 /// Its delivery group, as the default rules make one.
 pub(crate) fn group(message: &NewMessage) -> Option<Group> {
     let recipients = message.envelope.recipients.clone();
-    let verdict = Verdict {
-        floor: Floor::Encrypted,
-        suspended: None,
-        fallback: Fallback::Hold,
-        patience: Duration::from_hours(4),
-        notify: Vec::new(),
-        rule: "default".to_owned(),
-        because: Vec::new(),
-    };
-    Some(Group {
-        destination: recipients.first()?.mailbox.domain.clone(),
+    let verdict = Verdict::new(Floor::Encrypted, Fallback::Hold, Duration::from_hours(4));
+    Some(Group::new(
+        recipients.first()?.mailbox.domain.clone(),
         recipients,
         verdict,
-        history: History { queued: message.arrived, ..History::default() },
-        short_since: None,
-        owed: None,
-        note: None,
-        evidence: Vec::new(),
-    })
+        History { queued: message.arrived, ..History::default() },
+    ))
 }
 
 /// Does `act` for 0 up to `total`, with so many at a time; says on standard error how far it is.

@@ -44,15 +44,7 @@ pub(crate) fn measure(report: &mut Report) -> anyhow::Result<()> {
 }
 
 fn time(floor: Floor, facts: &Facts) -> Duration {
-    let verdict = Verdict {
-        floor,
-        suspended: None,
-        fallback: Fallback::Hold,
-        patience: Duration::from_hours(4),
-        notify: Vec::new(),
-        rule: "default".into(),
-        because: Vec::new(),
-    };
+    let verdict = Verdict::new(floor, Fallback::Hold, Duration::from_hours(4));
     let (terms, ask, memory) = (Terms::default(), Ask::default(), Memory::default());
     let case = Case {
         terms: &terms,

@@ -131,6 +131,13 @@ pub struct Recipient {
     pub original: Option<String>,
 }
 
+impl Recipient {
+    /// RCPT TO without parameters.
+    pub fn new(mailbox: Mailbox) -> Self {
+        Self { mailbox, notify: Notify::default(), original: None }
+    }
+}
+
 /// Everything MAIL and RCPT said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -148,4 +155,19 @@ pub struct Envelope {
     pub ret: Option<Return>,
     /// ENVID= as received, xtext still encoded (RFC 3461 §4.4).
     pub envelope_id: Option<String>,
+}
+
+impl Envelope {
+    /// MAIL FROM without parameters.
+    pub fn new(reverse_path: ReversePath, recipients: Vec<Recipient>) -> Self {
+        Self {
+            reverse_path,
+            recipients,
+            body: Body::default(),
+            charset: Charset::default(),
+            tls: TlsAsk::default(),
+            ret: None,
+            envelope_id: None,
+        }
+    }
 }

@@ -86,20 +86,13 @@ impl Author {
             }
         }
         let body = if message.is_ascii() { Body::SevenBit } else { Body::EightBit };
-        let recipient = Recipient {
-            mailbox: address.to.clone(),
-            // RFC 3461 §4.1: nothing is ever said about a letter of ours.
-            notify: Notify::Never,
-            original: None,
-        };
+        // RFC 3461 §4.1: nothing is ever said about a letter of ours.
+        let recipient = Recipient { notify: Notify::Never, ..Recipient::new(address.to.clone()) };
         let envelope = Envelope {
-            reverse_path: ReversePath::Null,
-            recipients: vec![recipient],
             body,
             charset: address.charset,
             tls: address.tls,
-            ret: None,
-            envelope_id: None,
+            ..Envelope::new(ReversePath::Null, vec![recipient])
         };
         Letter { envelope, message }
     }

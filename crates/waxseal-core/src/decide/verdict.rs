@@ -33,12 +33,27 @@ pub struct Verdict {
     pub because: Vec<Because>,
 }
 
+/// The name of what holds where no rule demands more; no rule can have it.
+const DEFAULT: &str = "default";
 /// The source of the reason that an exception gives; no rule can have this name.
 const EXCEPTION: &str = "exception";
 /// What stands where a rule's name stands, for mail from outside.
 const INBOUND: &str = "inbound";
 
 impl Verdict {
+    /// By the default rule, with nobody to tell.
+    pub fn new(floor: Floor, fallback: Fallback, patience: Duration) -> Self {
+        Self {
+            floor,
+            suspended: None,
+            fallback,
+            patience,
+            notify: Vec::new(),
+            rule: DEFAULT.to_owned(),
+            because: Vec::new(),
+        }
+    }
+
     /// What the rules demand, also where the floor is only monitored.
     pub fn asked(&self) -> Floor {
         self.suspended.unwrap_or(self.floor)
@@ -153,7 +168,7 @@ pub fn verdict(
         because.push(Because::new(
             "no rule demands more than the default",
             format!("the least is {}", org.defaults.floor),
-            "default",
+            DEFAULT,
         ));
     }
     let asked = winner.map_or(org.defaults.floor, |rule| rule.require);
@@ -191,7 +206,7 @@ pub fn verdict(
         notify: winner
             .and_then(|rule| rule.notify.clone())
             .unwrap_or_else(|| defaults.notify.clone()),
-        rule: winner.map_or_else(|| "default".to_owned(), |rule| rule.name.clone()),
+        rule: winner.map_or_else(|| DEFAULT.to_owned(), |rule| rule.name.clone()),
         because,
     }
 }

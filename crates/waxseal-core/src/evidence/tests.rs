@@ -51,14 +51,10 @@ fn facts() -> Facts {
 
 fn decided() -> Decided {
     let officer = Mailbox { local: "officer".into(), domain: domain("us.example") };
+    let floor = crate::channel::Floor::Encrypted;
     let verdict = Verdict {
-        floor: crate::channel::Floor::Encrypted,
-        suspended: None,
-        fallback: Fallback::Hold,
-        patience: Duration::from_hours(4),
         notify: vec![Told::Mailbox(officer)],
-        rule: "default".into(),
-        because: Vec::new(),
+        ..Verdict::new(floor, Fallback::Hold, Duration::from_hours(4))
     };
     let (terms, ask, facts, memory) =
         (Terms::default(), Ask::default(), facts(), Memory::default());

@@ -32,17 +32,11 @@ fn author() -> Author {
 }
 
 fn envelope(to: &[&str]) -> Envelope {
-    let recipient =
-        |to: &&str| Recipient { mailbox: mailbox(to), notify: Notify::default(), original: None };
-    Envelope {
-        reverse_path: ReversePath::Mailbox(mailbox("ann@example.com")),
-        recipients: to.iter().map(recipient).collect(),
-        body: Body::SevenBit,
-        charset: Charset::Ascii,
-        tls: TlsAsk::Nothing,
-        ret: None,
-        envelope_id: None,
-    }
+    let recipient = |to: &&str| Recipient::new(mailbox(to));
+    Envelope::new(
+        ReversePath::Mailbox(mailbox("ann@example.com")),
+        to.iter().map(recipient).collect(),
+    )
 }
 
 fn fate(recipient: &Recipient, action: Action) -> Fate<'_> {

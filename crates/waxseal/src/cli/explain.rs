@@ -8,7 +8,7 @@ use waxseal_core::{
     decide::{Ask, Because, Case, HostRoute, MessageView, Plan, Route, Verdict, plan, verdict},
     dns::Answer,
     domain::Domain,
-    envelope::{Body, Charset, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
+    envelope::{Body, Charset, Mailbox, Recipient, ReversePath, TlsAsk},
     facts::{Dane, Facts, HostFacts, MxFact, StsFact},
     memory::{Alarm, Memory},
     org::Terms,
@@ -155,7 +155,7 @@ fn recipient(text: &str) -> anyhow::Result<Recipient> {
     let domain =
         Domain::parse(domain).map_err(|why| Exit::Usage.because(format!("{text}: {why}")))?;
     let mailbox = Mailbox { local: local.to_owned(), domain };
-    Ok(Recipient { mailbox, notify: Notify::default(), original: None })
+    Ok(Recipient::new(mailbox))
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<Vec<(String, String)>> {

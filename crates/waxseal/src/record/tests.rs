@@ -25,24 +25,8 @@ fn attempt(recipients: usize) -> (Turn, Vec<Fate>) {
         original: None,
     };
     let recipients: Vec<_> = (0..recipients).map(recipient).collect();
-    let verdict = Verdict {
-        floor: Floor::Encrypted,
-        suspended: None,
-        fallback: Fallback::Hold,
-        patience: Duration::ZERO,
-        notify: Vec::new(),
-        rule: "default".to_owned(),
-        because: Vec::new(),
-    };
-    let envelope = Envelope {
-        reverse_path: ReversePath::Null,
-        recipients: recipients.clone(),
-        body: Default::default(),
-        charset: Default::default(),
-        tls: Default::default(),
-        ret: None,
-        envelope_id: None,
-    };
+    let verdict = Verdict::new(Floor::Encrypted, Fallback::Hold, Duration::ZERO);
+    let envelope = Envelope::new(ReversePath::Null, recipients.clone());
     let fate = |recipient: &Recipient| Fate {
         recipient: recipient.clone(),
         outcome: Outcome::Accepted { reply: Reply::new(250, Some(EnhancedCode(2, 0, 0)), "ok") },
@@ -50,16 +34,12 @@ fn attempt(recipients: usize) -> (Turn, Vec<Fate>) {
         remote: None,
     };
     let fates = recipients.iter().map(fate).collect();
-    let group = Group {
-        destination: domain.clone(),
+    let group = Group::new(
+        domain.clone(),
         recipients,
         verdict,
-        history: History { queued: NOW, ..History::default() },
-        short_since: None,
-        note: None,
-        evidence: Vec::new(),
-        owed: None,
-    };
+        History { queued: NOW, ..History::default() },
+    );
     let turn = Turn {
         message: QueueId::new(77_777_777).unwrap(),
         head: Head { arrived: NOW, size: 2, envelope, direction: Direction::Outbound },

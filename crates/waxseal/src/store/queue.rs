@@ -88,7 +88,7 @@ impl Group {
             recipients,
             verdict,
             history,
-            first_tried: None,
+            short_since: None,
             note: None,
             evidence: Vec::new(),
             owed: None,

@@ -47,46 +47,29 @@ fn mailbox(text: &str) -> Mailbox {
 }
 
 fn recipient(text: &str) -> Recipient {
-    Recipient { mailbox: mailbox(text), notify: Default::default(), original: None }
+    Recipient::new(mailbox(text))
 }
 
 fn message(recipients: &[&str], content: &[u8]) -> NewMessage {
     NewMessage {
         direction: Direction::Outbound,
         arrived: NOW,
-        envelope: Envelope {
-            reverse_path: ReversePath::Mailbox(mailbox(&format!("{CANARY}@sender.example"))),
-            recipients: recipients.iter().map(|text| recipient(text)).collect(),
-            body: Default::default(),
-            charset: Default::default(),
-            tls: Default::default(),
-            ret: None,
-            envelope_id: None,
-        },
+        envelope: Envelope::new(
+            ReversePath::Mailbox(mailbox(&format!("{CANARY}@sender.example"))),
+            recipients.iter().map(|text| recipient(text)).collect(),
+        ),
         content: Bytes::copy_from_slice(content),
     }
 }
 
 fn group(recipients: &[&str]) -> Group {
     let recipients: Vec<_> = recipients.iter().map(|text| recipient(text)).collect();
-    Group {
-        destination: recipients[0].mailbox.domain.clone(),
+    Group::new(
+        recipients[0].mailbox.domain.clone(),
         recipients,
-        verdict: Verdict {
-            floor: Floor::Encrypted,
-            suspended: None,
-            fallback: Fallback::Hold,
-            patience: Duration::from_secs(14_400),
-            notify: Vec::new(),
-            rule: "default".to_owned(),
-            because: Vec::new(),
-        },
-        history: History { queued: NOW, ..History::default() },
-        short_since: None,
-        owed: None,
-        note: None,
-        evidence: Vec::new(),
-    }
+        Verdict::new(Floor::Encrypted, Fallback::Hold, Duration::from_secs(14_400)),
+        History { queued: NOW, ..History::default() },
+    )
 }
 
 fn event(message: QueueId, text: &str) -> Event {

@@ -22,7 +22,7 @@ use waxseal_core::{
     dane::Tlsa,
     decide::{Ask, HostRoute, Plan, RequireTls, Route},
     domain::Domain,
-    envelope::{Mailbox, Notify, Recipient, ReversePath},
+    envelope::{Mailbox, Recipient, ReversePath},
     facts::Peer,
     outcome::{Cause, Outcome},
     reply::EnhancedCode,
@@ -50,7 +50,7 @@ fn now() -> UnixTime {
 
 fn recipient(name: &str) -> Recipient {
     let mailbox = Mailbox { local: name.into(), domain: domain("example.net") };
-    Recipient { mailbox, notify: Notify::default(), original: None }
+    Recipient::new(mailbox)
 }
 
 fn route(address: SocketAddr, demand: Demand) -> HostRoute {

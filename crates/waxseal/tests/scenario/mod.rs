@@ -16,7 +16,7 @@ use waxseal::{
 use waxseal_core::{
     decide::{Ask, Case, Fallback, Origin, Plan, Route, Verdict, plan},
     domain::Domain,
-    envelope::{Envelope, Mailbox, Notify, Recipient, ReversePath, TlsAsk},
+    envelope::{Envelope, Mailbox, Recipient, ReversePath, TlsAsk},
     memory::Memory,
     org::Terms,
     outcome::Outcome,
@@ -81,16 +81,12 @@ async fn run(file: &File, (number, store): (u64, &Store)) -> Result<(), String> 
     let plan = plan(&case, 0, now);
     let mailbox = |local: &str, domain| Mailbox { local: local.to_owned(), domain };
     let sender = mailbox("ann", Domain::parse("sender.example").unwrap());
-    let recipient = mailbox("bob", destination);
-    let recipient = Recipient { mailbox: recipient, notify: Notify::default(), original: None };
+    let recipient = Recipient::new(mailbox("bob", destination));
     let envelope = Envelope {
-        reverse_path: ReversePath::Mailbox(sender),
-        recipients: vec![recipient],
         body: ask.body,
         charset: ask.charset,
         tls: ask.tls,
-        ret: None,
-        envelope_id: None,
+        ..Envelope::new(ReversePath::Mailbox(sender), vec![recipient])
     };
     let content = format!("Subject: x\r\n\r\n{SECRET}\r\n");
     let job = Job {
@@ -133,15 +129,9 @@ fn wanted(message: &Message) -> (Ask, Verdict) {
         (false, true) => TlsAsk::TlsNotRequired,
         (false, false) => TlsAsk::Nothing,
     };
-    let verdict = Verdict {
-        floor: message.floor,
-        suspended: None,
-        fallback: Fallback::Hold,
-        patience: std::time::Duration::from_hours(4),
-        rule: "scenario".to_owned(),
-        because: Vec::new(),
-        notify: Vec::new(),
-    };
+    let patience = std::time::Duration::from_hours(4);
+    let verdict = Verdict::new(message.floor, Fallback::Hold, patience);
+    let verdict = Verdict { rule: "scenario".to_owned(), ..verdict };
     (Ask { tls, ..Ask::default() }, verdict)
 }
 

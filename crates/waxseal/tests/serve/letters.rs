@@ -36,22 +36,14 @@ fn mailbox(text: &str) -> Mailbox {
 /// A message as the queue holds it: from ann, taken in `ago`.
 fn message(to: &[(&str, Notify)], ago: Duration) -> NewMessage {
     let recipient = |(to, notify): &(&str, Notify)| Recipient {
-        mailbox: mailbox(to),
         notify: *notify,
-        original: None,
+        ..Recipient::new(mailbox(to))
     };
+    let from = ReversePath::Mailbox(mailbox(&format!("ann@{SENDER_DOMAIN}")));
     NewMessage {
         direction: Direction::Outbound,
         arrived: now().before(ago),
-        envelope: Envelope {
-            reverse_path: ReversePath::Mailbox(mailbox(&format!("ann@{SENDER_DOMAIN}"))),
-            recipients: to.iter().map(recipient).collect(),
-            body: Default::default(),
-            charset: Default::default(),
-            tls: Default::default(),
-            ret: None,
-            envelope_id: None,
-        },
+        envelope: Envelope::new(from, to.iter().map(recipient).collect()),
         content: Bytes::from_static(
             b"From: ann@sender.example\r\nSubject: secret merger\r\nMessage-ID: <42@sender.example>\r\n\r\nThe text.\r\n",
         ),
@@ -63,29 +55,17 @@ const fn on(success: bool, failure: bool, delay: bool) -> Notify {
 }
 
 fn verdict(floor: Floor, because: Vec<Because>) -> Verdict {
-    Verdict {
-        floor,
-        suspended: None,
-        fallback: Fallback::Hold,
-        patience: Duration::ZERO,
-        notify: Vec::new(),
-        rule: "default".to_owned(),
-        because,
-    }
+    Verdict { because, ..Verdict::new(floor, Fallback::Hold, Duration::ZERO) }
 }
 
 /// All recipients of a message, with a verdict from before.
 fn group(message: &NewMessage, verdict: Verdict) -> Group {
-    Group {
-        destination: message.envelope.recipients[0].mailbox.domain.clone(),
-        recipients: message.envelope.recipients.clone(),
+    Group::new(
+        message.envelope.recipients[0].mailbox.domain.clone(),
+        message.envelope.recipients.clone(),
         verdict,
-        history: History { queued: message.arrived, ..History::default() },
-        short_since: None,
-        note: None,
-        evidence: Vec::new(),
-        owed: None,
-    }
+        History { queued: message.arrived, ..History::default() },
+    )
 }
 
 impl World {

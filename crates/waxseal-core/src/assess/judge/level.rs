@@ -65,15 +65,8 @@ impl<'a> Case<'a> {
 }
 
 fn verdict() -> Verdict {
-    Verdict {
-        floor: Floor::None,
-        suspended: None,
-        fallback: Fallback::Hold,
-        patience: Duration::ZERO,
-        notify: Vec::new(),
-        rule: "assessment".into(),
-        because: Vec::new(),
-    }
+    let verdict = Verdict::new(Floor::None, Fallback::Hold, Duration::ZERO);
+    Verdict { rule: "assessment".into(), ..verdict }
 }
 
 /// The plan of a message that demands nothing, from a gateway that remembers nothing.

@@ -32,7 +32,7 @@ fn judge_at(org: &Org, from: &str, to: &str, headers: &[(&str, &str)], now: Unix
         headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let reverse_path = ReversePath::Mailbox(mailbox(from));
     let message = MessageView { reverse_path: &reverse_path, headers: &headers };
-    let recipient = Recipient { mailbox: mailbox(to), notify: Default::default(), original: None };
+    let recipient = Recipient::new(mailbox(to));
     verdict(org, &message, &recipient, now)
 }
 

@@ -217,15 +217,7 @@ pub(super) fn facts(mx: MxIs, dane: DaneIs, sts: StsIs) -> Facts {
 }
 
 pub(super) fn verdict_of(floor: Floor) -> Verdict {
-    Verdict {
-        floor,
-        suspended: None,
-        fallback: Fallback::Hold,
-        patience: HOUR * 4,
-        notify: vec![Told::Sender],
-        rule: "default".into(),
-        because: Vec::new(),
-    }
+    Verdict { notify: vec![Told::Sender], ..Verdict::new(floor, Fallback::Hold, HOUR * 4) }
 }
 
 /// Everything that a plan follows from, owned.
