@@ -229,8 +229,20 @@ struct Shared<P> {
     room: Arc<Semaphore>,
     news: mpsc::UnboundedSender<News>,
     arrivals: mpsc::Sender<Arrival>,
+    standing: watch::Sender<Standing>,
     /// What takes long and can go on after the next start ends early.
     stopping: AtomicBool,
+}
+
+/// How the queue stands, as its runner saw it last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Attempts that were settled since the start: each is on record, and its lease given back.
+    pub settled: u64,
+    /// What is being done now: attempts, and the runner's own errands.
+    pub in_hand: usize,
+    /// When the next group is due that nobody has in hand.
+    pub next: Option<UnixTime>,
 }
 
 /// The queue. Clones share it; one of them runs.
@@ -267,8 +279,18 @@ impl<P: Path> Queue<P> {
         let (arrivals, arrivals_in) = mpsc::channel(settings.total.max(1));
         let slots = Slots::new(settings.per_destination, settings.total);
         let room = Arc::new(Semaphore::new(kib(settings.content)));
-        let stopping = AtomicBool::new(false);
-        let shared = Shared { store, path, settings, clock, slots, room, news, arrivals, stopping };
+        let shared = Shared {
+            store,
+            path,
+            settings,
+            clock,
+            slots,
+            room,
+            news,
+            arrivals,
+            standing: watch::Sender::default(),
+            stopping: AtomicBool::new(false),
+        };
         (Self(Arc::new(shared)), Inbox { news: news_in, arrivals: arrivals_in })
     }
 
@@ -302,6 +324,11 @@ impl<P: Path> Queue<P> {
             None => self.0.leave(groups),
         }
         Ok(id)
+    }
+
+    /// How the queue stands, and a word whenever that changes.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.0.standing.subscribe()
     }
 
     /// To the runner, or back to the store where too much waits for it.
@@ -406,6 +433,7 @@ impl<P: Path> Runner<P> {
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             let wait = self.advance().await;
+            self.say_how_it_stands();
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => break,
@@ -421,8 +449,18 @@ impl<P: Path> Runner<P> {
             self.catch_up(&mut inbox);
         }
         self.queue.0.stopping.store(true, Ordering::Relaxed);
+        tracing::info!(in_hand = self.tasks.len(), "the queue stops once these are done");
         // What is in hand is finished; what waits and what arrives now stays in the store.
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn say_how_it_stands(&self) {
+        let (in_hand, next) = (self.tasks.len(), self.times.next());
+        self.queue.0.standing.send_if_modified(|standing| {
+            let news = (standing.in_hand, standing.next) != (in_hand, next);
+            (standing.in_hand, standing.next) = (in_hand, next);
+            news
+        });
     }
 
     /// What else has come to pass meanwhile: one look around does for all of it.

@@ -89,20 +89,12 @@ impl<P: Path> Queue<P> {
             };
             match groups.iter_mut().find(same) {
                 Some(group) => group.recipients.push(recipient.clone()),
-                None => groups.push(Group {
-                    destination: domain.clone(),
-                    recipients: vec![recipient.clone()],
+                None => groups.push(Group::new(
+                    domain.clone(),
+                    vec![recipient.clone()],
                     verdict,
-                    history: History {
-                        queued: head.arrived,
-                        origin: judged.origin,
-                        ..History::default()
-                    },
-                    short_since: None,
-                    note: None,
-                    evidence: Vec::new(),
-                    owed: None,
-                }),
+                    History { queued: head.arrived, origin: judged.origin, ..History::default() },
+                )),
             }
         }
         groups
@@ -201,6 +193,7 @@ impl<P: Path> Queue<P> {
             let tells = !record.letters.is_empty();
             let (error, same) = match self.0.store.settle(record).await {
                 Ok(_) => {
+                    self.0.standing.send_modify(|standing| standing.settled += 1);
                     if let Some(due) = due {
                         self.0.tell(News::Due(destination, due));
                     }

@@ -108,15 +108,7 @@ impl Path for Fake {
 
     fn judge(&self, head: &Head, content: &[u8], _: UnixTime) -> Judged {
         assert!(!content.starts_with(b"unreadable"), "a defect in the rules");
-        let verdict = |floor| Verdict {
-            floor,
-            suspended: None,
-            fallback: Fallback::Hold,
-            patience: Duration::ZERO,
-            notify: Vec::new(),
-            rule: "default".to_owned(),
-            because: Vec::new(),
-        };
+        let verdict = |floor| Verdict::new(floor, Fallback::Hold, Duration::ZERO);
         let secret = content.starts_with(b"secret");
         let verdicts = head.envelope.recipients.iter().map(|recipient| {
             let strict = secret && recipient.mailbox.local.starts_with("strict");
@@ -198,23 +190,14 @@ fn message(recipients: &[&str], content: &str) -> NewMessage {
         let (local, domain) = text.split_once('@').unwrap();
         Mailbox { local: local.to_owned(), domain: Domain::parse(domain).unwrap() }
     };
-    let recipients = recipients.iter().map(|text| Recipient {
-        mailbox: mailbox(text),
-        notify: Default::default(),
-        original: None,
-    });
+    let recipients = recipients.iter().map(|text| Recipient::new(mailbox(text)));
     NewMessage {
         direction: Direction::Outbound,
         arrived: NOW,
-        envelope: Envelope {
-            reverse_path: ReversePath::Mailbox(mailbox("us@sender.example")),
-            recipients: recipients.collect(),
-            body: Default::default(),
-            charset: Default::default(),
-            tls: Default::default(),
-            ret: None,
-            envelope_id: None,
-        },
+        envelope: Envelope::new(
+            ReversePath::Mailbox(mailbox("us@sender.example")),
+            recipients.collect(),
+        ),
         content: Bytes::copy_from_slice(content.as_bytes()),
     }
 }
@@ -283,8 +266,9 @@ impl Running {
 
     /// Waits until the store holds so many groups.
     async fn left(&self, count: u64) {
+        let mut standing = self.queue.standing();
         while self.store.count().await.unwrap().iter().sum::<u64>() != count {
-            tokio::task::yield_now().await;
+            standing.changed().await.unwrap();
         }
     }
 }
@@ -408,6 +392,7 @@ async fn an_attempt_that_died_between_dot_and_answer_is_recorded_as_unknown() {
     assert!(task.await.unwrap_err().is_cancelled());
     drop((queue, store, stop));
     let second = Running::start_in(data, keys, Settings::default());
+    let mut standing = second.queue.standing();
     loop {
         let query = EventQuery { message: Some(id), limit: 10, ..Default::default() };
         let events = second.store.events(query).await.unwrap();
@@ -415,7 +400,7 @@ async fn an_attempt_that_died_between_dot_and_answer_is_recorded_as_unknown() {
             assert_eq!(event.event.body, b"unknown");
             break;
         }
-        tokio::task::yield_now().await;
+        standing.changed().await.unwrap();
     }
     assert!(second.store.intents().await.unwrap().is_empty());
     let (page, _) = second.store.list(None, 10).await.unwrap();

@@ -60,15 +60,7 @@ impl Path for Peer {
     }
 
     fn judge(&self, head: &Head, _: &[u8], _: UnixTime) -> Judged {
-        let verdict = Verdict {
-            floor: Floor::Encrypted,
-            suspended: None,
-            fallback: Fallback::Hold,
-            patience: Duration::ZERO,
-            notify: Vec::new(),
-            rule: "default".to_owned(),
-            because: Vec::new(),
-        };
+        let verdict = Verdict::new(Floor::Encrypted, Fallback::Hold, Duration::ZERO);
         let verdicts = vec![verdict; head.envelope.recipients.len()];
         Judged { origin: Origin::Person, verdicts }
     }
@@ -121,7 +113,7 @@ impl Path for Peer {
         let refused = |fate: &&Fate| matches!(fate.settled, Settled::Bounce { .. });
         let Some(fate) = fates.iter().find(refused) else { return Vec::new() };
         let mailbox = Mailbox { local: "us".to_owned(), domain: Domain::parse(INSIDE).unwrap() };
-        let recipient = Recipient { mailbox, notify: Default::default(), original: None };
+        let recipient = Recipient::new(mailbox);
         let envelope = Envelope {
             reverse_path: ReversePath::Null,
             recipients: vec![recipient],
@@ -207,15 +199,10 @@ fn message(number: u64, size: usize) -> (NewMessage, usize) {
         notify: Default::default(),
         original: None,
     });
-    let envelope = Envelope {
-        reverse_path: ReversePath::Mailbox(mailbox("sender.example".to_owned())),
-        recipients: recipients.collect(),
-        body: Default::default(),
-        charset: Default::default(),
-        tls: Default::default(),
-        ret: None,
-        envelope_id: None,
-    };
+    let envelope = Envelope::new(
+        ReversePath::Mailbox(mailbox("sender.example".to_owned())),
+        recipients.collect(),
+    );
     let mut content = vec![b'x'; size];
     content.extend_from_slice(b"\r\n");
     (
@@ -249,27 +236,28 @@ async fn load() {
     producers.join_next().await.unwrap().unwrap();
 }
 
-async fn empty(store: &Store, longest: u64) {
-    while store.count().await.unwrap() != [0, 0, 0] {
-        // What was put off is due some time.
-        LATER.fetch_max(longest.min(LATER.load(Ordering::Relaxed) + 60), Ordering::Relaxed);
-        pause().await;
+/// Until nothing is left. Whenever nothing is in hand, it is as late as the next thing is due.
+async fn empty(gateway: &Gateway, longest: u64) {
+    let mut standing = gateway.queue.standing();
+    while gateway.store.count().await.unwrap() != [0, 0, 0] {
+        let stands = *standing.borrow_and_update();
+        if let (0, Some(next)) = (stands.in_hand, stands.next) {
+            let later = next.since(now()).as_secs() + LATER.load(Ordering::Relaxed);
+            LATER.fetch_max(longest.min(later), Ordering::Relaxed);
+        }
+        standing.changed().await.unwrap();
     }
-}
-
-/// This process waits for its own queue: between two looks it leaves the processor to it.
-async fn pause() {
-    tokio::time::sleep(Duration::from_millis(10)).await;
 }
 
 async fn drain() {
     let gateway = start(64 << 10, Semaphore::MAX_PERMITS, Settings::default()).await;
+    let mut standing = gateway.queue.standing();
     while !gateway.store.intents().await.unwrap().is_empty() {
-        pause().await;
+        standing.changed().await.unwrap();
     }
     // What was recorded as unknown just now is tried again after its time.
     LATER.store(7_200, Ordering::Relaxed);
-    empty(&gateway.store, 7_200).await;
+    empty(&gateway, 7_200).await;
     let mut after = 0;
     loop {
         let query = EventQuery { after, limit: 1_000, ..EventQuery::default() };
@@ -312,10 +300,10 @@ async fn full() {
     assert_eq!(files.count(), 0, "a body without room leaves no file");
     gateway.gate.add_permits(100_000);
     // Reports wait for room, a minute at a time.
-    empty(&gateway.store, 86_400).await;
+    empty(&gateway, 86_400).await;
     for _ in 0..50 {
         assert!(accept(14_000).await, "once the queue has drained there is room");
     }
     tell("R");
-    empty(&gateway.store, 172_800).await;
+    empty(&gateway, 172_800).await;
 }
