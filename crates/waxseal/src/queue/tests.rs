@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
 use waxseal_core::{
     channel::Floor,
     decide::{Fallback, Route, Settled},
