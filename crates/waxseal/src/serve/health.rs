@@ -84,8 +84,8 @@ impl Doctor {
         }
     }
 
-    /// Looks once, says what changed, and answers what it saw.
-    pub(super) async fn look(&self) -> Vec<Check> {
+    /// Looks once, and says what changed.
+    pub(super) async fn look(&self) {
         let parts = self.0.live.now();
         let mut checks = Vec::new();
         let dns = parts.resolver.probe().await;
@@ -104,8 +104,7 @@ impl Doctor {
             let why = "[network] map: connections lead elsewhere, this is a test bed".to_owned();
             checks.push(Check { topic: Topic::Network, state: State::Fine, why });
         }
-        self.remember(checks.clone());
-        checks
+        self.remember(checks);
     }
 
     /// Whether something can be written and is durable.

@@ -5,7 +5,7 @@ use std::{
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -40,7 +40,9 @@ use crate::{
 };
 
 /// Memory is confirmed again after this time: not every delivery writes.
-const CONFIRM: std::time::Duration = std::time::Duration::from_hours(24);
+const CONFIRM: Duration = Duration::from_hours(24);
+/// Memory is kept for longer than it binds.
+const REMEMBERED: Duration = Duration::from_hours(31 * 24);
 
 /// The path of `serve`.
 #[derive(Clone, Debug)]
@@ -123,8 +125,7 @@ impl Path for Stages {
         let destination = &turn.group.destination;
         let way = parts.routes.to(destination);
         let target = way.map(|way| &way.target);
-        let gathered = parts.gatherer.gather(destination, target, turn.now).await;
-        let mut gathered = gathered;
+        let mut gathered = parts.gatherer.gather(destination, target, turn.now).await;
         let memory = match way {
             // What the destination's own hosts achieved says nothing of a host that we name.
             Some(_) => Memory::default(),
@@ -289,9 +290,8 @@ impl Stages {
             return;
         }
         let Ok(value) = serde_json::to_vec(&memory) else { return };
-        let term = std::time::Duration::from_hours(31 * 24);
         let name = destination.as_str().to_owned();
-        let entry = Entry { name, value, expires: Some(turn.now + term) };
+        let entry = Entry { name, value, expires: Some(turn.now + REMEMBERED) };
         if let Err(error) = self.store.save(Space::Memory, entry).await {
             tracing::error!("downgrade memory cannot be written: {error}");
         }
