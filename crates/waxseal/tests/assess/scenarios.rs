@@ -15,7 +15,7 @@ use waxseal_core::{
 };
 
 use super::{file::File, world::World};
-use crate::scenario::world::DOMAIN;
+use crate::scenario::build::DOMAIN;
 
 /// What none of these small worlds has.
 const EVERYWHERE: [&str; 8] = [

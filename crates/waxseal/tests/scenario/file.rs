@@ -1,6 +1,7 @@
-//! A scenario as it is written.
+//! A scenario as it is written. Zones, hosts and policies are written alike in those of a delivery and in
+//! those of an assessment.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
 use waxseal_core::channel::{Floor, Level};
@@ -30,43 +31,75 @@ pub(super) struct File {
 /// A zone; `receiver.example` is there, unsigned, when it is not listed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Zone {
+pub(crate) struct Zone {
     #[serde(default)]
-    pub(super) signed: bool,
+    pub(crate) signed: bool,
     /// `owner TYPE data`, as in a zone file.
     #[serde(default)]
-    pub(super) records: Vec<String>,
+    pub(crate) records: Vec<String>,
+    /// NSEC3 with so many iterations.
+    pub(crate) nsec3: Option<u16>,
+    /// Signatures run out in so many hours.
+    pub(crate) expires_in: Option<i64>,
+    /// The number of the DNSSEC algorithm.
+    pub(crate) algorithm: Option<u8>,
+    /// Two servers, at 192.0.2.53 and 192.0.2.54.
+    #[serde(default)]
+    pub(crate) servers: bool,
+    #[serde(default)]
+    pub(crate) denies_empty_names: bool,
+    /// So many MX records, all for hosts that do not answer.
+    #[serde(default)]
+    pub(crate) mx_records: u16,
+    /// The TTL of its records.
+    pub(crate) ttl: Option<u32>,
 }
 
-/// A receiving server.
+/// One address of a mail host. The name may stand there more than once.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Host {
-    pub(super) name: String,
+pub(crate) struct Host {
+    pub(crate) name: String,
     /// Of its MX record at `receiver.example`; without, there is none.
-    pub(super) mx: Option<u16>,
-    pub(super) tls: Tls,
-    /// `3 1 1 key`: data is `key`, `wrong` or `ca`.
+    pub(crate) mx: Option<u16>,
+    /// Without, 192.0.2.1 and so on.
+    pub(crate) address: Option<IpAddr>,
     #[serde(default)]
-    pub(super) tlsa: Vec<String>,
+    pub(crate) tls: Tls,
+    /// `ecdsa`, `rsa`, `ed25519`; the first is shown first.
     #[serde(default)]
-    pub(super) requiretls: bool,
-    /// Step and reply, or `close`.
-    pub(super) fault: Option<[String; 2]>,
+    pub(crate) keys: Vec<String>,
+    /// `1.2`, `1.3`, `classic`
+    pub(crate) speaks: Option<String>,
+    /// The certificate ends in so many days.
+    pub(crate) days: Option<i64>,
+    /// `3 1 1 key`: data is `key`, `second`, `wrong`, `short`, `cert` or `ca`.
+    #[serde(default)]
+    pub(crate) tlsa: Vec<String>,
+    #[serde(default)]
+    pub(crate) requiretls: bool,
+    /// Step, and reply or what happens.
+    pub(crate) fault: Option<[String; 2]>,
     /// Who sits before it.
-    pub(super) attacker: Option<String>,
+    pub(crate) attacker: Option<String>,
+    /// TLS is done by `openssl s_server` with these options.
+    pub(crate) openssl: Option<Vec<String>>,
 }
 
 /// What a server shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Tls {
+pub(crate) enum Tls {
     None,
     SelfSigned,
+    #[default]
     Public,
     Expired,
     WrongName,
     Tls10,
+    HugeCertificate,
+    /// Nobody listens.
+    Dead,
 }
 
 /// MTA-STS of `receiver.example`.

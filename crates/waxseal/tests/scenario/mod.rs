@@ -1,9 +1,10 @@
 //! `scenarios/*.toml`: a world, a message, and what has to come of it. Each runs in a lab of its
 //! own, through the gateway's resolver, policy fetcher, plan and SMTP client.
 
+pub(crate) mod build;
 pub(crate) mod file;
 mod record;
-pub(crate) mod world;
+mod world;
 
 use std::path::PathBuf;
 
@@ -23,9 +24,10 @@ use waxseal_core::{
 };
 
 use self::{
+    build::DOMAIN,
     file::{File, Message},
     record::Attempt,
-    world::{DOMAIN, World, question},
+    world::{World, question},
 };
 
 const SECRET: &str = "nobody on the path may read this";
