@@ -19,7 +19,7 @@ use waxseal_core::{
     channel::Floor,
     decide::{Fallback, History, Verdict},
     domain::{Domain, DomainError},
-    envelope::{Envelope, Mailbox, Recipient, ReversePath},
+    envelope::{Direction, Envelope, Mailbox, Recipient, ReversePath},
     time::UnixTime,
 };
 
@@ -49,7 +49,8 @@ pub(crate) fn message(
     let recipient = Recipient::new(mailbox("somebody", &domain)?);
     let envelope =
         Envelope::new(ReversePath::Mailbox(mailbox("ada", "sender.bench.test")?), vec![recipient]);
-    Ok(NewMessage { arrived: now, envelope, content: content.clone() })
+    let (content, direction) = (content.clone(), Direction::Outbound);
+    Ok(NewMessage { arrived: now, envelope, content, direction })
 }
 
 /// Its delivery group, as the default rules make one.
