@@ -191,7 +191,7 @@ async fn inquire(parts: &Parts, question: &Question, now: UnixTime) -> Answer {
         facts: &gathered.facts,
         memory: &Memory::default(),
         origin: Origin::Person,
-        first_tried: None,
+        short_since: None,
     };
     let plan = plan(&case, 0, now);
     let mailbox = question.mailbox.clone();
