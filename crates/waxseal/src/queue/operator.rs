@@ -6,31 +6,40 @@ use serde_json::json;
 use waxseal_core::{
     decide::{Origin, Settled},
     outcome::{Cause, Outcome},
+    queue_id::QueueId,
     reply::EnhancedCode,
     time::UnixTime,
 };
 
 use super::{Fate, News, Path, Queue, Turn};
 use crate::store::{
-    Actor, Claimed, Command, CommandId, Event, EventKind, Group, Next, Settled as Record,
-    StoreError, Target, Verb, WorkId, WorkState,
+    Actor, Asked, Claimed, Command, Destination, Event, EventKind, Group, Listed, Next,
+    Settled as Record, StoreError, Target, Verb, WorkId, WorkState,
 };
 
 /// Rows looked at in one step.
 const PAGE: usize = 500;
 
 impl<P: Path> Queue<P> {
-    /// Carries out what was asked, in order.
-    pub(super) async fn obey(&self, commands: Vec<(CommandId, Command)>) -> Result<(), StoreError> {
+    /// Carries out what was asked, in order. What cannot be done is answered too: it keeps nobody
+    /// else waiting.
+    pub(super) async fn obey(&self, commands: Vec<Asked>) -> Result<(), StoreError> {
         for (id, command) in commands {
-            // Without an answer it is carried out again after the next start: what was changed
-            // already does not change twice.
-            let Some(changed) = self.carry_out(&command).await? else { return Ok(()) };
-            self.0.store.answer(id, changed).await?;
-            if command.verb == Verb::Release && command.target == Target::All {
-                self.0.store.unpause().await?;
-                self.0.tell(News::Unpaused);
-            }
+            let outcome = match command {
+                Ok(command) => self.carry_out(&command).await,
+                Err(error) => Err(error),
+            };
+            let answer = match outcome {
+                // Without an answer it is carried out again after the next start: what was changed
+                // already does not change twice.
+                Ok(None) | Err(StoreError::Closed) => return Ok(()),
+                Ok(Some(changed)) => Ok(changed),
+                Err(error) => {
+                    tracing::error!(%error, "an operator's request could not be carried out");
+                    Err(error.to_string())
+                }
+            };
+            self.0.store.answer(id, answer).await?;
         }
         Ok(())
     }
@@ -40,11 +49,7 @@ impl<P: Path> Queue<P> {
     async fn carry_out(&self, command: &Command) -> Result<Option<u64>, StoreError> {
         let mut changed = 0;
         match &command.target {
-            Target::Message(message) => {
-                for claimed in self.0.store.claim_message(*message).await? {
-                    changed += self.change(claimed, command).await?;
-                }
-            }
+            Target::Message(message) => changed += self.change_message(*message, command).await?,
             Target::Destination(_) | Target::All => {
                 let mut after: Option<WorkId> = None;
                 loop {
@@ -53,20 +58,77 @@ impl<P: Path> Queue<P> {
                         break;
                     }
                     after = end;
-                    let mut messages: Vec<_> = page.iter().map(|row| row.message).collect();
+                    let meant = page.iter().filter(|row| may_mean(&command.target, row));
+                    let mut messages: Vec<_> = meant.map(|row| row.message).collect();
                     messages.dedup();
                     for message in messages {
                         if self.0.stopping.load(Ordering::Relaxed) {
                             return Ok(None);
                         }
-                        for claimed in self.0.store.claim_message(message).await? {
-                            changed += self.change(claimed, command).await?;
-                        }
+                        changed += self.change_message(message, command).await?;
                     }
                 }
             }
         }
+        if command.verb == Verb::Release && command.target == Target::All {
+            // Before the answer: whoever hears it may rely on it.
+            self.0.store.unpause().await?;
+            self.0.tell(News::Unpaused);
+        }
         Ok(Some(changed))
+    }
+
+    /// Changes the groups of one message that are meant.
+    async fn change_message(&self, message: QueueId, command: &Command) -> Result<u64, StoreError> {
+        let claimed = self.0.store.claim_message(message).await?;
+        let mut changed = self.change_all(claimed, command).await?;
+        if command.verb == Verb::Drop {
+            let wanted = match &command.target {
+                Target::Destination(domain) => Some(self.0.store.destination(domain)),
+                Target::Message(_) | Target::All => None,
+            };
+            let body = json!({ "verb": Verb::Drop, "unreadable": true, "reason": command.reason });
+            let event = event(command.actor.clone(), self.0.now(), (message, body.to_string()));
+            changed += self.0.store.drop_unreadable((message, wanted), &event).await?;
+        }
+        Ok(changed)
+    }
+
+    /// Changes those that are meant, and gives the others back as they were.
+    pub(super) async fn change_all(
+        &self,
+        claimed: Vec<Claimed>,
+        command: &Command,
+    ) -> Result<u64, StoreError> {
+        let mut outcome = Ok(0);
+        for claimed in claimed {
+            let state = claimed.state;
+            let destination = claimed.group.as_ref().map(|group| &group.destination);
+            let destination = destination.map(|domain| self.0.store.destination(domain));
+            let changed = match outcome {
+                Ok(_) => self.change(claimed, command).await,
+                // Given back as it was.
+                Err(_) => Ok(0),
+            };
+            if !matches!(changed, Ok(1..)) {
+                self.look_again(state, destination);
+            }
+            outcome = outcome.and_then(|sum: u64| Ok(sum + changed?));
+        }
+        outcome
+    }
+
+    /// A group was in our hands and is back as it was: the runner may have looked meanwhile, and
+    /// not have seen it.
+    fn look_again(&self, state: WorkState, destination: Option<Destination>) {
+        match (state, destination) {
+            (WorkState::Fresh, _) => self.0.tell(News::Fresh),
+            (WorkState::Queued, Some(destination)) => {
+                self.0.tell(News::Due(destination, self.0.now()));
+            }
+            // The next sweep sees it.
+            (WorkState::Held, _) | (WorkState::Queued, None) => {}
+        }
     }
 
     /// Changes one group, if it is meant and its state allows it. A group in hand is left alone:
@@ -131,6 +193,12 @@ impl<P: Path> Queue<P> {
     pub(super) async fn sweep(&self) -> Result<(), StoreError> {
         let now = self.0.now();
         self.0.store.expire(now).await?;
+        if self.0.store.look_again() {
+            self.0.tell(News::Fresh);
+            for (destination, due) in self.0.store.schedule().await? {
+                self.0.tell(News::Due(destination, due));
+            }
+        }
         for claimed in self.0.store.claim_overdue(now, PAGE).await? {
             self.give_back(claimed, now).await;
         }
@@ -166,6 +234,15 @@ impl<P: Path> Queue<P> {
     }
 }
 
+/// Whether a row may hold what is asked for: what cannot be read is found out when it is claimed.
+fn may_mean(target: &Target, row: &Listed) -> bool {
+    match (target, &row.group) {
+        (Target::Destination(domain), Some(group)) => group.destination == *domain,
+        (Target::Destination(_), None) => row.unreadable.is_some(),
+        (Target::Message(_) | Target::All, _) => true,
+    }
+}
+
 fn override_event((claimed, group): (&Claimed, &Group), command: &Command, now: UnixTime) -> Event {
     let body = json!({
         "verb": command.verb,
@@ -176,11 +253,7 @@ fn override_event((claimed, group): (&Claimed, &Group), command: &Command, now: 
     event(command.actor.clone(), now, (claimed.message, body.to_string()))
 }
 
-fn event(
-    actor: Actor,
-    at: UnixTime,
-    (message, body): (waxseal_core::queue_id::QueueId, String),
-) -> Event {
+fn event(actor: Actor, at: UnixTime, (message, body): (QueueId, String)) -> Event {
     Event {
         kind: EventKind::Override,
         version: 1,

@@ -1,5 +1,7 @@
 mod failures;
 
+mod operators;
+
 use std::{
     collections::HashMap,
     sync::{

@@ -80,6 +80,9 @@ pub enum StoreError {
     /// SQLite refused.
     #[error("the database failed: {0}")]
     Database(rusqlite::Error),
+    /// The server could not do what an operator asked.
+    #[error("the server could not do it: {0}")]
+    NotDone(String),
     /// The store is being closed.
     #[error("the store is closed")]
     Closed,
@@ -121,6 +124,7 @@ impl StoreError {
             | Self::NoBackup(_)
             | Self::Leftover(_)
             | Self::Cipher
+            | Self::NotDone(_)
             | Self::Closed => false,
         }
     }

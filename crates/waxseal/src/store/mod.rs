@@ -44,7 +44,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension};
 
 pub use backup::{Restored, restore};
-pub use command::{Command, CommandId, Target, Verb};
+pub use command::{Asked, Command, CommandId, Target, Verb};
 pub use error::StoreError;
 pub use events::{Actor, Event, EventKind, EventQuery, Order, Placed, StoredEvent};
 pub use listing::Listed;

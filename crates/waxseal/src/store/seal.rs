@@ -29,6 +29,9 @@ pub(crate) enum Place {
     Personal(u64),
     State([u8; 16]),
     Meta,
+    /// What an operator asks, by its number, and what came of it.
+    Command(u64),
+    Answer(u64),
 }
 
 /// Whether a chunk ends its file: a file that was cut off at a chunk's end is noticed.
@@ -55,6 +58,8 @@ impl Place {
                 (8, halves.0, halves.1)
             }
             Self::Meta => (9, 0, 0),
+            Self::Command(id) => (10, id, 0),
+            Self::Answer(id) => (11, id, 0),
         };
         let mut aad = [0; 18];
         let bytes = [VERSION, kind].into_iter();

@@ -481,10 +481,35 @@ async fn an_operator_asks_a_running_server_and_hears_what_came_of_it() {
     let id = visitor.ask(&command).await.unwrap();
     assert_eq!(visitor.answered(id).await.unwrap(), None);
     let waiting = server.commands().await.unwrap();
-    assert_eq!(waiting, [(id, command)]);
-    server.answer(id, 3).await.unwrap();
+    let waiting: Vec<_> = waiting.into_iter().map(|(id, asked)| (id, asked.unwrap())).collect();
+    assert_eq!(waiting, [(id, command.clone())]);
+    server.answer(id, Ok(3)).await.unwrap();
     assert_eq!(visitor.answered(id).await.unwrap(), Some(3));
     assert!(server.commands().await.unwrap().is_empty());
+    let id = visitor.ask(&command).await.unwrap();
+    server.answer(id, Err("the disk is full".to_owned())).await.unwrap();
+    let refused = visitor.answered(id).await.unwrap_err().to_string();
+    assert!(refused.contains("the disk is full"), "{refused}");
+}
+
+/// Attacker: thief of the disk who can also write. An old request does not come to life again under
+/// another number, and does not keep those that follow from being read.
+#[tokio::test]
+async fn a_request_counts_once_and_under_its_own_number() {
+    let place = Home::new();
+    let store = place.open();
+    let actor = Actor::Operator("alice".to_owned());
+    let command = Command { verb: Verb::Drop, target: Target::All, reason: None, actor };
+    let id = store.ask(&command).await.unwrap();
+    store.answer(id, Ok(0)).await.unwrap();
+    let connection = Connection::open(place.settings().database).unwrap();
+    let replay = "INSERT INTO command (sealed) SELECT sealed FROM command";
+    connection.execute(replay, ()).unwrap();
+    let genuine = store.ask(&command).await.unwrap();
+    let mut found = store.commands().await.unwrap();
+    let (last, found_last) = found.pop().unwrap();
+    assert_eq!((last, found_last.unwrap()), (genuine, command));
+    assert!(matches!(found.as_slice(), [(_, Err(StoreError::Damaged(_)))]), "{found:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,81 @@
+//! What operators ask, and what it must not do to the mail that they do not mean.
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::store::DATABASE;
+
+fn command(verb: Verb, target: Target) -> Command {
+    Command { verb, target, reason: None, actor: Actor::Operator("alice".to_owned()) }
+}
+
+fn domain(name: &str) -> Target {
+    Target::Destination(Domain::parse(name).unwrap())
+}
+
+/// An operator's walk has a group in hand that it does not mean, while its time comes and the runner
+/// looks: it is not forgotten until the next start.
+#[tokio::test]
+async fn a_group_that_was_not_meant_keeps_its_turn() {
+    let running = Running::start(Settings::default());
+    running.world.answer("busy.example", deferred());
+    let id = running.accept(&["a@busy.example"], "hello").await;
+    running.world.deliveries(1).await;
+    let claimed = loop {
+        let claimed = running.store.claim_message(id).await.unwrap();
+        if claimed.first().is_some_and(|one| one.group.as_ref().unwrap().history.attempts == 1) {
+            break claimed;
+        }
+        drop(claimed);
+        tokio::task::yield_now().await;
+    };
+    // Its time comes; the runner wakes up for other mail, looks, and finds it taken.
+    running.world.time.fetch_add(3_600, Ordering::SeqCst);
+    running.accept(&["b@one.example"], "hello").await;
+    running.world.deliveries(2).await;
+    running.accept(&["b@one.example"], "hello").await;
+    running.world.deliveries(3).await;
+    let asked = command(Verb::Retry, domain("other.example"));
+    assert_eq!(running.queue.change_all(claimed, &asked).await.unwrap(), 0);
+    running.world.deliveries(4).await;
+    assert_eq!(running.world.delivered.lock().unwrap()[3].0, id);
+}
+
+/// Attacker: thief of the disk who can also write, or damage. What cannot be read or done is
+/// answered, and those who ask later do not wait for it.
+#[tokio::test]
+async fn a_request_that_cannot_be_carried_out_blocks_no_other() {
+    let running = Running::start(Settings::default());
+    running.world.answer("weak.example", too_weak());
+    let id = running.accept(&["a@weak.example"], "hello").await;
+    running.world.deliveries(1).await;
+    let connection = Connection::open(running.data.path().join(DATABASE)).unwrap();
+    connection.execute("INSERT INTO command (sealed) VALUES (zeroblob(120))", ()).unwrap();
+    while running.ask(Verb::Hold, Target::Message(id)).await == 0 {}
+    assert!(running.store.commands().await.unwrap().is_empty(), "the first one has its answer");
+}
+
+#[tokio::test]
+async fn mail_that_cannot_be_read_can_be_dropped_and_leaves_the_rest_alone() {
+    let running = Running::start(Settings::default());
+    running.world.answer("weak.example", too_weak());
+    let rotten = running.accept(&["a@weak.example"], "hello").await;
+    let good = running.accept(&["b@weak.example"], "hello").await;
+    running.world.deliveries(2).await;
+    for id in [rotten, good] {
+        while running.ask(Verb::Hold, Target::Message(id)).await == 0 {}
+    }
+    let connection = Connection::open(running.data.path().join(DATABASE)).unwrap();
+    let sql = "UPDATE work SET sealed = zeroblob(120) WHERE message = ?1";
+    connection.execute(sql, [i64::try_from(rotten.number()).unwrap()]).unwrap();
+    assert_eq!(running.ask(Verb::Release, Target::Message(rotten)).await, 0);
+    assert_eq!(running.ask(Verb::Drop, domain("one.example")).await, 0);
+    assert_eq!(running.ask(Verb::Drop, Target::Message(rotten)).await, 1);
+    running.left(1).await;
+    let query = EventQuery { message: Some(rotten), limit: 10, ..EventQuery::default() };
+    let events = running.store.events(query).await.unwrap();
+    let last = String::from_utf8(events.last().unwrap().event.body.clone()).unwrap();
+    assert!(last.contains("unreadable"), "{last}");
+    assert_eq!(running.ask(Verb::Release, Target::All).await, 1);
+    running.world.deliveries(3).await;
+}
