@@ -64,11 +64,10 @@ impl Store {
             made.map_err(file_error(path))
         };
         private(target)?;
-        // Bodies of messages that end while we copy may go meanwhile, so link them first: a link
-        // keeps the file. What came later than the database copy is swept at the restore.
-        let linked = target.join(bodies::DIRECTORY);
-        let copied = self.copy_bodies(&linked, Missing::Ok);
-        copied?;
+        // Bodies of messages that end while we copy may go meanwhile, so copy them first. What came
+        // later than the database copy is swept after the restore.
+        let spool = target.join(bodies::DIRECTORY);
+        self.copy_bodies(&spool, Missing::Ok)?;
         self.read_here(|source| {
             let mut copy = Connection::open(target.join(DATABASE))?;
             // In one step: between steps a writer would make it begin anew.
@@ -76,7 +75,7 @@ impl Store {
             Ok(())
         })?;
         // Messages that came between: their files are there now, for the rows came after them.
-        self.copy_bodies(&linked, Missing::Ok)?;
+        self.copy_bodies(&spool, Missing::Ok)?;
         check_bodies(target)?;
         let database = target.join(DATABASE);
         File::open(&database).and_then(|file| file.sync_all()).map_err(file_error(&database))?;
@@ -128,9 +127,8 @@ fn copy_tree(source: &Path, target: &Path, missing: Missing) -> Result<(), Store
         let (from, to) = (entry.path(), target.join(entry.file_name()));
         if from.is_dir() {
             copy_tree(&from, &to, missing)?;
-        } else if !to.exists() {
-            let copied = fs::copy(&from, &to).and_then(|_| File::open(&to)?.sync_all());
-            match copied {
+        } else if !bodies::is_unfinished(&from) {
+            match copy_file(&from, &to) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::Ok => {
                 }
                 outcome => outcome.map_err(file_error(&from))?,
@@ -138,6 +136,24 @@ fn copy_tree(source: &Path, target: &Path, missing: Missing) -> Result<(), Store
         }
     }
     File::open(target).and_then(|dir| dir.sync_all()).map_err(file_error(target))
+}
+
+/// Copies a file so that it is whole and durable, or not there at all: what was cut off is not taken
+/// for a copy the next time. A file that is finished never changes, so one of the same length stays.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let length = fs::metadata(from)?.len();
+    if fs::metadata(to).is_ok_and(|there| there.len() == length) {
+        return Ok(());
+    }
+    let fresh = bodies::unfinished(to);
+    let copied = fs::copy(from, &fresh).and_then(|copied| match copied == length {
+        true => File::open(&fresh)?.sync_all().and_then(|()| fs::rename(&fresh, to)),
+        false => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter meanwhile")),
+    });
+    if copied.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    copied
 }
 
 /// A copied database names only bodies that were copied too. A message that ended between the two
@@ -186,6 +202,13 @@ pub fn restore(
     }
     DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(file_error(&dir))?;
     let _lock = super::lock(&dir)?;
+    let known = bodies::all(from).map_err(file_error(from))?;
+    let here = bodies::all(&dir).map_err(file_error(&dir))?;
+    // Of another store: the next start would remove what the restored database does not name. What
+    // a restore left that was cut off is in the backup too.
+    if here.iter().any(|body| !known.contains(body)) {
+        return Err(StoreError::Orphans { spool: dir.join(bodies::DIRECTORY), database });
+    }
     let spool = from.join(bodies::DIRECTORY);
     if spool.exists() {
         copy_tree(&spool, &dir.join(bodies::DIRECTORY), Missing::Error)?;

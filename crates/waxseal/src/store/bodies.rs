@@ -20,6 +20,7 @@ use super::{
 };
 
 pub(super) const DIRECTORY: &str = "spool";
+const UNFINISHED: &str = "part";
 const RESERVE: &str = "reserve";
 const SHARDS: u64 = 64;
 /// Plain octets in one sealed piece: a reader holds one at a time.
@@ -42,9 +43,54 @@ pub(super) struct Bodies {
     reserve: Mutex<Reserve>,
 }
 
+/// The name under which a file is written: it has its own only once it is whole and durable.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension(UNFINISHED)
+}
+
+/// Whether a file was never finished.
+pub(super) fn is_unfinished(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == UNFINISHED)
+}
+
+/// The bodies in a spool, by their place in it. None where there is no spool.
+pub(super) fn all(data_dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let directory = data_dir.join(DIRECTORY);
+    let mut found = Vec::new();
+    if !directory.exists() {
+        return Ok(found);
+    }
+    for shard in fs::read_dir(&directory)? {
+        let shard = shard?.path();
+        if !shard.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(&shard)? {
+            let path = file?.path();
+            let inside = path.strip_prefix(&directory).unwrap_or(&path);
+            if !is_unfinished(&path) {
+                found.push(inside.to_owned());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a spool holds bodies.
+pub(super) fn any(data_dir: &Path) -> io::Result<bool> {
+    Ok(!all(data_dir)?.is_empty())
+}
+
 fn shard(id: u64) -> u64 {
     // The lowest 20 bits of an id count within a millisecond and are mostly zero.
     (id >> 20) % SHARDS
+}
+
+fn file_failed(path: &Path, source: io::Error) -> StoreError {
+    match is_full(&source) {
+        true => StoreError::Full,
+        false => StoreError::File { path: path.to_owned(), source },
+    }
 }
 
 impl Bodies {
@@ -74,23 +120,27 @@ impl Bodies {
     /// Writes a body so that it survives a power cut, before the row that names it.
     pub(super) fn write(&self, id: u64, key: &MessageKey, body: &[u8]) -> Result<(), StoreError> {
         let path = self.path(id);
-        let written = self.write_chunks(&path, id, (key, body));
+        let failed = |source| file_failed(&path, source);
+        let fresh = unfinished(&path);
+        let written = Self::write_chunks(&fresh, id, (key, body));
+        // Whoever copies the spool meanwhile finds the whole file or none.
+        let written = written.and_then(|()| fs::rename(&fresh, &path).map_err(failed));
+        let parent = path.parent().unwrap_or(&self.directory);
+        let durable = || File::open(parent).and_then(|directory| directory.sync_all());
+        let written = written.and_then(|()| durable().map_err(failed));
         if written.is_err() {
+            let _ = fs::remove_file(&fresh);
             let _ = fs::remove_file(&path);
         }
         written
     }
 
     fn write_chunks(
-        &self,
         path: &Path,
         id: u64,
         (key, body): (&MessageKey, &[u8]),
     ) -> Result<(), StoreError> {
-        let failed = |source: io::Error| match is_full(&source) {
-            true => StoreError::Full,
-            false => StoreError::File { path: path.to_owned(), source },
-        };
+        let failed = |source| file_failed(path, source);
         let mut file = File::options();
         let mut file = file.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
         let mut chunks = body.chunks(CHUNK).peekable();
@@ -101,9 +151,7 @@ impl Bodies {
             file.write_all(&sealed).map_err(failed)?;
             number += 1;
         }
-        file.sync_all().map_err(failed)?;
-        let parent = path.parent().unwrap_or(&self.directory);
-        File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)
+        file.sync_all().map_err(failed)
     }
 
     /// Reads a body back; a file that was cut off, reordered or exchanged is an error.
@@ -145,7 +193,7 @@ impl Bodies {
                 let id = id.and_then(|name| u64::from_str_radix(name, 16).ok());
                 let sql = "SELECT 1 FROM message WHERE id = ?1 AND body IS NULL";
                 let named = id.map(|id| connection.prepare_cached(sql)?.exists([signed(id)]));
-                if let Some(Ok(false)) = named {
+                if is_unfinished(&path) || matches!(named, Some(Ok(false))) {
                     fs::remove_file(&path)?;
                 }
             }

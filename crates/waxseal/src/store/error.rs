@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::secrets::KeyId;
 
@@ -14,7 +14,7 @@ use crate::secrets::KeyId;
 #[non_exhaustive]
 pub enum StoreError {
     /// No room: answer 452 and try again. It ends by itself once there is room.
-    #[error("the disk that holds the queue is full")]
+    #[error("the disk that holds the queue takes no more: it is full, over its quota, or failing")]
     Full,
     /// The data directory cannot be used.
     #[error("data_dir {path} cannot be used: {source}; it must be a directory that waxseal owns")]
@@ -66,6 +66,17 @@ pub enum StoreError {
         "{0} is left of a database that was moved away, and may hold accepted mail; bring the database back beside it, or move this file away too"
     )]
     Leftover(PathBuf),
+    /// Mail in the spool, and a database that does not know it: the next step would be to remove
+    /// the mail.
+    #[error(
+        "{spool} holds mail, and {database} knows nothing of it; bring back the database that it belongs to (see [store] url), or move the spool away too"
+    )]
+    Orphans {
+        /// Where the mail is.
+        spool: PathBuf,
+        /// The new database.
+        database: PathBuf,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     File {
@@ -122,6 +133,7 @@ impl StoreError {
             | Self::Absent(_)
             | Self::Exists(_)
             | Self::NoBackup(_)
+            | Self::Orphans { .. }
             | Self::Leftover(_)
             | Self::Cipher
             | Self::NotDone(_)
@@ -140,6 +152,7 @@ impl StoreError {
                 | Self::Nothing(_)
                 | Self::Leftover(_)
                 | Self::NoBackup(_)
+                | Self::Orphans { .. }
                 | Self::Locked(_)
         )
     }
@@ -149,6 +162,13 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            // SQLite says FULL for ENOSPC alone: a quota (EDQUOT) looks like this, see `is_full`.
+            Some(ErrorCode::SystemIoFailure)
+                if error.sqlite_error().map(|error| error.extended_code)
+                    == Some(ffi::SQLITE_IOERR_WRITE) =>
+            {
+                Self::Full
+            }
             Some(_) | None => Self::Database(error),
         }
     }

@@ -157,6 +157,11 @@ impl Store {
         }
         let connection =
             schema::connect(&path, schema::Purpose::Write).map_err(|error| error.about(&path))?;
+        if schema::is_new(&connection).map_err(|error| error.about(&path))?
+            && bodies::any(dir).map_err(unusable)?
+        {
+            return Err(StoreError::Orphans { spool: dir.join(bodies::DIRECTORY), database: path });
+        }
         schema::prepare(&connection).map_err(|error| error.about(&path))?;
         let tags = tags(&connection, &keys)?;
         let newest = "SELECT max(ifnull((SELECT max(id) FROM message), 0), \

@@ -140,21 +140,20 @@ pub(crate) fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Store
     Ok(connection)
 }
 
-/// Whether `prepare` found an empty file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Made {
-    Now,
-    Before,
+/// Whether nothing is in the file yet.
+pub(crate) fn is_new(connection: &Connection) -> Result<bool, StoreError> {
+    let version: i64 = connection.pragma_query_value(None, "schema_version", |row| row.get(0))?;
+    Ok(version == 0)
 }
 
 /// Brings the tables to the version of this build, or refuses.
-pub(crate) fn prepare(connection: &Connection) -> Result<Made, StoreError> {
+pub(crate) fn prepare(connection: &Connection) -> Result<(), StoreError> {
     let pragma = |name: &str| -> rusqlite::Result<i64> {
         connection.pragma_query_value(None, name, |row| row.get(0))
     };
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     match (application, version) {
-        (APPLICATION, VERSION) => Ok(Made::Before),
+        (APPLICATION, VERSION) => Ok(()),
         (0, 0) if pragma("schema_version")? == 0 => {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             // Another process may have been quicker.
@@ -164,7 +163,7 @@ pub(crate) fn prepare(connection: &Connection) -> Result<Made, StoreError> {
                 connection.pragma_update(None, "user_version", VERSION)?;
             }
             connection.execute_batch("COMMIT")?;
-            Ok(Made::Now)
+            Ok(())
         }
         (APPLICATION, found) => Err(StoreError::Version { found, known: VERSION }),
         (_, _) => Err(StoreError::NotOurs),

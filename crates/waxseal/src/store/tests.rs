@@ -435,6 +435,68 @@ async fn a_backup_is_consistent_and_a_restore_waits_for_a_person() {
     assert!(!store.is_paused().await.unwrap());
 }
 
+/// A typo in `[store] url`, or a database that was moved away: the mail in the spool is not swept.
+#[tokio::test]
+async fn a_new_database_beside_the_mail_of_an_old_one_is_refused() {
+    let place = Home::new();
+    let store = place.open();
+    let big = queued(&store, &["a@one.example"], &[b'x'; 100_000]).await;
+    let body = store.0.bodies.path(big.number());
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("monday");
+    store.backup(copy.clone()).await.unwrap();
+    let later = queued(&store, &["a@one.example"], &[b'y'; 100_000]).await;
+    drop(store);
+    let (database, moved) = (place.settings().database, copies.path().join("moved.db"));
+    fs::rename(&database, &moved).unwrap();
+    for _ in 0..2 {
+        let refused = Store::open(place.settings(), place.keys(), Access::Serve).unwrap_err();
+        assert!(matches!(&refused, StoreError::Orphans { .. }) && refused.is_configuration());
+        assert!(body.exists() && !refused.to_string().contains('\n'), "{refused}");
+    }
+    fs::remove_file(&database).unwrap();
+    let refused = restore(&copy, place.settings(), place.keys(), NOW).unwrap_err();
+    assert!(matches!(refused, StoreError::Orphans { .. }), "mail of after the backup: {refused}");
+    fs::rename(&moved, &database).unwrap();
+    assert_eq!(place.open().content(later).await.unwrap(), vec![b'y'; 100_000]);
+}
+
+/// A copy that was cut off, by a full disk or a power cut, is not taken for a whole one.
+#[tokio::test]
+async fn half_a_body_is_in_no_backup_and_in_no_restore() {
+    let place = Home::new();
+    let store = place.open();
+    let big = queued(&store, &["a@one.example"], &[b'x'; 100_000]).await;
+    let body = store.0.bodies.path(big.number());
+    let writing = bodies::unfinished(&store.0.bodies.path(big.number() + 1));
+    fs::write(&writing, b"half of the next").unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("monday");
+    store.backup(copy.clone()).await.unwrap();
+    let kept = raw_files(&copy.join("spool"));
+    assert_eq!(kept.len(), 1, "{:?}", kept.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    let target = copies.path().join("data");
+    let half = target.join(body.strip_prefix(place.data.path()).unwrap());
+    fs::create_dir_all(half.parent().unwrap()).unwrap();
+    fs::write(&half, &fs::read(&body).unwrap()[..50_000]).unwrap();
+    let settings = Settings { reserve: 4_096, ..Settings::new(&target) };
+    restore(&copy, settings.clone(), place.keys(), NOW).unwrap();
+    let restored = Store::open(settings, place.keys(), Access::Serve).unwrap();
+    assert_eq!(restored.content(big).await.unwrap(), vec![b'x'; 100_000]);
+    drop(store);
+    drop(place.open());
+    assert!(!writing.exists() && body.exists(), "what was never finished goes at the next start");
+}
+
+/// Under a quota SQLite reports a write error where a full disk has a code of its own.
+#[test]
+fn a_quota_is_a_full_disk() {
+    let error = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+    assert!(matches!(StoreError::from(error(778)), StoreError::Full));
+    assert!(matches!(StoreError::from(error(13)), StoreError::Full));
+    assert!(matches!(StoreError::from(error(266)), StoreError::Database(_)), "a read error");
+}
+
 /// After an unclean end the last commits are in the log beside the database. SQLite would play it
 /// back over whatever has the database's name at the next start: what was restored would be undone,
 /// and with it the pause.
