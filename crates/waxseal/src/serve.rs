@@ -333,6 +333,9 @@ impl Gateway {
     /// What stands in the way, in one sentence; the old configuration is still in force.
     pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
         let before = self.live.now();
+        // First of all: what commands have sealed since a rotation has to open.
+        let keys = load_keys(&before.config)?;
+        self.store.use_keys(keys).map_err(|error| StartError::Config(error.to_string()))?;
         for (name, changed) in [
             ("data_dir", before.config.data_dir != config.data_dir),
             ("[store]", before.config.store != config.store),
@@ -413,12 +416,15 @@ async fn around(store: &Store, clock: &Clock) -> Around {
     Around { policies, probes, exceptions, mark, now }
 }
 
+fn load_keys(config: &Config) -> Result<StoreKeys, StartError> {
+    let source = SecretSource::from(&config.store.key);
+    StoreKeys::load(&source, &config.data_dir, &store::Settings::of(config).database)
+        .map_err(|error| StartError::Config(error.to_string()))
+}
+
 fn open_store(config: &Config) -> Result<Store, StartError> {
     let settings = store::Settings::of(config);
-    let source = SecretSource::from(&config.store.key);
-    let keys = StoreKeys::load(&source, &config.data_dir, &settings.database)
-        .map_err(|error| StartError::Config(error.to_string()))?;
-    let opened = Store::open(settings, keys, Access::Serve);
+    let opened = Store::open(settings, load_keys(config)?, Access::Serve);
     opened.map_err(|error| {
         let busy = matches!(error, StoreError::Locked(_) | StoreError::Full);
         let text = error.to_string();

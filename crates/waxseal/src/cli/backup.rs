@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::{
     Context, Exit, Output,
-    queue::{fault, keys, load, open},
+    queue::{fault, load, open},
 };
 use crate::{
     queue::system_clock,
+    secrets::{SecretSource, StoreKeys},
     store::{Access, Settings, restore as bring_back},
 };
 
@@ -45,7 +46,15 @@ pub(crate) async fn backup(args: BackupArgs, context: &Context) -> anyhow::Resul
 /// Brings one back.
 pub(crate) fn restore(args: &RestoreArgs, context: &Context) -> anyhow::Result<Exit> {
     let config = load(context)?;
-    let (settings, keys, now) = (Settings::of(&config), keys(&config)?, system_clock()());
+    let (settings, now) = (Settings::of(&config), system_clock()());
+    let source = SecretSource::from(&config.store.key);
+    let keys = StoreKeys::existing(&source, &settings.data_dir, &settings.database)
+        .map_err(|error| Exit::Config.because(error.to_string()))?;
+    // A new key would open nothing of the backup, and stand in the way of the right one.
+    let keys = keys.ok_or_else(|| {
+        Exit::Config
+            .because(format!("{source} is not there; bring back the store key of the backup first"))
+    })?;
     let restored =
         bring_back(&args.directory, settings, keys, now).map_err(|error| fault(&error))?;
     match context.output {

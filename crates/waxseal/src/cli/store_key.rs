@@ -14,7 +14,7 @@ pub(crate) struct Args {
 enum Act {
     /// Print a new key file, for systemd-creds encrypt
     New,
-    /// New mail gets a new key, old mail keeps its own; takes effect at the next start
+    /// New mail gets a new key, old mail keeps its own; takes effect at the next start or reload
     Rotate,
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             SecretSource::File(path) => {
                 let id = StoreKeys::rotate(&path)
                     .map_err(|error| Exit::Config.because(error.to_string()))?;
-                context.print(format!("the store key is now {id}; restart or reload to use it\n"))?;
+                context.print(format!("the store key is now {id}; a running server takes it up when it is reloaded, or meets what commands seal with it\n"))?;
                 Ok(Exit::Ok)
             }
             SecretSource::Credential(name) => Err(Exit::Config.because(format!(

@@ -1,6 +1,11 @@
 //! The keys that wrap the keys of messages. They live outside the data directory and its backups.
 
-use std::{fmt, io, path::Path};
+use std::{
+    fmt, io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::{
     digest::{Context, SHA256},
@@ -14,6 +19,9 @@ use super::{Existing, SecretError, SecretSource, write};
 
 /// A wrapped 32-byte key: RFC 3394 §2.2.1 adds one block of 8 octets.
 pub(crate) const WRAPPED_LEN: usize = 40;
+/// How often the file is read again for one unknown key, and for how many in that time.
+const AGAIN: Duration = Duration::from_secs(1);
+const MISSED: usize = 16;
 const TAG: &str = "waxseal-store-key-v1";
 const PREFACE: &str = "# Waxseal store key. Without it nothing that is queued, held or recorded can be read.\n\
     # Keep a copy away from data_dir and its backups. The first key is used for new messages.\n";
@@ -57,14 +65,21 @@ impl StoreKey {
 }
 
 /// One key for new messages, and older ones that still open what was sealed before a rotation.
+///
+/// Another process may put a new key into the file at any time (`waxseal store-key rotate`), and
+/// seal with it from then on. So the file is read again where a key is asked for that is not known.
 pub struct StoreKeys {
     /// Never empty; the first is the current one.
-    keys: Vec<StoreKey>,
+    keys: RwLock<Vec<Arc<StoreKey>>>,
+    /// Where they came from; `None` for keys that are in memory only.
+    source: Option<SecretSource>,
+    /// Which unknown keys were asked for, and when: damage is no reason to read the file each time.
+    missed: Mutex<Vec<(KeyId, Instant)>>,
 }
 
 impl fmt::Debug for StoreKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| key.id)).finish()
+        f.debug_list().entries(self.names()).finish()
     }
 }
 
@@ -137,7 +152,7 @@ impl StoreKeys {
     /// # Errors
     /// The system has no random numbers.
     pub fn random() -> Result<Self, SecretError> {
-        Ok(Self { keys: vec![StoreKey::random()?] })
+        Ok(Self::new(vec![StoreKey::random()?], None))
     }
 
     /// Puts a new key in front of those in the file: it seals what comes from the next start or
@@ -147,27 +162,28 @@ impl StoreKeys {
     /// The file cannot be read or replaced.
     pub fn rotate(path: &Path) -> Result<KeyId, SecretError> {
         let source = SecretSource::File(path.to_owned());
-        let mut keys = Self::parse(source.read()?.bytes(), &source)?;
-        keys.keys.insert(0, StoreKey::random()?);
+        let keys = Self::parse(source.read()?.bytes(), &source)?;
+        let fresh = Arc::new(StoreKey::random()?);
+        keys.keys.write().unwrap_or_else(PoisonError::into_inner).insert(0, fresh);
         write(path, &keys.file(), Existing::Replace)?;
         Ok(keys.current())
     }
 
     /// The key that seals what is new.
     pub fn current(&self) -> KeyId {
-        self.keys.first().map_or(KeyId([0; 8]), |key| key.id)
+        self.known().first().map_or(KeyId([0; 8]), |key| key.id)
     }
 
     /// The names of all, the current one first.
     pub(crate) fn names(&self) -> Vec<KeyId> {
-        self.keys.iter().map(|key| key.id).collect()
+        self.known().iter().map(|key| key.id).collect()
     }
 
     /// The content of a key file.
     pub fn file(&self) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(Vec::with_capacity(4096));
         text.extend_from_slice(PREFACE.as_bytes());
-        for key in &self.keys {
+        for key in &self.known() {
             let line = Zeroizing::new(format!(
                 "{TAG} {}\n",
                 &*Zeroizing::new(STANDARD.encode(*key.bytes))
@@ -182,7 +198,9 @@ impl StoreKeys {
     /// # Errors
     /// It holds no key, or something else.
     pub fn from_file(content: &[u8]) -> Result<Self, SecretError> {
-        Self::parse(content, &SecretSource::File("key file".into()))
+        let mut keys = Self::parse(content, &SecretSource::File("key file".into()))?;
+        keys.source = None;
+        Ok(keys)
     }
 
     fn parse(bytes: &[u8], source: &SecretSource) -> Result<Self, SecretError> {
@@ -207,13 +225,55 @@ impl StoreKeys {
         if keys.is_empty() {
             return Err(wrong("there is no store key in it".to_owned()));
         }
-        Ok(Self { keys })
+        Ok(Self::new(keys, Some(source.clone())))
+    }
+
+    fn new(keys: Vec<StoreKey>, source: Option<SecretSource>) -> Self {
+        let keys = keys.into_iter().map(Arc::new).collect();
+        Self { keys: RwLock::new(keys), source, missed: Mutex::default() }
+    }
+
+    fn known(&self) -> Vec<Arc<StoreKey>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn find(&self, id: KeyId) -> Option<Arc<StoreKey>> {
+        let find = || {
+            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+            keys.iter().find(|key| key.id == id).cloned()
+        };
+        find().or_else(|| {
+            self.read_again(id);
+            find()
+        })
+    }
+
+    /// Reads the file again for a key that is not known. Keys that it no longer holds stay until
+    /// somebody asks for a reload.
+    fn read_again(&self, id: KeyId) {
+        let Some(source) = &self.source else { return };
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.retain(|(_, at)| at.elapsed() < AGAIN);
+        if missed.len() >= MISSED || missed.iter().any(|(known, _)| *known == id) {
+            return;
+        }
+        missed.push((id, Instant::now()));
+        let fresh = source.read().and_then(|secret| Self::parse(secret.bytes(), source));
+        let Ok(fresh) = fresh else { return };
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = fresh.known();
+        let names: Vec<_> = fresh.iter().map(|key| key.id).collect();
+        let lacks = |old: &Arc<StoreKey>| !names.contains(&old.id);
+        fresh.extend(keys.drain(..).filter(lacks).collect::<Vec<_>>());
+        *keys = fresh;
     }
 
     /// Wraps a message's key with the current store key (AES key wrap, RFC 3394: no nonce that could
     /// repeat, however many messages there are).
     pub(crate) fn wrap(&self, key: &[u8; 32]) -> Option<(KeyId, [u8; WRAPPED_LEN])> {
-        let current = self.keys.first()?;
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let current = Arc::clone(keys.first()?);
+        drop(keys);
         let mut wrapped = [0; WRAPPED_LEN];
         AesKek::new(&AES_256, &*current.bytes).ok()?.wrap(key, &mut wrapped).ok()?;
         Some((current.id, wrapped))
@@ -225,7 +285,7 @@ impl StoreKeys {
         id: KeyId,
         wrapped: &[u8],
     ) -> Result<Option<Zeroizing<[u8; 32]>>, UnknownKey> {
-        let key = self.keys.iter().find(|key| key.id == id).ok_or(UnknownKey(id))?;
+        let key = self.find(id).ok_or(UnknownKey(id))?;
         // AES key wrap asks for 8 octets more room than it fills.
         let mut plain = Zeroizing::new([0; WRAPPED_LEN]);
         let opened = AesKek::new(&AES_256, &*key.bytes).and_then(|kek| {

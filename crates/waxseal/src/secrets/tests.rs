@@ -83,6 +83,26 @@ fn the_first_start_makes_a_private_key_and_later_ones_find_it() {
     assert_eq!(fs::read_dir(keys.path()).unwrap().count(), 1, "no half-written file stays");
 }
 
+/// `waxseal store-key rotate` beside a running server: commands seal with the new key at once.
+#[test]
+fn a_key_that_came_into_the_file_meanwhile_is_found() {
+    let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = keys_in(keys.path());
+    let SecretSource::File(path) = &source else { unreachable!() };
+    let load = || StoreKeys::load(&source, data.path(), &data.path().join("db")).unwrap();
+    let server = load();
+    let (old, wrapped_old) = server.wrap(&[7; 32]).unwrap();
+    let fresh = StoreKeys::rotate(path).unwrap();
+    let (id, wrapped) = load().wrap(&[8; 32]).unwrap();
+    assert_eq!(id, fresh);
+    assert_eq!(*server.unwrap(id, &wrapped).unwrap().unwrap(), [8; 32]);
+    assert_eq!(server.current(), fresh, "and new mail is sealed with it from then on");
+    fs::remove_file(path).unwrap();
+    let gone = KeyId([1; 8]);
+    assert_eq!(server.unwrap(gone, &wrapped).unwrap_err(), UnknownKey(gone));
+    assert_eq!(*server.unwrap(old, &wrapped_old).unwrap().unwrap(), [7; 32]);
+}
+
 #[test]
 fn a_lost_key_is_not_replaced_silently() {
     let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

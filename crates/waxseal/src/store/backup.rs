@@ -7,13 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OptionalExtension, backup::Backup};
+use rusqlite::{Connection, backup::Backup};
 use serde_json::json;
 use waxseal_core::time::UnixTime;
 
 use super::{
     Access, Actor, DATABASE, Event, EventKind, Settings, Store, StoreError, bodies, events, schema,
-    seal::Place, signed, unsigned,
+    signed, unsigned,
 };
 use crate::secrets::StoreKeys;
 
@@ -231,10 +231,7 @@ fn mark_restored(path: &Path, keys: &StoreKeys, now: UnixTime) -> Result<Restore
     connection.pragma_update(None, "journal_mode", "delete")?;
     schema::prepare(&connection)?;
     // The key is asked for before anything changes.
-    let tag_key: Option<Vec<u8>> = connection
-        .query_row("SELECT value FROM meta WHERE name = 'tag-key'", (), |row| row.get(0))
-        .optional()?;
-    super::seal::open(keys, Place::Meta, &tag_key.ok_or(StoreError::Damaged("the table meta"))?)?;
+    super::open_tag_key(&connection, keys)?;
     let number = |sql: &str| -> Result<u64, StoreError> {
         Ok(unsigned(connection.query_row(sql, (), |row| row.get(0))?))
     };

@@ -187,8 +187,13 @@ impl Store {
     }
 
     /// From now on the first of `keys` seals what is new (key rotation without a restart).
-    pub fn use_keys(&self, keys: StoreKeys) {
+    ///
+    /// # Errors
+    /// They are not the keys of this store; then the old ones stay.
+    pub fn use_keys(&self, keys: StoreKeys) -> Result<(), StoreError> {
+        self.read_here(|connection| open_tag_key(connection, &keys).map(drop))?;
         *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
     }
 
     /// Where the files are.
@@ -267,16 +272,22 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 
 /// The key of the tags: made with the database, sealed under the store key.
 fn tags(connection: &Connection, keys: &StoreKeys) -> Result<Tags, StoreError> {
-    let kept = || -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT value FROM meta WHERE name = 'tag-key'";
-        Ok(connection.query_row(sql, (), |row| row.get(0)).optional()?)
-    };
-    if kept()?.is_none() {
+    if kept_tag_key(connection)?.is_none() {
         let mut key = zeroize::Zeroizing::new([0_u8; 32]);
         aws_lc_rs::rand::fill(&mut *key).map_err(|_| StoreError::Cipher)?;
         let sealed = seal::seal(keys, Place::Meta, &*key)?;
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('tag-key', ?1)", [sealed])?;
     }
-    let sealed = kept()?.ok_or(StoreError::Damaged("the table meta"))?;
-    Ok(Tags::new(&seal::open(keys, Place::Meta, &sealed)?))
+    Ok(Tags::new(&open_tag_key(connection, keys)?))
+}
+
+fn kept_tag_key(connection: &Connection) -> Result<Option<Vec<u8>>, StoreError> {
+    let sql = "SELECT value FROM meta WHERE name = 'tag-key'";
+    Ok(connection.query_row(sql, (), |row| row.get(0)).optional()?)
+}
+
+/// What only the keys of this store open.
+fn open_tag_key(connection: &Connection, keys: &StoreKeys) -> Result<Vec<u8>, StoreError> {
+    let sealed = kept_tag_key(connection)?.ok_or(StoreError::Damaged("the table meta"))?;
+    seal::open(keys, Place::Meta, &sealed)
 }

@@ -360,11 +360,12 @@ async fn what_was_moved_or_cut_off_does_not_open() {
 #[tokio::test]
 async fn after_a_rotation_old_mail_opens_and_new_mail_needs_the_new_key() {
     let place = Home::new();
-    let before = place.keys();
+    let before = StoreKeys::from_file(&place.keys().file()).unwrap();
     let store = place.open();
     let old = queued(&store, &["a@one.example"], b"old").await;
     StoreKeys::rotate(&place.keys.path().join("store.key")).unwrap();
-    store.use_keys(place.keys());
+    store.use_keys(place.keys()).unwrap();
+    assert!(store.use_keys(StoreKeys::random().unwrap()).is_err(), "keys of another store");
     let new = queued(&store, &["a@one.example"], b"new").await;
     assert_eq!(store.content(old).await.unwrap(), &b"old"[..]);
     drop(store);

@@ -9,6 +9,7 @@ mod explain;
 mod password;
 mod queue;
 mod replay;
+mod store_key;
 
 use std::{
     io::Write as _,
