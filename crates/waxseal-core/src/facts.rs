@@ -240,9 +240,12 @@ pub enum Known {
 pub enum StsFailure {
     /// The TXT lookup failed.
     Record(LookupFailure),
-    /// The policy host could not be asked, or answered something else than 200
+    /// The policy host has no address, or answered something else than 200
     /// (`sts-policy-fetch-error`).
     Fetch(String),
+    /// No connection to the policy host, or no end of it in time (`sts-policy-fetch-error`). That
+    /// may be our own network, and nothing follows from it.
+    Unreached(String),
     /// Its certificate does not hold (`sts-webpki-invalid`).
     Certificate(String),
     /// What it served is not a policy (`sts-policy-invalid`).

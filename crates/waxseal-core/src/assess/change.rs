@@ -385,7 +385,7 @@ fn sts(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
                     Class::LikelyAttack,
                     "somebody else, or an expired certificate, answers for the policy host",
                 ),
-                StsFailure::Fetch(_) | StsFailure::Invalid(_) => {
+                StsFailure::Fetch(_) | StsFailure::Unreached(_) | StsFailure::Invalid(_) => {
                     (Class::Weakening, "the policy cannot be had; an attack is not excluded")
                 }
             };

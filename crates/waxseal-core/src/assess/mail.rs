@@ -77,6 +77,15 @@ pub enum DmarcPolicy {
     Reject,
 }
 
+/// Whether CAA records, as `flags tag value`, say who may issue: without `issue` any CA may
+/// (RFC 8659 §4.2).
+pub fn restricts_issuance(caa: &[super::Quoted]) -> bool {
+    let tag = |record: &super::Quoted| {
+        record.as_str().split(' ').nth(1).is_some_and(|tag| tag.eq_ignore_ascii_case("issue"))
+    };
+    caa.iter().any(tag)
+}
+
 /// A DKIM key record (RFC 6376 §3.6.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DkimKey {

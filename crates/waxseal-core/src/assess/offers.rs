@@ -7,6 +7,7 @@ use super::{Assessment, HostSurvey, Observed, Probe, Signing, Survey, Tried};
 use crate::{
     channel::{Level, TlsVersion},
     facts::{Dane, Peer, StsFact},
+    guideline::{allows_group, allows_suite},
     sts::Mode,
 };
 
@@ -153,7 +154,13 @@ pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
         require_tls: Offer::of(probes().filter_map(require_tls)),
         hygiene: Offer::of(probes().filter_map(|probe| {
             let weak = probe.weak.as_ref()?;
-            Some(probe.legacy.is_empty() && weak.suites.is_empty() && weak.groups.is_empty())
+            let (legacy, groups) = (probe.legacy.as_ref()?, weak.groups.as_ref()?);
+            // As the findings have it: what one guideline calls good is not weak.
+            Some(
+                legacy.is_empty()
+                    && weak.suites.iter().all(|suite| allows_suite(suite))
+                    && groups.iter().all(|group| allows_group(group)),
+            )
         })),
     }
 }
@@ -203,5 +210,8 @@ const fn sts(fact: &StsFact) -> Offer {
 
 fn require_tls(probe: &Probe) -> Option<bool> {
     let keywords = probe.keywords_in_tls.as_ref()?;
-    Some(keywords.iter().any(|keyword| keyword.as_str().eq_ignore_ascii_case("REQUIRETLS")))
+    Some(keywords.iter().any(|keyword| {
+        let word = keyword.as_str().split(' ').next().unwrap_or_default();
+        word.eq_ignore_ascii_case("REQUIRETLS")
+    }))
 }

@@ -25,8 +25,9 @@ pub struct Probe {
     /// One full handshake for each kind of key that was asked for (a host may hold an RSA and an
     /// ECDSA certificate, and only one of them may match its TLSA records).
     pub handshakes: Vec<HandshakeTried>,
-    /// Versions below 1.2 that it still takes; empty where that was not tried.
-    pub legacy: Vec<LegacyVersion>,
+    /// Versions below 1.2 that it still takes; `None` where that was not tried, or nobody answered.
+    #[serde(default)]
+    pub legacy: Option<Vec<LegacyVersion>>,
     /// What it takes of what no guideline calls good; `None` where that was not tried.
     pub weak: Option<WeakOffer>,
 }
@@ -197,8 +198,9 @@ pub enum LegacyVersion {
 pub struct WeakOffer {
     /// IANA names of suites that it took; more may be accepted.
     pub suites: Vec<String>,
-    /// IANA names of groups that it took.
-    pub groups: Vec<String>,
+    /// IANA names of groups that it took; `None` where nobody answered.
+    #[serde(default)]
+    pub groups: Option<Vec<String>>,
     /// Whether a TLS 1.2 session had the extended master secret (RFC 7627); `None` where that was
     /// not seen.
     pub extended_master_secret: Option<bool>,

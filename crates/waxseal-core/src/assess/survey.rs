@@ -225,6 +225,9 @@ pub struct PolicySurvey {
     pub media_type: Option<Quoted>,
     /// Whether the file ends its lines with CRLF (RFC 8461 §3.2).
     pub crlf: Option<bool>,
+    /// Since when the certificate of the policy host is valid.
+    #[serde(default)]
+    pub host_certificate_from: Option<UnixTime>,
     /// When the certificate of the policy host runs out.
     pub host_certificate_expires: Option<UnixTime>,
     /// How sure the absence of a record is, where there is none.

@@ -138,6 +138,16 @@ pub fn all() -> [&'static Guideline; 2] {
     [ncsc_nl(), bsi()]
 }
 
+/// Whether one of them calls a suite good or sufficient, by its IANA name.
+pub fn allows_suite(name: &str) -> bool {
+    all().iter().any(|guideline| guideline.suite(name) <= Grade::Sufficient)
+}
+
+/// Whether one of them calls a group good or sufficient, by its IANA name.
+pub fn allows_group(name: &str) -> bool {
+    all().iter().any(|guideline| guideline.group(name) <= Grade::Sufficient)
+}
+
 const NCSC_NL: &str = include_str!("ncsc-nl-2025-05.toml");
 const BSI: &str = include_str!("bsi-tr-02102-2.toml");
 

@@ -18,7 +18,7 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
 pub(crate) use self::read::key_parts;
 pub use self::{
     key::{Hash, PublicKey},
-    names::presents,
+    names::{is_for, presents},
     read::{Certificate, is_public_key, key_and_algorithm, key_kind},
 };
 use crate::{domain::Domain, time::UnixTime};

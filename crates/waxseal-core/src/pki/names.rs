@@ -25,6 +25,19 @@ pub fn presents<'n>(
         })
 }
 
+/// Whether a certificate presents the name of a host as a DNS-ID, whoever issued it (RFC 6125 §6.4).
+///
+/// # Errors
+/// The names that it presents instead, or why they cannot be read.
+pub fn is_for(certificate: &Certificate<'_>, name: &Domain) -> Result<(), Fault> {
+    let mut presented = certificate.dns_ids()?;
+    if presented.iter().any(|identifier| matches(identifier, name)) {
+        return Ok(());
+    }
+    presented.truncate(8);
+    Err(Fault::WrongName(presented))
+}
+
 /// `*` stands only for a whole first label, and for exactly one (RFC 7672 §3.2.3).
 fn matches(identifier: &str, name: &Domain) -> bool {
     let identifier = identifier.strip_suffix('.').unwrap_or(identifier);

@@ -106,7 +106,7 @@ impl Https {
         };
         let seconds = self.settings.timeout.as_secs();
         tokio::time::timeout(self.settings.timeout, work).await.unwrap_or_else(|_| {
-            Err(StsFailure::Fetch(format!("{host} did not finish within {seconds} s")))
+            Err(StsFailure::Unreached(format!("{host} did not finish within {seconds} s")))
         })
     }
 
@@ -117,18 +117,24 @@ impl Https {
             Answer::Absent { .. } => {
                 return Err(StsFailure::Fetch(format!("{host} has no address")));
             }
-            Answer::Failed(failure) => return Err(StsFailure::Fetch(failure.to_string())),
+            Answer::Failed(failure) => return Err(StsFailure::Unreached(failure.to_string())),
         };
         let families = self.dialler.families();
-        let good: Vec<_> = all
+        let public: Vec<_> = all
+            .into_iter()
+            .filter(|address| self.settings.own.refuses(*address).is_none())
+            .collect();
+        if public.is_empty() {
+            return Err(StsFailure::Fetch(format!("{host} has no public address")));
+        }
+        let good: Vec<_> = public
             .into_iter()
             .filter(|address| families.allow(*address))
-            .filter(|address| self.settings.own.refuses(*address).is_none())
             .take(MAX_ADDRESSES)
             .collect();
         if good.is_empty() {
-            let text = format!("{host} has no public address that we could connect to");
-            return Err(StsFailure::Fetch(text));
+            let text = format!("{host} has only addresses of a family that we have no way to");
+            return Err(StsFailure::Unreached(text));
         }
         Ok(good)
     }
@@ -153,7 +159,7 @@ impl Https {
             };
             return self.tls.connect(name, tcp).await.map_err(|error| handshake(host, &error));
         }
-        Err(StsFailure::Fetch(last))
+        Err(StsFailure::Unreached(last))
     }
 }
 
@@ -164,7 +170,9 @@ fn handshake(host: &Domain, error: &io::Error) -> StsFailure {
         Some(rustls::Error::InvalidCertificate(why)) => {
             StsFailure::Certificate(format!("the certificate of {host} does not hold: {why}"))
         }
-        Some(_) | None => StsFailure::Fetch(format!("no TLS with {host}: {error}")),
+        Some(_) => StsFailure::Fetch(format!("no TLS with {host}: {error}")),
+        // The connection ended: by whom, nobody knows.
+        None => StsFailure::Unreached(format!("no TLS with {host}: {error}")),
     }
 }
 

@@ -49,7 +49,7 @@ impl Shared {
             Ok(remembered) => remembered.unwrap_or_default(),
             Err(error) => {
                 tracing::error!(error, "the MTA-STS cache cannot be read");
-                let failure = StsFailure::Fetch("our own policy cache cannot be read".into());
+                let failure = StsFailure::Unreached("our own policy cache cannot be read".into());
                 let fact = StsFact::Unknown { failure, since: now };
                 let until = now + Duration::from_secs(1);
                 return Noted { fact: (fact, Vec::new()), until, blobs: notes.blobs };

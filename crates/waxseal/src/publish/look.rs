@@ -165,6 +165,7 @@ impl Looker {
         let served = if wanted.sts.is_some() || known || announced.iter().any(anything) {
             self.fetcher.fetch(name).await.map_err(|failure| match failure {
                 StsFailure::Fetch(why)
+                | StsFailure::Unreached(why)
                 | StsFailure::Invalid(why)
                 | StsFailure::Certificate(why) => why,
                 StsFailure::Record(failure) => failure.to_string(),

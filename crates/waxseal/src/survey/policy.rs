@@ -76,7 +76,10 @@ fn unfetched(domain: &Domain, failure: StsFailure) -> Published<UnixTime> {
     let detail = match failure {
         // Most domains have no web server of their own: that is an answer.
         StsFailure::Fetch(why) if why.ends_with("has no address") => return missing(),
-        StsFailure::Fetch(why) | StsFailure::Certificate(why) | StsFailure::Invalid(why) => why,
+        StsFailure::Fetch(why)
+        | StsFailure::Unreached(why)
+        | StsFailure::Certificate(why)
+        | StsFailure::Invalid(why) => why,
         StsFailure::Record(failure) => failure.detail,
     };
     let kind = FailureKind::Unreachable;

@@ -21,7 +21,7 @@ use waxseal_core::{
         Contact, HandshakeTried, KeyKind, Observed, OfferedSession, Probe, Quoted, StartTlsSeen,
         Tried, Unprobed,
     },
-    channel::{Legacy, Seen, TlsSeen},
+    channel::{Seen, TlsSeen},
     domain::Domain,
     facts::Peer,
     pki::{Certificate, presents},
@@ -208,7 +208,7 @@ impl Prober {
             },
             keywords_in_tls: None,
             handshakes: vec![HandshakeTried { key: kind, tried: Tried::Session(offered) }],
-            legacy: Vec::new(),
+            legacy: None,
             weak: None,
         };
         let sight = Sight {
@@ -303,14 +303,7 @@ pub(super) struct Visit<'a> {
 
 /// A probe that came no further than this.
 const fn empty(at: UnixTime, contact: Contact) -> Probe {
-    Probe {
-        at,
-        contact,
-        keywords_in_tls: None,
-        handshakes: Vec::new(),
-        legacy: Vec::new(),
-        weak: None,
-    }
+    Probe { at, contact, keywords_in_tls: None, handshakes: Vec::new(), legacy: None, weak: None }
 }
 
 impl Visit<'_> {
@@ -337,8 +330,13 @@ impl Visit<'_> {
                 }
             }
             Err(Stop::Broke(why)) => probe.contact = Contact::Misbehaved(why),
-            Err(Stop::Tls { legacy, detail }) => probe.handshakes = failed(legacy, &detail),
-            Err(Stop::Lost(why)) => probe.handshakes = failed(Legacy::No, &why),
+            Err(Stop::Tls { legacy, detail }) => {
+                probe.handshakes = each(&Tried::Failed { legacy, detail });
+            }
+            // Time, resets and middle boxes say nothing of the host's TLS.
+            Err(Stop::Lost(why) | Stop::Late(why)) => {
+                probe.handshakes = each(&Tried::Unknown(why));
+            }
         }
         if !probe.handshakes.is_empty() {
             (probe.legacy, probe.weak) = self.weaknesses().await;
@@ -363,8 +361,8 @@ impl Visit<'_> {
             Ok((offered, _)) if offered.key() == Some(key) => Tried::Session(offered),
             Ok(_) | Err(Stop::Tls { .. }) => Tried::NoSuchKey,
             // A host that hangs up instead of sending an alert.
-            Err(Stop::Lost(why)) if !why.contains("time") => Tried::NoSuchKey,
-            Err(Stop::Lost(why) | Stop::Broke(why)) => Tried::Unknown(why),
+            Err(Stop::Lost(_)) => Tried::NoSuchKey,
+            Err(Stop::Late(why) | Stop::Broke(why)) => Tried::Unknown(why),
         }
     }
 
@@ -389,8 +387,7 @@ impl Visit<'_> {
 }
 
 /// What the gateway could not do with any key, it cannot do with one.
-fn failed(legacy: Legacy, detail: &str) -> Vec<HandshakeTried> {
-    let tried = Tried::Failed { legacy, detail: detail.to_owned() };
+fn each(tried: &Tried) -> Vec<HandshakeTried> {
     KINDS.map(|key| HandshakeTried { key, tried: tried.clone() }).into()
 }
 

@@ -74,8 +74,10 @@ impl Greeted {
 pub(super) enum Stop {
     /// TLS failed.
     Tls { legacy: Legacy, detail: String },
-    /// The connection ended, or its time.
+    /// The connection ended.
     Lost(String),
+    /// Its time ended.
+    Late(String),
     /// It went over a limit of ours.
     Broke(String),
 }
@@ -162,12 +164,13 @@ impl Line {
             .unwrap_or_else(|_| ServerName::IpAddress(address.ip().into()));
         let connector = TlsConnector::from(Arc::clone(config));
         let stream = match timeout_at(until, connector.connect(name, talk.stream)).await {
-            Err(_) => return Err(Stop::Lost("no end of the handshake in time".into())),
+            Err(_) => return Err(Stop::Late("no end of the handshake in time".into())),
             Ok(Err(error)) => return Err(stopped(&error)),
             Ok(Ok(stream)) => stream,
         };
-        let session = tls::session(stream.get_ref().1, Some(sni), now)
-            .ok_or_else(|| Stop::Lost("the peer showed no certificate".into()))?;
+        let session = tls::session(stream.get_ref().1, Some(sni), now).ok_or_else(|| {
+            Stop::Tls { legacy: Legacy::No, detail: "the peer showed no certificate".into() }
+        })?;
         let offered = OfferedSession::from(&session);
         let mut talk = Talk { stream, replies: ReplyReader::default(), until };
         let reply = talk.ask(&format!("EHLO {hello}")).await.ok();
@@ -228,6 +231,7 @@ fn keywords_of(reply: &Reply) -> Vec<Quoted> {
 fn stopped(error: &io::Error) -> Stop {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
+        None if error.kind() == io::ErrorKind::TimedOut => Stop::Late(error.to_string()),
         None => Stop::Lost(error.to_string()),
         Some(rustls::Error::InvalidMessage(
             why @ (rustls::InvalidMessage::HandshakePayloadTooLarge

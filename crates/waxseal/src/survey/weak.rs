@@ -19,7 +19,7 @@ const MOST_ROUNDS: usize = 8;
 
 impl Visit<'_> {
     /// Versions below 1.2, and what is weak in 1.2 and 1.3.
-    pub(super) async fn weaknesses(&self) -> (Vec<LegacyVersion>, Option<WeakOffer>) {
+    pub(super) async fn weaknesses(&self) -> (Option<Vec<LegacyVersion>>, Option<WeakOffer>) {
         let legacy = self.legacy().await;
         let Some(suites) = self.weak_suites().await else { return (legacy, None) };
         let offer = WeakOffer {
@@ -31,15 +31,18 @@ impl Visit<'_> {
     }
 
     /// A host takes the highest version at or below the offered one. So one refusal of TLS 1.1
-    /// tells that there is nothing below either.
-    async fn legacy(&self) -> Vec<LegacyVersion> {
+    /// tells that there is nothing below either. `None` where nobody answered.
+    async fn legacy(&self) -> Option<Vec<LegacyVersion>> {
         let suites: Vec<u16> = WEAK_SUITES.iter().rev().map(|(number, ..)| *number).collect();
         let mut found = Vec::new();
         let mut next = Some(Version::V1_1);
         while let Some(version) = next {
-            let Answer::Chose(hello) = self.say(version, &suites, ANY_GROUPS, Until::Hello).await
-            else {
-                break;
+            let hello = match self.say(version, &suites, ANY_GROUPS, Until::Hello).await {
+                Answer::Chose(hello) => hello,
+                Answer::Refused => break,
+                // What was found before counts.
+                Answer::Nothing if found.is_empty() => return None,
+                Answer::Nothing => break,
             };
             next = match Version::of(hello.version).filter(|chosen| *chosen <= version) {
                 Some(Version::V1_1) => {
@@ -58,7 +61,7 @@ impl Visit<'_> {
             };
         }
         found.sort();
-        found
+        Some(found)
     }
 
     /// Offers only weak suites; after each that is taken, those with another weakness. `None`
@@ -85,22 +88,29 @@ impl Visit<'_> {
         Some(found)
     }
 
-    async fn weak_groups(&self) -> Vec<String> {
+    /// `None` where nobody answered one of the questions and none was answered badly.
+    async fn weak_groups(&self) -> Option<Vec<String>> {
         let mut found = Vec::new();
         let questions = [
             (Version::V1_2, WEAK_GROUPS_1_2, Until::Curve),
             (Version::V1_3, WEAK_GROUPS_1_3, Until::Hello),
         ];
+        let mut unanswered = false;
         for (version, groups, until) in questions {
-            if let Answer::Chose(hello) = self.say(version, GOOD_SUITES, groups, until).await
-                && let Some(group) = hello.group
-                && groups.contains(&group)
-                && Version::of(hello.version) == Some(version)
-            {
-                found.push(group_name(group));
+            match self.say(version, GOOD_SUITES, groups, until).await {
+                Answer::Chose(hello) => {
+                    if let Some(group) = hello.group
+                        && groups.contains(&group)
+                        && Version::of(hello.version) == Some(version)
+                    {
+                        found.push(group_name(group));
+                    }
+                }
+                Answer::Refused => {}
+                Answer::Nothing => unanswered = true,
             }
         }
-        found
+        (!unanswered || !found.is_empty()).then_some(found)
     }
 
     /// RFC 7627: `None` where the host does not speak TLS 1.2.

@@ -233,6 +233,7 @@ impl History {
             Some(Err(
                 StsFailure::Record(_)
                 | StsFailure::Fetch(_)
+                | StsFailure::Unreached(_)
                 | StsFailure::Certificate(_)
                 | StsFailure::Invalid(_),
             )) => {}

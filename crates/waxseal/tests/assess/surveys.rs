@@ -10,10 +10,7 @@ use waxseal::{
     survey::{Depth, Scope, probe::Memory},
 };
 use waxseal_core::{
-    assess::{
-        Contact, KeyKind, LegacyVersion, Observed, Probe, Signing, StartTlsSeen, Survey, Tried,
-        Unprobed,
-    },
+    assess::{Contact, KeyKind, Observed, Probe, Signing, StartTlsSeen, Survey, Tried, Unprobed},
     domain::Domain,
 };
 use waxseal_lab::{
@@ -84,7 +81,7 @@ async fn a_domain_with_dane_is_surveyed_to_its_certificate() {
         };
         assert_eq!(*last, (KeyKind::Ed25519, &Tried::NoSuchKey));
         assert_eq!(session.group.as_deref(), Some("X25519MLKEM768"));
-        assert_eq!(probe.legacy, [] as [LegacyVersion; 0]);
+        assert_eq!(probe.legacy, Some(Vec::new()));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     assess::{Id, Severity},
     dane::{How, Match},
     guideline::{self, Grade},
-    pki::{Certificate, Fault},
+    pki::{Certificate, Fault, is_for},
     sts::Mode,
     time::UnixTime,
 };
@@ -18,6 +18,7 @@ const SOON: Duration = Duration::from_hours(14 * 24);
 pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     for host in &case.hosts {
         for sight in &host.sights {
+            name(case, host, sight, out);
             public_ca(case, host, sight, out);
             expiry(case, host, sight, out);
             strength(host, sight, out);
@@ -45,22 +46,30 @@ fn weight(case: &Case<'_>, host: &Host<'_>, sight: &Sight) -> Severity {
     }
 }
 
+/// By itself: a chain that nobody vouches for, or that ran out, hides no wrong name.
+fn name(case: &Case<'_>, host: &Host<'_>, sight: &Sight, out: &mut Findings) {
+    let leaf = sight.session.chain.first().and_then(|leaf| Certificate::read(leaf).ok());
+    let (Some(leaf), Some(peer)) = (leaf, host.name()) else { return };
+    if let Err(fault @ Fault::WrongName(_)) = is_for(&leaf, peer) {
+        let fix = format!("get a certificate with the subject alternative name {peer}");
+        let words = said(fault.to_string(), fix);
+        out.add(Id::CertName, weight(case, host, sight), host.sight(sight), words);
+    }
+}
+
 fn public_ca(case: &Case<'_>, host: &Host<'_>, sight: &Sight, out: &mut Findings) {
     let Err(fault) = &sight.pkix else { return };
     let severity = weight(case, host, sight);
     let peer = &host.facts.host;
-    let (id, fix) = match fault {
-        // The dates are judged by themselves.
-        Fault::Expired | Fault::NotYetValid => return,
-        Fault::WrongName(_) => {
-            (Id::CertName, format!("get a certificate with the subject alternative name {peer}"))
+    match fault {
+        // Dates and names are judged by themselves.
+        Fault::Expired | Fault::NotYetValid | Fault::WrongName(_) => {}
+        Fault::Missing | Fault::TooLong | Fault::Unreadable(_) | Fault::Untrusted(_) => {
+            let fix =
+                format!("get a certificate for {peer} from a public CA and send its whole chain");
+            out.add(Id::CertUntrusted, severity, host.sight(sight), said(fault.to_string(), fix));
         }
-        Fault::Missing | Fault::TooLong | Fault::Unreadable(_) | Fault::Untrusted(_) => (
-            Id::CertUntrusted,
-            format!("get a certificate for {peer} from a public CA and send its whole chain"),
-        ),
-    };
-    out.add(id, severity, host.sight(sight), said(fault.to_string(), fix));
+    }
 }
 
 fn expiry(case: &Case<'_>, host: &Host<'_>, sight: &Sight, out: &mut Findings) {
@@ -112,9 +121,13 @@ fn short(now: UnixTime, from: UnixTime, until: UnixTime) -> Option<Left> {
 fn policy_host(case: &Case<'_>, out: &mut Findings) {
     let Some(until) = case.survey.policy.host_certificate_expires else { return };
     let now = case.against.now;
+    let soon = || match case.survey.policy.host_certificate_from {
+        Some(from) => short(now, from, until).is_some(),
+        None => until.since(now) < SOON,
+    };
     let severity = if now > until {
         Severity::Error
-    } else if until.since(now) < SOON {
+    } else if soon() {
         Severity::Warning
     } else {
         return;

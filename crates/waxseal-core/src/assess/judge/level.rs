@@ -305,7 +305,8 @@ impl Case<'_> {
                                 let (legacy, detail) = (*legacy, detail.clone());
                                 Some(judge(TlsSeen::HandshakeFailed { legacy, detail }))
                             }
-                            Tried::Session(_) | Tried::NoSuchKey | Tried::Unknown(_) => None,
+                            Tried::Unknown(why) => Some(Outlook::Unseen(why.clone())),
+                            Tried::Session(_) | Tried::NoSuchKey => None,
                         })
                         .unwrap_or_else(|| Outlook::Unseen("TLS was not tried".into()))
                 })

@@ -8,7 +8,10 @@ use super::{
     mx,
 };
 use crate::{
-    assess::{DkimKey, Dmarc, DmarcPolicy, Id, Published, Severity, Spf, SpfAll},
+    assess::{
+        DkimKey, Dmarc, DmarcPolicy, Id, Published, Quoted, Severity, Spf, SpfAll,
+        mail::restricts_issuance,
+    },
     domain::Domain,
     facts::MxFact,
 };
@@ -81,8 +84,16 @@ fn spf(case: &Case<'_>, spf: &Published<Spf>, out: &mut Findings) {
 fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
     let domain = case.domain();
     let place = || Place::named(domain);
-    let wanted =
-        || format!("_dmarc.{domain}. IN TXT \"v=DMARC1; p=reject; rua=mailto:dmarc@{domain}\"");
+    let first = match case.survey.facts.mx {
+        // Nobody writes from it, so that nothing has to be watched first.
+        MxFact::Null { .. } => "p=reject".to_owned(),
+        MxFact::Found { .. }
+        | MxFact::Implicit { .. }
+        | MxFact::NoDomain { .. }
+        | MxFact::Configured
+        | MxFact::Failed(_) => format!("p=none; rua={MAILBOX}"),
+    };
+    let wanted = || format!("_dmarc.{domain}. IN TXT \"v=DMARC1; {first}\"");
     match dmarc {
         Published::NotAsked => {}
         Published::Failed(failure) => mx::failed(out, Place::named(&failure.name), failure),
@@ -92,10 +103,11 @@ fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
             out.add(Id::DmarcMissing, Severity::Warning, place(), words);
         }
         Published::Broken { text, why, .. } => {
-            let words = said(format!("{why}: {text}"), wanted());
+            let fix = format!("mend what is named, and keep the rest; the least is {}", wanted());
+            let words = said(format!("{why}: {text}"), fix);
             out.add(Id::DmarcBroken, Severity::Warning, place(), words);
         }
-        Published::Found { value, .. } => {
+        Published::Found { value, text, .. } => {
             let evidence = match (value.policy, value.testing) {
                 (DmarcPolicy::None, _) => "p=none: nothing is asked of receivers",
                 (DmarcPolicy::Quarantine | DmarcPolicy::Reject, true) => {
@@ -104,10 +116,57 @@ fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
                 (DmarcPolicy::Quarantine | DmarcPolicy::Reject, false) => return,
             };
             let evidence = format!("{evidence}; found at {}", value.at);
-            let words = said(evidence, wanted());
+            let words = said(evidence, next_step(domain, value, text));
             out.add(Id::DmarcWeak, Severity::Notice, place(), words);
         }
     }
+}
+
+/// Where reports go, until somebody says where.
+const MAILBOX: &str = "mailto:<a mailbox that somebody reads>";
+
+/// The record that is there, one step further: reports first, then `quarantine`, then `reject`
+/// (RFC 9989 §4.7). Its other tags stay.
+fn next_step(domain: &Domain, record: &Dmarc, text: &Quoted) -> String {
+    let mut tags: Vec<(String, String)> = text
+        .as_str()
+        .split(';')
+        .filter_map(|tag| tag.split_once('='))
+        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        .collect();
+    let whole = tags.first().is_some_and(|(name, _)| name == "v") && !text.as_str().ends_with('…');
+    // A subdomain without a record of its own is asked for by `sp` (RFC 9989 §4.7).
+    let name = match record.at != *domain && tags.iter().any(|(name, _)| name == "sp") {
+        true => "sp",
+        false => "p",
+    };
+    let (step, why) = match (record.policy, record.rua.is_empty()) {
+        (DmarcPolicy::None, true) => {
+            let rua = ("rua".to_owned(), MAILBOX.to_owned());
+            (Some(rua), "first have reports sent, and read who sends for the domain")
+        }
+        (DmarcPolicy::None, false) => {
+            let policy = (name.to_owned(), "quarantine".to_owned());
+            (Some(policy), "when the reports show nothing of yours that fails")
+        }
+        (DmarcPolicy::Quarantine | DmarcPolicy::Reject, _) => {
+            (None, "when the reports show nothing of yours that fails, take out t=y")
+        }
+    };
+    match step {
+        None => tags.retain(|(name, _)| name != "t"),
+        Some((name, value)) => match tags.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            // `v` and `p` come first.
+            None if name == "p" => tags.insert(tags.len().min(1), (name, value)),
+            None => tags.push((name, value)),
+        },
+    }
+    if !whole {
+        return why.to_owned();
+    }
+    let tags: Vec<_> = tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("{why}: _dmarc.{}. IN TXT \"{}\"", record.at, tags.join("; "))
 }
 
 fn dkim(domain: &Domain, selector: &str, key: &Published<DkimKey>, out: &mut Findings) {
@@ -140,7 +199,12 @@ fn others(case: &Case<'_>, out: &mut Findings) {
     let place = || Place::named(domain);
     let wanted = || format!("{domain}. IN CAA 0 issue \"<the domain of your CA>\"");
     match &case.survey.mail.caa {
-        Published::Found { .. } | Published::NotAsked => {}
+        Published::NotAsked => {}
+        Published::Found { value, .. } if restricts_issuance(value) => {}
+        Published::Found { .. } => {
+            let words = said("CAA records without `issue`: any CA may issue", wanted());
+            out.add(Id::CaaMissing, Severity::Info, place(), words);
+        }
         Published::Absent { .. } if case.takes_mail() != TakesMail::MayBe => {}
         Published::Absent { .. } => {
             let words = said("no CAA record: any CA may issue for this domain", wanted());

@@ -113,6 +113,11 @@ fn served(case: &Case<'_>, out: &mut Findings) {
                 "serve /.well-known/mta-sts.txt with status 200, without a redirect, a bot check \
                  or a login, within a minute and 64 KiB (RFC 8461 §3.3)",
             ),
+            StsFailure::Unreached(why) => {
+                let fix = "check again, and from another network: port 443 may be closed on our \
+                           side; the policy host has to answer within a minute (RFC 8461 §3.3)";
+                return out.add(Id::StsFetch, Severity::Unknown, host(), said(why, fix));
+            }
             StsFailure::Certificate(why) => (
                 Id::StsHostCertificate,
                 why,

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use super::case::{Case, Findings, Host, said};
 use crate::{
-    assess::{Contact, Id, LegacyVersion, Probe, Quoted, Severity, StartTlsSeen, Tried, WeakOffer},
+    assess::{
+        Contact, HandshakeTried, Id, LegacyVersion, Probe, Quoted, Severity, StartTlsSeen, Tried,
+        WeakOffer,
+    },
     channel::{Legacy, TlsVersion},
     guideline::{self, Grade},
 };
@@ -23,8 +26,8 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
                     require_tls(host, ip, probe, out);
                 }
             }
-            if !probe.legacy.is_empty() {
-                old_versions(host, ip, &probe.legacy, out);
+            if let Some(versions) = probe.legacy.as_ref().filter(|versions| !versions.is_empty()) {
+                old_versions(host, ip, versions, out);
             }
         }
         post_quantum(host, out);
@@ -83,6 +86,10 @@ fn injected(host: &Host<'_>, ip: IpAddr, out: &mut Findings) {
 
 fn handshakes(host: &Host<'_>, ip: IpAddr, probe: &Probe, out: &mut Findings) {
     let works = probe.handshakes.iter().any(|one| matches!(one.tried, Tried::Session(_)));
+    let kind = |handshake: &HandshakeTried| match works {
+        true => format!(" for {}", handshake.key.as_str()),
+        false => String::new(),
+    };
     for handshake in &probe.handshakes {
         let (severity, evidence, fix) = match &handshake.tried {
             Tried::Session(_) | Tried::NoSuchKey => continue,
@@ -98,7 +105,7 @@ fn handshakes(host: &Host<'_>, ip: IpAddr, probe: &Probe, out: &mut Findings) {
             ),
             Tried::Unknown(why) => (
                 Severity::Unknown,
-                format!("a handshake for {} was not possible: {why}", handshake.key.as_str()),
+                format!("no handshake{} came about: {why}", kind(handshake)),
                 "check again later",
             ),
         };
@@ -139,7 +146,7 @@ fn parameters(host: &Host<'_>, ip: IpAddr, probe: &Probe, out: &mut Findings) {
     for suite in suites {
         weak(host, ip, Named::Suite(suite), Severity::Notice, out);
     }
-    for group in groups {
+    for group in groups.iter().flatten() {
         weak(host, ip, Named::Group(group), Severity::Notice, out);
     }
     if *extended_master_secret == Some(false) {

@@ -225,10 +225,14 @@ fn next(host: &Host<'_>, base: &Domain, records: &[Tlsa], out: &mut Findings) {
     out.add(Id::TlsaNoNext, Severity::Notice, host.place(), said(evidence, fix));
 }
 
-/// The record that would match a session, ready to paste.
+/// The record that would match a session. Whoever sits before the host shows a key of their own:
+/// only on the host itself can anybody tell whose it is.
 fn publish(host: &Host<'_>, base: &Domain, sight: &Sight) -> String {
     match record(host, base, sight) {
-        Some(record) => format!("publish: {record}"),
+        Some(record) => format!(
+            "if this is your key (compare on the host itself), publish: {record}; otherwise find \
+             out who answers there, and publish nothing"
+        ),
         None => "present a certificate that can be read".into(),
     }
 }
@@ -240,7 +244,8 @@ fn record(host: &Host<'_>, base: &Domain, sight: &Sight) -> Option<String> {
     Some(format!("_{}._tcp.{base}. 3600 IN TLSA {tlsa}", host.facts.port))
 }
 
-/// The records that would match all sessions of a host; a pattern where none was seen.
+/// The records that would match all sessions of a host, to be compared with its keys; a pattern
+/// where none was seen.
 fn wanted(host: &Host<'_>, base: &Domain) -> String {
     let records: BTreeSet<_> =
         host.sights.iter().filter_map(|sight| record(host, base, sight)).collect();
@@ -248,7 +253,8 @@ fn wanted(host: &Host<'_>, base: &Domain) -> String {
         let port = host.facts.port;
         return format!("_{port}._tcp.{base}. 3600 IN TLSA 3 1 1 <SHA-256 of the public key>");
     }
-    records.into_iter().collect::<Vec<_>>().join(" and ")
+    let records = records.into_iter().collect::<Vec<_>>().join(" and ");
+    format!("{records} (as it was seen from here: compare with the key on the host first)")
 }
 
 fn listed(records: &[Tlsa]) -> String {

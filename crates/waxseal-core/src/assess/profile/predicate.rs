@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Status,
-    view::{Part, Said, View},
+    view::{Old, Part, Said, View},
 };
 use crate::{
     assess::{Assessment, Delivery, DmarcPolicy, Id, SpfAll, Survey},
@@ -134,7 +134,7 @@ impl Predicate {
             Self::Starttls => {
                 view.seen(|| view.none_of(&[Id::TlsMissing, Id::TlsFailed, Id::TlsInjected]))
             }
-            Self::NoOldTls => view.tried(|| view.none_of(&[Id::TlsOldVersion])),
+            Self::NoOldTls => view.tried(Old::Versions, || view.none_of(&[Id::TlsOldVersion])),
             Self::Tls13 => view.sessions(|| view.tls13()),
             Self::SuitesNcscNl => view.parameters(ncsc_nl(), Part::Suite),
             Self::SuitesBsi => view.parameters(bsi(), Part::Suite),

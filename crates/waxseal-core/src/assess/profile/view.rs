@@ -5,12 +5,13 @@
 use super::Status;
 use crate::{
     assess::{
-        Assessment, Contact, Delivery, Dmarc, HostAssessment, HostSurvey, Id, Observed,
-        OfferedSession, Probe, Published, Signing, SpfAll, StartTlsSeen, Survey, Tried,
+        Assessment, Contact, Delivery, Dmarc, Finding, HostAssessment, HostSurvey, Id, Observed,
+        OfferedSession, Probe, Published, Severity, Signing, SpfAll, StartTlsSeen, Survey, Tried,
+        mail::restricts_issuance,
     },
     channel::{Level, TlsVersion},
     dns::{Absence, Answer, Authenticity, FailureKind},
-    facts::{Dane, MxFact},
+    facts::{Dane, MxFact, StsFailure},
     guideline::{Grade, Guideline},
     pki::Certificate,
     sts::Mode,
@@ -38,13 +39,17 @@ fn unknown(evidence: impl Into<String>) -> Said {
 }
 
 impl View<'_> {
-    /// Findings of these kinds, as evidence.
+    /// Findings of these kinds, as evidence; without those that say that something is not known.
     fn found(&self, ids: &[Id]) -> Option<String> {
+        self.such(|finding| ids.contains(&finding.id) && finding.severity != Severity::Unknown)
+    }
+
+    fn such(&self, counts: impl Fn(&&Finding) -> bool) -> Option<String> {
         let found: Vec<_> = self
             .assessment
             .findings
             .iter()
-            .filter(|finding| ids.contains(&finding.id))
+            .filter(counts)
             .map(|finding| format!("{}: {}", finding.subject, finding.evidence))
             .take(3)
             .collect();
@@ -52,7 +57,11 @@ impl View<'_> {
     }
 
     pub(super) fn none_of(&self, ids: &[Id]) -> Said {
-        self.found(ids).map_or_else(|| met("nothing of that kind was found"), not_met)
+        match (self.found(ids), self.such(|finding| ids.contains(&finding.id))) {
+            (Some(found), _) => not_met(found),
+            (None, Some(open)) => unknown(open),
+            (None, None) => met("nothing of that kind was found"),
+        }
     }
 
     fn probes(&self) -> impl Iterator<Item = (&HostSurvey, &Probe)> {
@@ -101,9 +110,16 @@ impl View<'_> {
     }
 
     pub(super) fn dnssec_strong(&self) -> Said {
-        match self.all_signed() {
-            (Status::Unknown, why) => unknown(why),
-            _ => self.none_of(&[Id::ZoneWeakAlgorithm]),
+        let zones = || {
+            let hosts = self.survey.hosts.iter().map(|host| &host.zone);
+            std::iter::once(&self.survey.zone).chain(hosts).map(|zone| signed(&zone.signing))
+        };
+        match (self.none_of(&[Id::ZoneWeakAlgorithm]), first_unknown(zones())) {
+            ((Status::Met, _), Some(why)) => unknown(why),
+            ((Status::Met, _), None) if zones().all(|(status, _)| status != Status::Met) => {
+                (Status::NotApplicable, "no zone is signed".into())
+            }
+            (judged, _) => judged,
         }
     }
 
@@ -260,12 +276,16 @@ impl View<'_> {
     }
 
     /// Whether what should not be taken was tried at all.
-    pub(super) fn tried(&self, judge: impl FnOnce() -> Said) -> Said {
+    pub(super) fn tried(&self, part: Old, judge: impl FnOnce() -> Said) -> Said {
         let judged = self.seen(judge);
         let untried = self.probes().find(|(_, probe)| {
-            matches!(probe.contact, Contact::Spoke { starttls: StartTlsSeen::Ready, .. })
-                && probe.weak.is_none()
-                && probe.legacy.is_empty()
+            let weak = probe.weak.as_ref();
+            let tried = match part {
+                Old::Versions => probe.legacy.is_some(),
+                Old::Suites => weak.is_some(),
+                Old::Groups => weak.is_some_and(|weak| weak.groups.is_some()),
+            };
+            matches!(probe.contact, Contact::Spoke { starttls: StartTlsSeen::Ready, .. }) && !tried
         });
         match (judged.0, untried) {
             (Status::Met, Some((host, _))) => {
@@ -301,10 +321,8 @@ impl View<'_> {
         };
         match part {
             // Only what was tried can show that the host takes worse.
-            Part::Suite | Part::Group => {
-                let judged = self.sessions(judge);
-                if judged.0 == Status::Met { self.tried(|| judged) } else { judged }
-            }
+            Part::Suite => self.tried(Old::Suites, || self.sessions(judge)),
+            Part::Group => self.tried(Old::Groups, || self.sessions(judge)),
             Part::Key | Part::Hash => self.sessions(judge),
         }
     }
@@ -345,6 +363,9 @@ impl View<'_> {
             (_, Published::Absent { .. }) => not_met("no _mta-sts record"),
             (_, Published::Broken { why, .. }) => not_met(why.clone()),
             (_, Published::Failed(failure)) => unknown(failure.to_string()),
+            (Some(Err(StsFailure::Unreached(why))), Published::Found { .. }) => {
+                unknown(why.clone())
+            }
             (Some(Err(failure)), Published::Found { .. }) => not_met(format!("{failure:?}")),
             (_, Published::Found { .. } | Published::NotAsked) => {
                 unknown("the policy was not fetched")
@@ -396,7 +417,10 @@ impl View<'_> {
     }
 
     pub(super) fn caa(&self) -> Said {
-        published(&self.survey.mail.caa, |_| met("there is one"))
+        published(&self.survey.mail.caa, |caa| match restricts_issuance(caa) {
+            true => met("it says who may issue"),
+            false => not_met("it does not say who may issue"),
+        })
     }
 }
 
@@ -416,6 +440,11 @@ fn signed(signing: &Signing) -> Said {
     }
 }
 
+/// Why one of them is not known, where one is not.
+fn first_unknown(mut judged: impl Iterator<Item = Said>) -> Option<String> {
+    judged.find(|(status, _)| *status == Status::Unknown).map(|(_, why)| why)
+}
+
 /// The first that is not met, then the first that is unknown.
 fn worst(judged: impl Iterator<Item = Said>) -> Option<Said> {
     judged.min_by_key(|(status, _)| match status {
@@ -433,6 +462,14 @@ fn published<T>(record: &Published<T>, judge: impl FnOnce(&T) -> Said) -> Said {
         Published::Failed(failure) => unknown(failure.to_string()),
         Published::NotAsked => unknown("not looked at"),
     }
+}
+
+/// What should not be taken any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Old {
+    Versions,
+    Suites,
+    Groups,
 }
 
 /// A part of a session that a guideline grades.
@@ -459,7 +496,7 @@ impl Part {
                 .find_map(|suite| bad(guideline.suite(suite), suite.clone())),
             Self::Group => sessions()
                 .filter_map(|session| session.group.as_ref())
-                .chain(weak.into_iter().flat_map(|weak| &weak.groups))
+                .chain(weak.into_iter().flat_map(|weak| weak.groups.iter().flatten()))
                 .find_map(|group| bad(guideline.group(group), group.clone())),
             Self::Key => certificates(sessions()).find_map(|(_, certificate)| {
                 let key = certificate.public_key().ok()?;

@@ -217,14 +217,14 @@ const TLS: &[(Id, Spoil)] = &[
     }),
     (Id::StartTlsReputation, |w| stripped(w.probe(0, 0), &StartTlsSeen::NotOffered)),
     (Id::TlsInjected, |w| w.starttls(&StartTlsSeen::Injected)),
-    (Id::TlsOldVersion, |w| w.probes().for_each(|p| p.legacy = vec![LegacyVersion::V1_0])),
+    (Id::TlsOldVersion, |w| w.probes().for_each(|p| p.legacy = Some(vec![LegacyVersion::V1_0]))),
     (Id::TlsNo13, |w| w.sessions().for_each(|session| session.version = TlsVersion::V1_2)),
     (Id::TlsWeakSuite, |w| {
         let weak = w.probe(0, 0).weak.as_mut().unwrap();
         weak.suites = vec!["TLS_RSA_WITH_AES_128_CBC_SHA".into()];
     }),
     (Id::TlsWeakGroup, |w| {
-        w.probe(0, 0).weak.as_mut().unwrap().groups = vec!["ffdhe2048".into()];
+        w.probe(0, 0).weak.as_mut().unwrap().groups = Some(vec!["ffdhe2048".into()]);
     }),
     (Id::TlsNoEms, |w| {
         w.probe(0, 0).weak.as_mut().unwrap().extended_master_secret = Some(false);
@@ -331,7 +331,7 @@ fn a_mismatch_is_told_apart_by_address_and_by_key() {
     let finding = only(&world, Id::TlsaNomatch);
     assert_eq!(finding.subject, "mx.example.net [2001:db8::1, 192.0.2.1] ECDSA");
     let record = format!("_25._tcp.mx.example.net. 3600 IN TLSA {}", tlsa(&certificates().other));
-    assert_eq!(finding.fix, format!("publish: {record}"));
+    assert!(finding.fix.contains(&format!("publish: {record};")), "{}", finding.fix);
 
     // The record that the fix names is the one that is missing.
     world.records(0).push(tlsa(&certificates().other));
@@ -350,6 +350,37 @@ fn a_mismatch_is_told_apart_by_address_and_by_key() {
     assert_eq!(mismatches(&world), [Id::TlsaOneAlgOnly]);
     let subject = "mx.example.net [2001:db8::1, 192.0.2.1] RSA";
     assert_eq!(only(&world, Id::TlsaOneAlgOnly).subject, subject);
+}
+
+/// The attacker sits before one address and shows a key of his own: nobody must be told to publish
+/// it without having looked at the host.
+#[test]
+fn a_key_that_was_merely_seen_is_not_to_be_published_unseen() {
+    let spoils: [Spoil; 4] = [
+        |w| w.chain(&certificates().other),
+        |w| {
+            let tried = Tried::Session(session(&certificates().other));
+            w.probe(0, 1).handshakes[1].tried = tried;
+        },
+        |w| {
+            for probe in w.probes() {
+                let tried = Tried::Session(session(&certificates().other));
+                probe.handshakes[0] = HandshakeTried { key: KeyKind::Rsa, tried };
+            }
+        },
+        World::without_dane,
+    ];
+    for spoil in spoils {
+        let mut world = World::new();
+        spoil(&mut world);
+        let findings = world.assess().findings;
+        let shown: Vec<_> =
+            findings.iter().filter(|one| one.fix.contains("IN TLSA 3 1 1")).collect();
+        assert!(!shown.is_empty(), "{findings:?}");
+        for finding in shown {
+            assert!(finding.fix.contains("on the host"), "{finding:?}");
+        }
+    }
 }
 
 /// Internet.nl counts records and is fooled by duplicates and by a second kind of key.
@@ -402,6 +433,112 @@ fn what_could_not_be_seen_is_unknown_and_nothing_else() {
         world.facts(0).dane = Dane::LookupFailed(failure(kind));
         assert_eq!(only(&world, Id::TlsaFailed).severity, Severity::Unknown);
     }
+}
+
+/// Our own port 443 may be closed: no error follows from that, while what a policy host answers is
+/// its own.
+#[test]
+fn a_policy_host_that_was_not_reached_is_unknown_and_one_that_refuses_is_an_error() {
+    let severity = |failure: fn(String) -> StsFailure| {
+        let mut world = World::new();
+        world.survey.policy.served = Some(Err(failure("it came to nothing".into())));
+        only(&world, Id::StsFetch).severity
+    };
+    assert_eq!(severity(StsFailure::Unreached), Severity::Unknown);
+    assert_eq!(severity(StsFailure::Fetch), Severity::Error);
+}
+
+/// A handshake that was lost on the way is no fault of the host, and no way into cleartext either.
+#[test]
+fn a_handshake_that_came_to_no_end_is_unknown() {
+    let mut world = World::plain();
+    for probe in world.probes() {
+        for one in &mut probe.handshakes {
+            one.tried = Tried::Unknown("no end of the handshake in time".into());
+        }
+        (probe.legacy, probe.weak) = (None, None);
+    }
+    let finding = only(&world, Id::TlsFailed);
+    assert_eq!(finding.severity, Severity::Unknown);
+    let assessment = world.assess();
+    assert_eq!((assessment.level, assessment.delivery), (None, crate::assess::Delivery::Unknown));
+    assert!(assessment.headline.contains("no end of the handshake"), "{}", assessment.headline);
+}
+
+/// The next step and no other (docs/findings.md): whoever jumps to `reject` loses mail, and a mailbox
+/// that nobody has reads no reports.
+#[test]
+fn a_dmarc_record_is_moved_one_step_and_keeps_its_tags() {
+    let fix = |policy, rua: &[&str], testing, text: &str| {
+        let mut world = World::new();
+        if let Published::Found { value, text: published, .. } = &mut world.survey.mail.dmarc {
+            (value.policy, value.testing) = (policy, testing);
+            value.rua = rua.iter().map(|uri| (*uri).into()).collect();
+            *published = text.into();
+        }
+        only(&world, Id::DmarcWeak).fix
+    };
+    let none = fix(
+        DmarcPolicy::None,
+        &["mailto:us@example.com"],
+        false,
+        "v=DMARC1;p=none; rua=mailto:us@example.com; adkim=s",
+    );
+    let record = "_dmarc.example.com. IN TXT \"v=DMARC1; p=quarantine; rua=mailto:us@example.com; \
+                  adkim=s\"";
+    assert!(none.ends_with(record), "{none}");
+    let blind = fix(DmarcPolicy::None, &[], false, "v=DMARC1; p=none");
+    assert!(
+        blind.ends_with("\"v=DMARC1; p=none; rua=mailto:<a mailbox that somebody reads>\""),
+        "{blind}"
+    );
+    let testing =
+        fix(DmarcPolicy::Reject, &["mailto:a@b.example"], true, "v=DMARC1; p=reject; t=y");
+    assert!(testing.ends_with("\"v=DMARC1; p=reject\""), "{testing}");
+
+    let mut world = World::new();
+    world.survey.mail.dmarc = absent();
+    let missing = only(&world, Id::DmarcMissing).fix;
+    assert!(missing.contains("p=none; rua=mailto:<"), "{missing}");
+    world.survey.facts.mx = MxFact::Null { authenticity: Authenticity::Secure, chain: None };
+    assert!(only(&world, Id::DmarcMissing).fix.contains("p=reject"));
+}
+
+/// A name is right or wrong whoever issued the certificate, and whenever.
+#[test]
+fn a_wrong_name_is_found_behind_an_issuer_that_nobody_knows() {
+    let mut world = World::plain();
+    let foreign =
+        crate::pki::bench::Wish { names: vec!["localhost"], ..crate::pki::bench::Wish::default() };
+    let foreign = vec![crate::pki::bench::Holder::self_signed(&foreign).der.to_vec()];
+    world.chain(&foreign);
+    let ids = world.ids();
+    assert!(ids.contains(&Id::CertName) && ids.contains(&Id::CertUntrusted), "{ids:?}");
+    world.chain(&certificates().old);
+    assert!(!world.ids().contains(&Id::CertName));
+}
+
+/// Certificates of six days are renewed on the fourth, and nothing is wrong.
+#[test]
+fn a_short_lived_certificate_of_the_policy_host_is_no_finding_while_it_is_renewed() {
+    let with = |age: Duration, left: Duration| {
+        let mut world = World::new();
+        world.survey.policy.host_certificate_from = Some(NOW.before(age));
+        world.survey.policy.host_certificate_expires = Some(NOW + left);
+        world.ids().contains(&Id::CertExpires)
+    };
+    assert!(!with(DAY * 3, DAY * 3), "half of six days");
+    assert!(with(DAY * 5, DAY), "the renewal stopped");
+    assert!(with(DAY * 80, DAY * 10), "ninety days");
+    assert!(!with(DAY * 60, DAY * 30));
+}
+
+/// `iodef` alone restricts nobody (RFC 8659 §4.2).
+#[test]
+fn caa_without_issue_is_as_good_as_none() {
+    let mut world = World::new();
+    world.survey.mail.caa = found(vec!["0 iodef \"mailto:us@example.com\"".into()]);
+    assert!(only(&world, Id::CaaMissing).evidence.contains("issue"));
 }
 
 /// Receivers try a lookup again that came to nothing (RFC 7208 §2.6.6); so nothing is broken.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::world::*;
 use crate::{
     assess::{
-        Contact, LegacyVersion, Published, SpfAll, StartTlsSeen,
+        Contact, LegacyVersion, Published, Signing, SpfAll, StartTlsSeen,
         profile::{FILES, Predicate, Profile, ProfileVerdict, Status, built_in, judge_profile},
     },
     dns::{Absence, Authenticity, FailureKind},
@@ -81,7 +81,7 @@ fn each_profile_says_no_for_its_own_reason() {
     let cases: [(&str, &str, Spoil); 10] = [
         ("internet-nl", "mail_starttls_dane_valid", |w| w.chain(&certificates().other)),
         ("internet-nl", "mail_starttls_tls_version", |w| {
-            w.probes().for_each(|probe| probe.legacy = vec![LegacyVersion::V1_1]);
+            w.probes().for_each(|probe| probe.legacy = Some(vec![LegacyVersion::V1_1]));
         }),
         ("internet-nl", "mail_auth_dmarc_policy", |w| w.survey.mail.dmarc = absent()),
         ("bsi-tr-03108", "TLSRPT", |w| w.survey.tlsrpt = absent()),
@@ -127,13 +127,85 @@ fn what_was_not_seen_is_unknown_in_a_profile_too() {
 
     let mut world = World::new();
     for probe in world.probes() {
-        probe.weak = None;
+        (probe.weak, probe.legacy) = (None, None);
     }
     let internet = verdict("internet-nl", &world);
     assert_eq!(status(&internet, "mail_starttls_tls_version"), Status::Unknown);
 
+    // What nobody answered when it was asked was not refused.
+    let mut world = World::new();
+    world.probes().for_each(|probe| probe.legacy = None);
+    let internet = verdict("internet-nl", &world);
+    assert_eq!(status(&internet, "mail_starttls_tls_version"), Status::Unknown);
+    let mut world = World::new();
+    for probe in world.probes() {
+        probe.weak.as_mut().unwrap().groups = None;
+    }
+    let nist = verdict("internet-nl", &world);
+    assert_eq!(status(&nist, "mail_starttls_tls_keyexchange"), Status::Unknown);
+    assert_eq!(status(&nist, "mail_starttls_tls_ciphers"), Status::Met);
+
+    // A handshake that was lost on the way is neither.
+    let mut world = World::new();
+    let lost = || crate::assess::Tried::Unknown("no end of the handshake in time".into());
+    for probe in world.probes() {
+        probe.handshakes.iter_mut().for_each(|one| one.tried = lost());
+    }
+    let internet = verdict("internet-nl", &world);
+    assert_eq!(status(&internet, "mail_starttls_tls_available"), Status::Unknown);
+
     world.survey.facts.mx = MxFact::Failed(failure(FailureKind::Timeout));
     assert_eq!(verdict("dsk-normal", &world).status, Status::Unknown);
+}
+
+/// Where nothing is signed, no algorithm is weak, and none is strong.
+#[test]
+fn the_strength_of_dnssec_is_not_asked_where_there_is_none() {
+    let judge = |spoil: Spoil| {
+        let mut world = World::new();
+        spoil(&mut world);
+        let text = "name = 'x'\ntitle = 'x'\nsource = 'x'\ndate = '2026'\n[[requirement]]\nid = '1'\n\
+                    text = 'x'\ncheck = 'dnssec-strong'\nseverity = 'error'\nsection = '1'\n";
+        let profile = Profile::parse(text).unwrap();
+        judge_profile(&profile, &world.survey, &world.assess()).requirements[0].status
+    };
+    let bare = |w: &mut World| {
+        w.unsigned();
+        w.host(0).zone.signing = Signing::Unsigned { because: "net has no DS for it".into() };
+    };
+    assert_eq!(judge(|_| {}), Status::Met);
+    assert_eq!(judge(bare), Status::NotApplicable);
+    assert_eq!(judge(|w| w.survey.zone.signing = Signing::NotAsked), Status::Unknown);
+    assert_eq!(
+        judge(|w| {
+            if let Signing::Signed { algorithms, .. } = &mut w.survey.zone.signing {
+                *algorithms = vec![7];
+            }
+        }),
+        Status::NotMet
+    );
+}
+
+/// The comparison of providers says the same as the findings.
+#[test]
+fn an_offer_is_what_the_findings_call_good() {
+    use crate::assess::{Id, Offer, offers};
+    let mut world = World::new();
+    for probe in world.probes() {
+        probe.keywords_in_tls = Some(vec!["REQUIRETLS MANDATORY".into()]);
+        let weak = probe.weak.as_mut().unwrap();
+        weak.suites = vec!["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256".into()];
+    }
+    let assessment = world.assess();
+    let ids: Vec<_> = assessment.findings.iter().map(|finding| finding.id).collect();
+    assert!(!ids.contains(&Id::TlsWeakSuite) && !ids.contains(&Id::RequireTlsMissing), "{ids:?}");
+    let offers = offers(&world.survey, &assessment);
+    assert_eq!((offers.require_tls, offers.hygiene), (Offer::Yes, Offer::Yes));
+    for probe in world.probes() {
+        probe.weak.as_mut().unwrap().suites = vec!["TLS_RSA_WITH_AES_128_CBC_SHA".into()];
+    }
+    let offers = crate::assess::offers(&world.survey, &assessment);
+    assert_eq!(offers.hygiene, Offer::No);
 }
 
 #[test]

@@ -169,8 +169,12 @@ pub(super) fn address(text: &str, session: OfferedSession) -> AddressSurvey {
                 HandshakeTried { key: KeyKind::Rsa, tried: Tried::NoSuchKey },
                 HandshakeTried { key: KeyKind::Ecdsa, tried: Tried::Session(session) },
             ],
-            legacy: Vec::new(),
-            weak: Some(WeakOffer { extended_master_secret: Some(true), ..WeakOffer::default() }),
+            legacy: Some(Vec::new()),
+            weak: Some(WeakOffer {
+                groups: Some(Vec::new()),
+                extended_master_secret: Some(true),
+                ..WeakOffer::default()
+            }),
         })),
     }
 }
@@ -290,6 +294,7 @@ impl World {
                 digest: Some("aa".into()),
                 media_type: Some("text/plain; charset=utf-8".into()),
                 crlf: Some(true),
+                host_certificate_from: Some(NOW.before(DAY * 30)),
                 host_certificate_expires: Some(NOW + DAY * 60),
                 absence: None,
             },

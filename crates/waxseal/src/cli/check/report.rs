@@ -207,9 +207,10 @@ fn pattern(pattern: &MxPattern) -> String {
 fn reason(failure: &StsFailure) -> String {
     match failure {
         StsFailure::Record(failure) => failure.to_string(),
-        StsFailure::Fetch(why) | StsFailure::Certificate(why) | StsFailure::Invalid(why) => {
-            why.clone()
-        }
+        StsFailure::Fetch(why)
+        | StsFailure::Unreached(why)
+        | StsFailure::Certificate(why)
+        | StsFailure::Invalid(why) => why.clone(),
     }
 }
 
