@@ -9,7 +9,7 @@
 mod hosts;
 mod watch;
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -164,6 +164,9 @@ pub fn changes(before: Look<'_>, after: Look<'_>) -> Vec<Change> {
     out.0.sort_by(|one, other| {
         (other.class, one.kind, &one.subject).cmp(&(one.class, other.kind, &other.subject))
     });
+    // Several hosts in one zone are one change of it: the worst.
+    let mut told = HashSet::new();
+    out.0.retain(|change| told.insert((change.kind, change.subject.clone())));
     out.0
 }
 
@@ -346,9 +349,29 @@ fn sts(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         };
         return out.add(Kind::Sts, subject, &Was("published", "no record"), meaning);
     }
-    if matches!(was.record, Published::Absent { .. }) && is.record.value().is_some() {
+    // A second record takes the first one away (RFC 8461 §3.1); anybody on the path can add one to
+    // an answer that nobody signs.
+    if was.record.value().is_some()
+        && let Published::Broken { why, authenticity, .. } = &is.record
+    {
+        let meaning = match authenticity {
+            Authenticity::Secure => (Class::Weakening, "the signed zone has no usable record"),
+            Authenticity::Insecure if enforced(before.survey).is_some() => (
+                Class::LikelyAttack,
+                "the record of an enforced policy became unusable, and nothing signs that",
+            ),
+            Authenticity::Insecure => (Class::Weakening, "the record cannot be used any more"),
+        };
+        return out.add(Kind::Sts, subject, &Was("published", why), meaning);
+    }
+    let then = match &was.record {
+        Published::Absent { .. } => Some("no record"),
+        Published::Broken { why, .. } => Some(why.as_str()),
+        Published::Found { .. } | Published::Failed(_) | Published::NotAsked => None,
+    };
+    if let (Some(then), Some(_)) = (then, is.record.value()) {
         let meaning = (Class::Repair, "a policy is published");
-        return out.add(Kind::Sts, subject, &Was("no record", "published"), meaning);
+        return out.add(Kind::Sts, subject, &Was(then, "published"), meaning);
     }
     let (Some(then), Some(now)) = (&was.served, &is.served) else { return };
     match (then, now) {

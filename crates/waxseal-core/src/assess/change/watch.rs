@@ -1,6 +1,8 @@
 //! Alarms with hysteresis: a change has to be seen several times in a row, and to be gone several
 //! times in a row.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Class};
@@ -64,7 +66,12 @@ impl Watch {
         now: UnixTime,
     ) -> Vec<Event> {
         let mut events = Vec::new();
+        let mut counted = HashSet::new();
         for change in changes.iter().filter(|change| change.class.alarms()) {
+            // One look counts once, however often it says the same.
+            if !counted.insert((change.kind, &change.subject)) {
+                continue;
+            }
             let room = self.open.len() < MOST;
             match self.open.iter_mut().find(|open| is_same(&open.change, change)) {
                 Some(open) => {

@@ -3,10 +3,10 @@
 use super::world::*;
 use crate::{
     assess::{
-        Signing, StartTlsSeen,
+        Published, Signing, StartTlsSeen,
         change::{Certainty, Change, Class, Event, Kind, Look, Watch, Weight, changes},
     },
-    dns::FailureKind,
+    dns::{Authenticity, FailureKind},
     facts::{Dane, NoTlsa, StsFailure},
     pki::bench::NOW,
     sts::Mode,
@@ -48,11 +48,63 @@ fn a_renewal_that_its_record_announced_is_drift() {
     assert!(changed.iter().all(|change| change.class == Class::Drift), "{changed:?}");
 }
 
+fn second_record(authenticity: Authenticity) -> Published<crate::assess::Quoted> {
+    let (text, why) = ("v=STSv1; id=2".into(), "two records".into());
+    Published::Broken { text, why, authenticity }
+}
+
+/// Whoever lets a certificate run out is careless, and no attacker: the key is the same.
+#[test]
+fn a_certificate_that_ran_out_is_a_weakening_at_one_address_too() {
+    let mut before = World::new();
+    (before.now, before.survey.facts.at) = (NOW.before(DAY * 730), NOW.before(DAY * 730));
+    before.without_dane();
+    before.without_sts();
+    before.chain(&certificates().old);
+    let mut after = before.clone();
+    (after.now, after.survey.facts.at) = (NOW, NOW);
+    // It was renewed at the other address.
+    after.probe(0, 1).handshakes[1].tried =
+        crate::assess::Tried::Session(session(&certificates().good));
+    let changed = between(&before, &after);
+    let mine: Vec<_> = changed.iter().filter(|change| change.subject.contains(SIX)).collect();
+    assert!(!mine.is_empty(), "{changed:?}");
+    for change in mine {
+        assert_eq!(change.class, Class::Weakening, "{change:?}");
+    }
+    assert!(changed.iter().all(|change| change.class != Class::LikelyAttack), "{changed:?}");
+}
+
+/// Three looks in a row have to show a weakening; three mail hosts in one zone are one look.
+#[test]
+fn a_change_of_one_zone_counts_once_however_many_hosts_are_in_it() {
+    let unsigned = |world: &mut World| {
+        for host in &mut world.survey.hosts {
+            host.zone.signing = Signing::Unsigned { because: "net has no DS for it".into() };
+        }
+    };
+    let changed = after(unsigned);
+    let of_zone = |change: &&Change| change.kind == Kind::Dnssec && change.subject == "example.net";
+    assert_eq!(changed.iter().filter(of_zone).count(), 1, "{changed:?}");
+    let mut watch = Watch::default();
+    let twice = [changed.clone(), changed.clone()].concat();
+    for _ in 0..2 {
+        assert_eq!(watch.observe(&twice, Certainty::Seen, NOW), []);
+    }
+    assert!(!watch.observe(&twice, Certainty::Seen, NOW).is_empty());
+}
+
 /// What a domain takes back with authentication is its own doing; what merely vanishes may be the
 /// doing of an attacker on the path.
 #[test]
 fn who_can_have_done_it_decides_between_weakening_and_attack() {
-    let cases: [(&str, Kind, Class, Spoil); 15] = [
+    let cases: [(&str, Kind, Class, Spoil); 17] = [
+        ("a second MTA-STS record, unsigned", Kind::Sts, Class::LikelyAttack, |w| {
+            w.survey.policy.record = second_record(Authenticity::Insecure);
+        }),
+        ("a second MTA-STS record, signed", Kind::Sts, Class::Weakening, |w| {
+            w.survey.policy.record = second_record(Authenticity::Secure);
+        }),
         ("TLSA denied", Kind::Tlsa, Class::Weakening, |w| {
             w.facts(0).dane = Dane::Absent(NoTlsa::Denied);
         }),
