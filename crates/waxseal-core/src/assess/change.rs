@@ -332,46 +332,66 @@ fn enforced(survey: &Survey) -> Option<&Policy> {
     }
 }
 
+/// The record came, went, or became unusable: before, after, and what that means. A second record
+/// takes the first one away (RFC 8461 §3.1), and anybody on the path can add one to an answer that
+/// nobody signs.
+fn announced<'a>(
+    before: &'a Survey,
+    after: &'a Survey,
+) -> Option<(&'a str, &'a str, (Class, &'static str))> {
+    let enforces = enforced(before).is_some();
+    match (&before.policy.record, &after.policy.record) {
+        (Published::Found { .. }, Published::Absent { absence, .. }) => {
+            let meaning = match absence {
+                Absence::Secure => (Class::Weakening, "the signed zone denies the record"),
+                Absence::Agreed => {
+                    (Class::Weakening, "independent resolvers agree that it is gone")
+                }
+                Absence::Unconfirmed if enforces => (
+                    Class::LikelyAttack,
+                    "the record of an enforced policy is not seen any more, and nothing signs that",
+                ),
+                Absence::Unconfirmed => (Class::Weakening, "the record is not seen any more"),
+            };
+            Some(("published", "no record", meaning))
+        }
+        (Published::Found { .. }, Published::Broken { why, authenticity, .. }) => {
+            let meaning = match authenticity {
+                Authenticity::Secure => (Class::Weakening, "the signed zone has no usable record"),
+                Authenticity::Insecure if enforces => (
+                    Class::LikelyAttack,
+                    "the record of an enforced policy became unusable, and nothing signs that",
+                ),
+                Authenticity::Insecure => (Class::Weakening, "the record cannot be used any more"),
+            };
+            Some(("published", why, meaning))
+        }
+        (Published::Absent { .. }, Published::Found { .. }) => {
+            Some(("no record", "published", (Class::Repair, "a policy is published")))
+        }
+        (Published::Broken { why, .. }, Published::Found { .. }) => {
+            Some((why, "published", (Class::Repair, "a policy is published")))
+        }
+        (
+            Published::Found { .. }
+            | Published::Broken { .. }
+            | Published::Absent { .. }
+            | Published::Failed(_)
+            | Published::NotAsked,
+            Published::Found { .. }
+            | Published::Broken { .. }
+            | Published::Absent { .. }
+            | Published::Failed(_)
+            | Published::NotAsked,
+        ) => None,
+    }
+}
+
 fn sts(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     let subject = after.survey.facts.destination.as_str();
     let (was, is) = (&before.survey.policy, &after.survey.policy);
-    if was.record.value().is_some()
-        && let Published::Absent { absence, .. } = &is.record
-    {
-        let meaning = match absence {
-            Absence::Secure => (Class::Weakening, "the signed zone denies the record"),
-            Absence::Agreed => (Class::Weakening, "independent resolvers agree that it is gone"),
-            Absence::Unconfirmed if enforced(before.survey).is_some() => (
-                Class::LikelyAttack,
-                "the record of an enforced policy is not seen any more, and nothing signs that",
-            ),
-            Absence::Unconfirmed => (Class::Weakening, "the record is not seen any more"),
-        };
-        return out.add(Kind::Sts, subject, &Was("published", "no record"), meaning);
-    }
-    // A second record takes the first one away (RFC 8461 §3.1); anybody on the path can add one to
-    // an answer that nobody signs.
-    if was.record.value().is_some()
-        && let Published::Broken { why, authenticity, .. } = &is.record
-    {
-        let meaning = match authenticity {
-            Authenticity::Secure => (Class::Weakening, "the signed zone has no usable record"),
-            Authenticity::Insecure if enforced(before.survey).is_some() => (
-                Class::LikelyAttack,
-                "the record of an enforced policy became unusable, and nothing signs that",
-            ),
-            Authenticity::Insecure => (Class::Weakening, "the record cannot be used any more"),
-        };
-        return out.add(Kind::Sts, subject, &Was("published", why), meaning);
-    }
-    let then = match &was.record {
-        Published::Absent { .. } => Some("no record"),
-        Published::Broken { why, .. } => Some(why.as_str()),
-        Published::Found { .. } | Published::Failed(_) | Published::NotAsked => None,
-    };
-    if let (Some(then), Some(_)) = (then, is.record.value()) {
-        let meaning = (Class::Repair, "a policy is published");
-        return out.add(Kind::Sts, subject, &Was(then, "published"), meaning);
+    if let Some((then, now, meaning)) = announced(before.survey, after.survey) {
+        return out.add(Kind::Sts, subject, &Was(then, now), meaning);
     }
     let (Some(then), Some(now)) = (&was.served, &is.served) else { return };
     match (then, now) {
