@@ -34,7 +34,7 @@ use waxseal_core::{
 use self::{
     progress::Progress,
     report::{Assessed, Outcome, Report},
-    work::Journal,
+    work::{Header, Journal},
 };
 use super::{Context, DEFAULT_CONFIG, Exit, Output};
 use crate::{
@@ -108,7 +108,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     let total = work.len();
     let (mut journal, mut reports) = match &args.resume {
-        Some(path) => Journal::open(path).map(|(journal, done)| (Some(journal), done))?,
+        Some(path) => {
+            let header = Header::new(&scope(args), args.internet_nl.as_deref());
+            Journal::open(path, &header).map(|(journal, done)| (Some(journal), done))?
+        }
         None => (None, Vec::new()),
     };
     let checker = Checker::build(args, context)?;
@@ -167,6 +170,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         return Ok(Exit::Unknown);
     }
     Ok(verdict(&reports))
+}
+
+/// How much is asked of each domain.
+fn scope(args: &Args) -> Scope {
+    let depth = if args.dns_only { Depth::DnsOnly } else { Depth::Full };
+    Scope { selectors: args.selector.clone(), ..Scope::new(depth) }
 }
 
 /// How a run ended.
@@ -275,8 +284,7 @@ impl Checker {
         let around =
             Around { policies, probes: Memory::default(), exceptions: Vec::new(), mark: None, now };
         let parts = Parts::build(config, around, None).map_err(refuse)?;
-        let depth = if args.dns_only { Depth::DnsOnly } else { Depth::Full };
-        let scope = Scope { selectors: args.selector.clone(), ..Scope::new(depth) };
+        let scope = scope(args);
         let internet_nl =
             args.internet_nl.as_ref().and_then(|_| profiles::named(profiles::INTERNET_NL));
         let (surveyor, roots) = (parts.surveyor, parts.roots);

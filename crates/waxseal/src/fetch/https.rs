@@ -49,8 +49,8 @@ pub(crate) struct Fetched {
     /// `Location`.
     pub(crate) location: Option<Vec<u8>>,
     pub(crate) body: Body,
-    /// When the certificate of the host runs out.
-    pub(crate) certificate_expires: Option<UnixTime>,
+    /// Since when the certificate of the host is valid, and when it runs out.
+    pub(crate) certificate_dates: Option<(UnixTime, UnixTime)>,
 }
 
 /// The body of an answer.
@@ -100,9 +100,9 @@ impl Https {
             let stream = self.connect(host, &addresses).await?;
             let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let read = leaf.and_then(|leaf| Certificate::read(leaf).ok());
-            let expires = read.and_then(|leaf| leaf.dates().ok()).map(|(_, last)| last);
+            let certificate_dates = read.and_then(|leaf| leaf.dates().ok());
             let fetched = download(stream, wanted).await?;
-            Ok(Fetched { certificate_expires: expires, ..fetched })
+            Ok(Fetched { certificate_dates, ..fetched })
         };
         let seconds = self.settings.timeout.as_secs();
         tokio::time::timeout(self.settings.timeout, work).await.unwrap_or_else(|_| {
@@ -205,7 +205,7 @@ async fn download(
             StatusCode::OK => body(host, response, most).await?,
             _ => Body::NotRead,
         };
-        Ok(Fetched { status, media_type, location, body, certificate_expires: None })
+        Ok(Fetched { status, media_type, location, body, certificate_dates: None })
     };
     // The connection is driven beside the exchange and ends with it.
     let mut connection = std::pin::pin!(connection);

@@ -11,7 +11,7 @@ use waxseal_core::{
 };
 
 use super::{Scope, Surveyor, text::Read};
-use crate::resolve::{Lookup, Record};
+use crate::resolve::Lookup;
 
 /// Questions that following one SPF record may cost us.
 const MOST_SPF_QUESTIONS: usize = 48;
@@ -109,9 +109,15 @@ impl Surveyor {
             let lookup = self.resolver().lookup(&name, RecordType::CAA).await;
             match lookup.answer {
                 Answer::Found { ref value, authenticity, expires, .. } => {
-                    let value: Vec<_> = value.iter().take(MOST_CAA).map(caa).collect();
-                    let text = value.first().cloned().unwrap_or_default();
-                    return Published::Found { value, text, authenticity, expires };
+                    let rdata = value.iter().take(MOST_CAA).map(|record| record.rdata.as_slice());
+                    return match rdata.map(caa).collect::<Result<Vec<_>, _>>() {
+                        Ok(value) => {
+                            let text = value.first().cloned().unwrap_or_default();
+                            Published::Found { value, text, authenticity, expires }
+                        }
+                        // A CA that cannot read a record must not issue (RFC 8659 §4.1).
+                        Err((text, why)) => Published::Broken { text, why, authenticity },
+                    };
                 }
                 Answer::Failed(failure) => return Published::Failed(failure),
                 Answer::Absent { denial, absence, .. } => match above(&name) {
@@ -157,15 +163,40 @@ const fn nothing<T>(authenticity: Authenticity) -> Published<T> {
     Published::Absent { denial: Denial::NoData, absence }
 }
 
-/// `flags tag value` (RFC 8659 §4.1).
-fn caa(record: &Record) -> Quoted {
-    let rdata = &record.rdata;
-    let whole = || -> Option<Quoted> {
+/// `flags tag value`; or the record in hexadecimal, and what is wrong with it (RFC 8659 §4.1).
+fn caa(rdata: &[u8]) -> Result<Quoted, (Quoted, String)> {
+    let whole = || {
         let (&flags, rest) = rdata.split_first()?;
         let (&length, rest) = rest.split_first()?;
         let (tag, value) = rest.split_at_checked(usize::from(length))?;
-        let (tag, value) = (String::from_utf8_lossy(tag), String::from_utf8_lossy(value));
-        Some(Quoted::new(&format!("{flags} {tag} \"{value}\"")))
+        let tag = std::str::from_utf8(tag).ok()?;
+        let is_tag = !tag.is_empty() && tag.bytes().all(|octet| octet.is_ascii_alphanumeric());
+        is_tag
+            .then(|| Quoted::new(&format!("{flags} {tag} \"{}\"", String::from_utf8_lossy(value))))
     };
-    whole().unwrap_or_else(|| Quoted::new("unreadable"))
+    whole().ok_or_else(|| {
+        let hex: String = rdata.iter().take(64).map(|octet| format!("{octet:02x}")).collect();
+        (Quoted::new(&hex), "a CAA record has no tag that can be read".to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::caa;
+
+    #[test]
+    fn a_caa_record_has_flags_a_tag_and_a_value_or_is_broken() {
+        let good = caa(b"\x00\x05issueca.example").unwrap();
+        assert_eq!(good.as_str(), "0 issue \"ca.example\"");
+        for bad in [
+            &b""[..],
+            b"\x00",
+            b"\x00\x00",
+            b"\x00\x09issue",
+            b"\x00\x05is ue",
+            b"\x00\x02\xff\xff",
+        ] {
+            assert!(caa(bad).is_err(), "{bad:?}");
+        }
+    }
 }

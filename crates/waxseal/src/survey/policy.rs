@@ -129,8 +129,14 @@ fn expiry(fetched: &Fetched, now: UnixTime) -> Published<UnixTime> {
 fn described(survey: PolicySurvey, domain: &Domain, fetched: &Fetched) -> PolicySurvey {
     let media_type = (!fetched.media_type.is_empty()).then(|| Quoted::octets(&fetched.media_type));
     let served = Some(policy(domain, fetched));
-    let host_certificate_expires = fetched.certificate_expires;
-    let survey = PolicySurvey { served, media_type, host_certificate_expires, ..survey };
+    let (host_certificate_from, host_certificate_expires) = fetched.certificate_dates.unzip();
+    let survey = PolicySurvey {
+        served,
+        media_type,
+        host_certificate_from,
+        host_certificate_expires,
+        ..survey
+    };
     let Body::Whole(file) = &fetched.body else { return survey };
     let hash = digest(&SHA256, file);
     PolicySurvey {

@@ -219,6 +219,57 @@ fn profiles_are_built_in_or_files_and_nothing_else() {
     assert!(error.contains("line 2") && error.contains("colour"), "{error}");
 }
 
+fn header(depth: Depth, selectors: &[&str]) -> work::Header {
+    let selectors = selectors.iter().map(|name| (*name).to_owned()).collect();
+    let scope = crate::survey::Scope { selectors, ..crate::survey::Scope::new(depth) };
+    work::Header::new(&scope, None)
+}
+
+/// `--resume domains.txt` instead of `--from domains.txt` happens, and must not cost the list.
+#[test]
+fn a_file_that_is_no_journal_is_left_as_it_is() {
+    for text in ["example.com", "example.com\n", "{}\n", "{\"input\":\"a\"", "\n"] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, text).unwrap();
+        let error = work::Journal::open(file.path(), &header(Depth::Full, &[])).err().unwrap();
+        assert!(error.to_string().contains("name another file"), "{error}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_journal_goes_on_with_the_same_question_only() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let full = header(Depth::Full, &["s1"]);
+    let (mut journal, done) = work::Journal::open(file.path(), &full).unwrap();
+    assert!(done.is_empty());
+    journal.add(&report(Status::Met)).unwrap();
+    drop(journal);
+    // A crash in the middle of a line.
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, [&whole[..], b"{\"input\":\"exa"].concat()).unwrap();
+    let (journal, done) = work::Journal::open(file.path(), &full).unwrap();
+    drop(journal);
+    assert_eq!(done.iter().map(|one| &*one.input).collect::<Vec<_>>(), ["example.com"]);
+    assert_eq!(std::fs::read(&file).unwrap(), whole);
+    for other in [header(Depth::DnsOnly, &["s1"]), header(Depth::Full, &[])] {
+        let error = work::Journal::open(file.path(), &other).err().unwrap().to_string();
+        assert!(error.contains("other --dns-only, --selector"), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), whole);
+    }
+}
+
+/// The attacker wrote the list that is piped in.
+#[test]
+fn a_line_that_is_no_domain_cannot_steer_the_terminal() {
+    let input = "x\u{1b}[2J\u{9b}31m\u{202e}".to_owned();
+    let report = Report { input, outcome: Outcome::NoDomain("no domain name".into()) };
+    for text in [text::page(&report, Paint::Plain), text::line(&report, Paint::Plain)] {
+        assert!(text.contains("x\\u{1b}[2J"), "{text}");
+        assert!(!text.trim_end().contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    }
+}
+
 /// A run that goes on with other profiles looks again: old verdicts are not mixed with new ones.
 #[test]
 fn a_report_counts_as_done_for_the_profiles_that_judged_it() {

@@ -8,14 +8,19 @@ use std::{
 };
 
 use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
 
 use super::{super::Exit, report::Report};
+use crate::survey::{Depth, Scope};
 
 /// The most bytes of a list of domains.
 const MOST_LIST: u64 = 256 << 20;
 
 /// The longest line of a list; what is longer is no domain name.
 const MOST_LINE: usize = 4_096;
+
+/// The longest first line of a journal.
+const MOST_HEADER: u64 = 64 << 10;
 
 /// The domains of the command line and then of `from`, each once; `-` is standard input. Empty
 /// lines and what follows a `#` are skipped; of a CSV line the first cell counts.
@@ -54,6 +59,33 @@ pub(super) fn list(given: &[String], from: Option<&Path>) -> anyhow::Result<Vec<
     Ok(work)
 }
 
+/// What a journal was made by: reports of another depth or of other selectors answer another
+/// question. It is the first line of a journal, and the mark by which one is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    /// The version of the format.
+    waxseal_check_resume: u32,
+    depth: Depth,
+    selectors: Vec<String>,
+    internet_nl: bool,
+}
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+impl Header {
+    /// For this scope, with or without the shape of Internet.nl's results.
+    pub(super) fn new(scope: &Scope, internet_nl: Option<&Path>) -> Self {
+        Self {
+            waxseal_check_resume: FORMAT,
+            depth: scope.depth,
+            selectors: scope.selectors.clone(),
+            internet_nl: internet_nl.is_some(),
+        }
+    }
+}
+
 /// What was done before and is kept, so that a run of thousands can be broken off.
 pub(super) struct Journal {
     path: PathBuf,
@@ -62,14 +94,22 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens a journal; yields it with what it holds. A last line that was cut off by a crash is
-    /// done again.
-    pub(super) fn open(path: &Path) -> anyhow::Result<(Self, Vec<Report>)> {
+    /// done again. A file that is no journal of this scope is left as it is.
+    ///
+    /// # Errors
+    /// It is another file, of another scope, or cannot be read or written.
+    pub(super) fn open(path: &Path, header: &Header) -> anyhow::Result<(Self, Vec<Report>)> {
         let told = || format!("{}: the file of --resume cannot be used", path.display());
         let mut reports = Vec::new();
         let mut whole = 0_u64;
-        if path.exists() {
+        if path.metadata().is_ok_and(|file| file.len() > 0) {
             let mut reader = BufReader::new(File::open(path).with_context(told)?);
             let mut line = Vec::new();
+            let read = reader.by_ref().take(MOST_HEADER).read_until(b'\n', &mut line);
+            let read = read.with_context(told)?;
+            is_header(&line, header)
+                .map_err(|why| Exit::Usage.because(format!("{}: {why}", path.display())))?;
+            whole = whole.saturating_add(u64::try_from(read).unwrap_or(0));
             loop {
                 line.clear();
                 let read = reader.read_until(b'\n', &mut line).with_context(told)?;
@@ -80,7 +120,7 @@ impl Journal {
                     Exit::Usage.because(format!(
                         "{}: line {} was not written by `waxseal check --resume`: {why}",
                         path.display(),
-                        reports.len().saturating_add(1),
+                        reports.len().saturating_add(2),
                     ))
                 })?;
                 reports.push(report);
@@ -96,15 +136,40 @@ impl Journal {
         file.set_len(whole).with_context(told)?;
         let mut journal = Self { path: path.to_owned(), file };
         std::io::Seek::seek(&mut journal.file, std::io::SeekFrom::End(0)).with_context(told)?;
+        if whole == 0 {
+            journal.line(header)?;
+        }
         Ok((journal, reports))
     }
 
     /// Keeps a report.
     pub(super) fn add(&mut self, report: &Report) -> anyhow::Result<()> {
-        let mut line = serde_json::to_vec(report)?;
+        self.line(report)
+    }
+
+    fn line(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
         self.file
             .write_all(&line)
             .with_context(|| format!("{}: the report cannot be kept", self.path.display()))
+    }
+}
+
+/// Whether the first line of a file is this header; if not, in words.
+fn is_header(line: &[u8], wanted: &Header) -> Result<(), String> {
+    let found = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice(line).ok());
+    match found {
+        Some(Header { waxseal_check_resume: FORMAT, .. }) if found.as_ref() == Some(wanted) => Ok(()),
+        Some(Header { waxseal_check_resume: FORMAT, .. }) => Err(
+            "it was begun with other --dns-only, --selector or --internet-nl; use the same, or \
+             another file for --resume"
+                .to_owned(),
+        ),
+        Some(_) | None => Err(
+            "it is not empty and was not written by `waxseal check --resume` of this version; name \
+             another file"
+                .to_owned(),
+        ),
     }
 }
