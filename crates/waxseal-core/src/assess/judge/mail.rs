@@ -201,11 +201,12 @@ fn others(case: &Case<'_>, out: &mut Findings) {
     match &case.survey.mail.caa {
         Published::NotAsked => {}
         Published::Found { value, .. } if restricts_issuance(value) => {}
+        Published::Found { .. } | Published::Absent { .. }
+            if case.takes_mail() != TakesMail::MayBe => {}
         Published::Found { .. } => {
             let words = said("CAA records without `issue`: any CA may issue", wanted());
             out.add(Id::CaaMissing, Severity::Info, place(), words);
         }
-        Published::Absent { .. } if case.takes_mail() != TakesMail::MayBe => {}
         Published::Absent { .. } => {
             let words = said("no CAA record: any CA may issue for this domain", wanted());
             out.add(Id::CaaMissing, Severity::Info, place(), words);
