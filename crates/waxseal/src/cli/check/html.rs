@@ -9,7 +9,7 @@ use super::{
     compare::Provider,
     profiles::summary,
     report::{Outcome, Report},
-    tone::{Tone, host_standing, severity_tone, standing, status_tone, tone},
+    tone::{Tone, host_standing, severity_tone, standing, status_tone},
 };
 
 /// The style of all our pages.
@@ -39,10 +39,18 @@ pub(super) fn page(reports: &[Report], providers: Option<&[Provider]>) -> anyhow
     Ok(page.render()?)
 }
 
+/// Whether standards were asked for.
+fn judged(reports: &[Report]) -> bool {
+    reports.iter().any(|report| match &report.outcome {
+        Outcome::Assessed(one) => !one.profiles.is_empty(),
+        Outcome::NoDomain(_) => false,
+    })
+}
+
 /// Class and words for a domain's level, or for why there is none.
-const fn standing_parts(assessment: &Assessment) -> (&'static str, &'static str) {
-    let (level, delivery) = (assessment.level, assessment.delivery);
-    (class(tone(level, delivery)), standing(level, delivery))
+fn standing_parts(assessment: &Assessment) -> (&'static str, &'static str) {
+    let (tone, word) = standing(assessment);
+    (class(tone), word)
 }
 
 /// Class and words for a host's level.
@@ -70,6 +78,17 @@ const fn status_parts(status: Status) -> (&'static str, &'static str) {
         Status::NotApplicable | Status::ByHand => "·",
     };
     (class(status_tone(status)), glyph)
+}
+
+/// A status in words.
+const fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Met => "met",
+        Status::NotMet => "not met",
+        Status::Unknown => "unknown",
+        Status::NotApplicable => "does not apply",
+        Status::ByHand => "by hand",
+    }
 }
 
 const fn severity_class(severity: Severity) -> &'static str {

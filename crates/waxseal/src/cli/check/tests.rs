@@ -80,7 +80,7 @@ fn a_domain_that_nobody_answers_for_leaves_the_run_unknown() {
     assert_eq!(unanswered.exit(), Exit::Unknown);
     assert_eq!(verdict(&[report(Status::NotMet), unanswered.clone()]), Exit::Unknown);
     let line = text::line(&unanswered, Paint::Plain);
-    assert!(line.starts_with("? not known     example.com "), "{line}");
+    assert!(line.starts_with("? not known      example.com "), "{line}");
     assert!(line.ends_with(" It could not be found out.\n"), "which, and why: {line}");
     assert_eq!(compare::left_out(&[unanswered]).count(), 1);
 }

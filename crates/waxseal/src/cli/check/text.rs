@@ -12,17 +12,17 @@ use super::{
     super::Paint,
     profiles,
     report::{Assessed, Outcome, Report},
-    tone::{Tone, colour, host_standing, mark, severity_tone, standing, status_tone, tone},
+    tone::{Tone, colour, host_standing, mark, severity_tone, standing, status_tone},
 };
 
 /// Columns of a terminal that nobody has made wider.
 pub(super) const WIDTH: usize = 80;
 
 /// Columns of a verdict in the list of many domains.
-const WORD: usize = 13;
+const WORD: usize = 14;
 
 /// Columns of a name in the list of many domains.
-const NAME: usize = 32;
+const NAME: usize = 31;
 
 /// One report.
 pub(super) fn page(report: &Report, paint: Paint) -> String {
@@ -37,8 +37,7 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
     };
     let assessment = &one.assessment;
     let mut text = format!("{}\n", paint.bold(assessment.domain.as_str()));
-    let word = standing(assessment.level, assessment.delivery);
-    let tone = tone(assessment.level, assessment.delivery);
+    let (tone, word) = standing(assessment);
     let _ = writeln!(text, "  {} {}", mark(tone, paint), colour(tone, word, paint));
     wrapped(&assessment.headline, 4, &mut text);
     if let Some(why) = &assessment.why_not_higher {
@@ -71,13 +70,13 @@ pub(super) fn line(report: &Report, paint: Paint) -> String {
         Outcome::NoDomain(why) => {
             let (mark, word) = (mark(Tone::Bad, paint), colour(Tone::Bad, "no domain", paint));
             let input = Quoted::new(&report.input);
-            return format!("{mark} {word}     {:<NAME$} {why}\n", input.as_str());
+            return format!("{mark} {word}      {:<NAME$} {why}\n", input.as_str());
         }
         Outcome::Assessed(one) => one,
     };
     let assessment = &one.assessment;
-    let word = format!("{:<WORD$}", standing(assessment.level, assessment.delivery));
-    let tone = tone(assessment.level, assessment.delivery);
+    let (tone, word) = standing(assessment);
+    let word = format!("{word:<WORD$}");
     let domain = assessment.domain.as_str();
     let mut text = format!("{} {} {domain:<NAME$}", mark(tone, paint), colour(tone, &word, paint));
     if let Some(why) = report.unresolved() {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use waxseal_core::{
-    assess::{Delivery, HostAssessment, Severity, profile::Status},
+    assess::{Assessment, Delivery, HostAssessment, Id, Severity, profile::Status},
     channel::Level,
 };
 
@@ -18,14 +18,18 @@ pub(super) const fn status_tone(status: Status) -> Tone {
     }
 }
 
-/// The level in words, or why there is none.
-pub(super) const fn standing(level: Option<Level>, delivery: Delivery) -> &'static str {
-    match (level, delivery) {
+/// The level of a domain in words, or why there is none.
+pub(super) fn standing(one: &Assessment) -> (Tone, &'static str) {
+    if one.findings.iter().any(|finding| finding.id == Id::DomainMissing) {
+        return (Tone::Bad, "no such domain");
+    }
+    let word = match (one.level, one.delivery) {
         (Some(level), _) => level.as_str(),
         (None, Delivery::Refuses) => "not delivered",
         (None, Delivery::TakesNoMail) => "takes no mail",
         (None, Delivery::Delivers | Delivery::Unknown) => "not known",
-    }
+    };
+    (tone(one.level, one.delivery), word)
 }
 
 /// The level of a host in words: what was seen, else what would be demanded there.
@@ -60,7 +64,7 @@ pub(super) enum Tone {
 }
 
 /// What a level is worth at a glance; without one, why there is none.
-pub(super) const fn tone(level: Option<Level>, delivery: Delivery) -> Tone {
+const fn tone(level: Option<Level>, delivery: Delivery) -> Tone {
     match level {
         None => match delivery {
             Delivery::Refuses => Tone::Bad,
