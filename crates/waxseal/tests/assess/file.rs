@@ -9,7 +9,7 @@ use crate::scenario::file::{Host, Policy, Zone};
 /// One file of `scenarios/check/`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(crate) struct File {
     /// What it shows.
     #[expect(dead_code, reason = "for readers")]
     about: String,

@@ -1,8 +1,8 @@
 //! What an assessment asks of the world, and what it makes of the answers.
 
-mod file;
+pub(crate) mod file;
 mod openssl;
 mod polite;
 mod scenarios;
 mod surveys;
-mod world;
+pub(crate) mod world;

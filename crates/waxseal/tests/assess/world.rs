@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -37,9 +38,11 @@ use crate::scenario::{
 };
 
 /// Everything that runs.
-pub(super) struct World {
+pub(crate) struct World {
     pub(super) surveyor: Surveyor,
     pub(super) roots: Vec<TrustAnchor<'static>>,
+    /// For the program itself.
+    pub(crate) configuration: PathBuf,
     _dns: [DnsServer; 2],
     _hosts: (Vec<MxServer>, Vec<Attacker>, Option<PolicyHost>, Vec<openssl::Server>),
     _folder: tempfile::TempDir,
@@ -57,7 +60,7 @@ struct Building {
 }
 
 impl World {
-    pub(super) async fn start(file: &File) -> Self {
+    pub(crate) async fn start(file: &File) -> Self {
         let mut building = Building {
             ca: Ca::new("Lab Public CA").unwrap(),
             zones: build::zones(&file.zone, 3_600),
@@ -92,10 +95,41 @@ impl World {
         map.insert(([192, 0, 2, 53], 53).into(), first.addr());
         map.insert(([192, 0, 2, 54], 53).into(), second.addr());
         let roots = vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()];
+        let configuration = configuration(folder.path(), &first, &map, &ca);
         let surveyor = surveyor(&first, map, &roots, Memory::default());
         let hosts = (servers, attackers, policy, openssl);
-        Self { surveyor, roots, _dns: [first, second], _hosts: hosts, _folder: folder }
+        Self {
+            surveyor,
+            roots,
+            configuration,
+            _dns: [first, second],
+            _hosts: hosts,
+            _folder: folder,
+        }
     }
+}
+
+/// What a person would write who runs the program here.
+fn configuration(
+    folder: &Path,
+    dns: &DnsServer,
+    map: &HashMap<SocketAddr, SocketAddr>,
+    ca: &Ca,
+) -> PathBuf {
+    std::fs::write(folder.join("root.ds"), dns.root_ds()).unwrap();
+    std::fs::write(folder.join("roots.pem"), ca.pem()).unwrap();
+    let mut text = format!(
+        "hostname = \"gw.sender.example\"\n\
+         [dns]\nupstream = [\"{}\"]\ntrust_anchors = \"root.ds\"\n\
+         [tls]\nroots = \"roots.pem\"\n[web.metrics]\naddress = \"127.0.0.1:0\"\n[network.map]\n",
+        dns.addr()
+    );
+    for (from, to) in map {
+        text.push_str(&format!("\"{from}\" = \"{to}\"\n"));
+    }
+    let file = folder.join("waxseal.toml");
+    std::fs::write(&file, text).unwrap();
+    file
 }
 
 /// A surveyor at the pace of a test.

@@ -1,6 +1,7 @@
 //! `waxseal check` as people and scripts meet it: the real program, with a configuration that a
 //! customer could write, in the lab's little Internet.
 
+mod document;
 mod forms;
 mod many;
 mod refused;
