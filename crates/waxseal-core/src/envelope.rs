@@ -83,7 +83,7 @@ pub enum TlsAsk {
     Nothing,
     /// `MAIL FROM:<> REQUIRETLS` (§2); it voids `TLS-Required: No` (§4.1).
     RequireTls,
-    /// Header field `TLS-Required: No` (§5): waives published demands, never the organisation's.
+    /// Header field `TLS-Required: No` (§3): waives published demands, never the organisation's.
     TlsNotRequired,
 }
 

@@ -1,6 +1,6 @@
 //! At which names TLSA records are asked for, and what the answers mean (RFC 7672 §2.2).
 
-use super::{MAX_RECORDS, Tlsa};
+use super::{MAX_OCTETS, MAX_RECORDS, Tlsa};
 use crate::{
     dns::{Absence, Answer, Authenticity, FailureKind, LookupFailure},
     domain::{Domain, DomainError},
@@ -62,9 +62,12 @@ pub fn read(base: &Domain, answer: Answer<Vec<Tlsa>>) -> Read {
             Read::Next(NoTlsa::InsecureAnswer)
         }
         Answer::Found { value: records, authenticity: Authenticity::Secure, chain, .. } => {
-            if records.len() > MAX_RECORDS {
+            let octets: usize = records.iter().map(|record| record.data.len()).sum();
+            if records.len() > MAX_RECORDS || octets > MAX_OCTETS {
                 let n = records.len();
-                let detail = format!("{n} TLSA records, of which {MAX_RECORDS} are allowed");
+                let detail = format!(
+                    "{n} TLSA records of {octets} octets, of which {MAX_RECORDS} and {MAX_OCTETS} are allowed"
+                );
                 let failure = LookupFailure { name: base.into(), kind: FailureKind::Limit, detail };
                 return Read::Is(Dane::LookupFailed(failure));
             }

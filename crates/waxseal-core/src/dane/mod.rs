@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     base::{Reach, Read, bases, owner, read},
-    usable::{MAX_RECORDS, Usage, effective},
+    usable::{MAX_OCTETS, MAX_RECORDS, Usage, effective},
     verify::{How, Match, Mismatch, verify},
 };
 

@@ -345,6 +345,11 @@ fn four_outcomes_stay_apart() {
     let flood = found(vec![records[1].clone(); MAX_RECORDS + 1], Authenticity::Secure);
     let Read::Is(Dane::LookupFailed(failure)) = read(&base, flood) else { panic!() };
     assert_eq!(failure.kind, FailureKind::Limit);
+    // Few, but so large that no record of the attempt could be kept.
+    let large = Tlsa { usage: 3, selector: 0, matching: 0, data: vec![0; MAX_OCTETS / 4 + 1] };
+    let flood = found(vec![large; 4], Authenticity::Secure);
+    let Read::Is(Dane::LookupFailed(failure)) = read(&base, flood) else { panic!() };
+    assert_eq!(failure.kind, FailureKind::Limit);
 }
 
 proptest! {

@@ -6,6 +6,10 @@ use crate::pki::{Certificate, is_public_key};
 /// The most records of one RRset that are looked at; more is a failure to find out.
 pub const MAX_RECORDS: usize = 64;
 
+/// The most octets of association data in one RRset: room for 64 digests or a few certificates, and
+/// little enough that a record of an attempt at 16 such hosts can be kept (promise P6).
+pub const MAX_OCTETS: usize = 6 * 1_024;
+
 /// Certificate usages of SMTP (RFC 7672 §3.1): the public CAs of usages 0 and 1 cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Usage {

@@ -111,11 +111,8 @@ pub fn verify(
     Ok(Match { record: record.clone(), how: How::TrustAnchor { name } })
 }
 
-/// A full certificate is compared as bytes, so that one which cannot be read still matches itself.
+/// A leaf that cannot be read matches nothing: it has no key to compare.
 fn is_end_entity(leaf: &CertificateDer<'_>, record: &Tlsa) -> bool {
-    if (record.selector, record.matching) == (0, 0) {
-        return leaf.as_ref() == record.data;
-    }
     Certificate::read(leaf).is_ok_and(|leaf| matches(&leaf, record))
 }
 

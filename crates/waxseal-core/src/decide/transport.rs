@@ -471,15 +471,24 @@ impl Ground<'_> {
         if vouchers.is_empty() { Demand::Encrypt } else { Demand::Authenticate(vouchers) }
     }
 
-    /// Reference names for usage 2 (RFC 7672 §3.2.2): with an unsigned MX, the host's own only.
+    /// Reference names for usage 2 (RFC 7672 §3.2.2): with an unsigned MX, the host's own only; where
+    /// no MX was used, the name that an alias led away from, too.
     fn dane_names(&self, base: &Domain) -> Vec<Domain> {
         let mut names = Vec::with_capacity(3);
         names.push(base.clone());
-        let also: [Option<&Domain>; 2] = match (self.named_by(), &self.facts.mx) {
-            (NamedBy::Dnssec, MxFact::Found { expanded, .. }) => {
+        let original = match &self.host.host {
+            Peer::Name(host) => Some(host),
+            Peer::Literal(_) => None,
+        };
+        let also: [Option<&Domain>; 2] = match &self.facts.mx {
+            MxFact::Found { authenticity: Authenticity::Secure, expanded, .. } => {
                 [Some(&self.facts.destination), expanded.as_ref()]
             }
-            (NamedBy::Dnssec | NamedBy::Administrator | NamedBy::Path, _) => [None, None],
+            MxFact::Implicit { .. } | MxFact::Configured => [original, None],
+            MxFact::Found { authenticity: Authenticity::Insecure, .. }
+            | MxFact::Null { .. }
+            | MxFact::NoDomain { .. }
+            | MxFact::Failed(_) => [None, None],
         };
         for name in also.into_iter().flatten() {
             if !names.contains(name) {

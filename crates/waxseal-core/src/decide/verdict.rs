@@ -176,8 +176,8 @@ pub fn verdict(
         Some(exception) => {
             because.push(Because::new(
                 format!(
-                    "an exception for {} holds until {}: {} ({})",
-                    exception.domain, exception.until, exception.reason, exception.owner
+                    "an exception for {} holds until {}: {}",
+                    exception.domain, exception.until, exception.reason
                 ),
                 format!("the least is {} instead of {asked}", exception.floor),
                 EXCEPTION,

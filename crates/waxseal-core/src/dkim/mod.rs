@@ -2,8 +2,8 @@
 //!
 //! Pure: who calls it looks the key up and passes the time. Only what vouches for a whole message
 //! counts here: `l=` is not accepted (RFC 6376 §8.2), From has to be signed and has to stand there
-//! once (§8.15), keys in testing mode prove nothing (§3.6.1), SHA-1 and RSA below 2048 bits are
-//! refused (RFC 8301 §3).
+//! once (§8.15), keys in testing mode prove nothing (§3.6.1), SHA-1 is refused
+//! (RFC 8301 §3), and RSA below 2048 bits, which §3.2 still allows: a signature lets mail in here.
 
 mod canon;
 mod claim;

@@ -6,7 +6,7 @@
 //! line end, and so a line of the message for an SMTP command ("SMTP smuggling", CVE-2023-51764 and
 //! its kin). Repairing it instead would hand on a message that its sender never signed.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use memchr::{memchr_iter, memchr3, memmem};
 
@@ -309,29 +309,24 @@ impl Chunks {
     }
 }
 
-/// Writes a message as it follows `354`: dots stuffed, CRLF at its end, `.CRLF` behind it
-/// (RFC 5321 §4.5.2).
-///
-/// # Errors
-/// A message with a bare CR, a bare LF or a NUL is not sent: the next host could read it otherwise.
-pub fn encode(message: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-    strict(message)?;
-    out.reserve(message.len() + message.len() / 64 + 8);
-    if message.starts_with(b".") {
-        out.push(b'.');
+/// The octets `from..to` of a message with leading dots doubled (RFC 5321 §4.5.2), in pieces that
+/// are borrowed: a message is written in windows and never copied.
+pub(super) fn stuffed(message: &[u8], from: usize, to: usize) -> Vec<Cow<'_, [u8]>> {
+    let mut pieces = Vec::with_capacity(3);
+    let mut start = from;
+    let mut cut = |dot: usize| {
+        // Up to and including the dot; the next piece starts with the same dot again.
+        pieces.push(Cow::Borrowed(message.get(start..=dot).unwrap_or_default()));
+        start = dot;
+    };
+    let line_start = from == 0 || message.get(from - 1) == Some(&b'\n');
+    let part = message.get(from..to).unwrap_or_default();
+    if line_start && part.first() == Some(&b'.') {
+        cut(from);
     }
-    let mut from = 0;
-    for at in memmem::find_iter(message, b"\r\n.") {
-        out.extend_from_slice(message.get(from..at + 2).unwrap_or_default());
-        out.push(b'.');
-        from = at + 2;
-    }
-    out.extend_from_slice(message.get(from..).unwrap_or_default());
-    if !message.is_empty() && !message.ends_with(b"\r\n") {
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(b".\r\n");
-    Ok(())
+    memmem::find_iter(part, b"\n.").for_each(|at| cut(from + at + 1));
+    pieces.push(Cow::Borrowed(message.get(start..to).unwrap_or_default()));
+    pieces
 }
 
 /// Whether every CR is followed by LF, every LF preceded by CR, and nothing is NUL.

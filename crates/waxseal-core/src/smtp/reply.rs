@@ -78,10 +78,9 @@ impl ReplyReader {
         if self.failed.is_some() {
             return;
         }
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
-            self.start = 0;
-        }
+        // What was read is not kept, also where a server always leaves an octet unread.
+        self.buffer.drain(..self.start);
+        self.start = 0;
         if self.unread().len() + bytes.len() > MAX_AHEAD {
             self.failed = Some(ReplyError::TooMuchAhead);
             return;

@@ -337,6 +337,12 @@ fn dane_names_are_those_of_the_rfc() {
     assert_eq!(names(&world), "mx.example.net example.com example.org");
     world.facts.mx = MxIs::Unsigned.fact();
     assert_eq!(names(&world), "mx.example.net");
+    // Without MX records the host is the domain itself, and an alias of it may hold the records.
+    world.facts.hosts[0].host = peer("example.com");
+    world.facts.mx = MxFact::Implicit { absence: Absence::Unconfirmed, chain: None };
+    assert_eq!(names(&world), "mx.example.net example.com");
+    world.facts.mx = MxFact::Configured;
+    assert_eq!(names(&world), "mx.example.net example.com");
 }
 
 #[test]

@@ -18,8 +18,6 @@ pub struct Extensions {
     pub require_tls: bool,
     /// RFC 3207
     pub start_tls: bool,
-    /// RFC 3030
-    pub chunking: bool,
     /// RFC 1870: whether SIZE is offered, and the limit where there is one, in octets.
     pub size: Size,
     /// RFC 4954: `AUTH PLAIN`.
@@ -55,7 +53,6 @@ impl Extensions {
                 "DSN" => found.dsn = true,
                 "REQUIRETLS" => found.require_tls = true,
                 "STARTTLS" => found.start_tls = true,
-                "CHUNKING" => found.chunking = true,
                 "SIZE" => found.size = size(words.next()),
                 "AUTH" => {
                     for mechanism in words {

@@ -1,13 +1,10 @@
 //! One message as the client says it: MAIL, RCPT and the content.
 
-use std::borrow::Cow;
-
-use memchr::{memchr2_iter, memmem};
-
 use super::{Extensions, Size};
 use crate::{
     decide::{Ask, RequireTls},
     envelope::{Body, Charset, Notify, Recipient, Return, ReversePath},
+    smtp::data,
 };
 
 /// What a transaction is for.
@@ -73,15 +70,12 @@ impl<'m> Mail<'m> {
     }
 
     /// Whether it can be said in SMTP at all: no controls in addresses (command injection), no
-    /// bare CR or LF in the content (RFC 5321 §2.3.8; SMTP smuggling, CVE-2023-51764).
+    /// bare CR or LF and no NUL in the content (RFC 5321 §2.3.8; SMTP smuggling, CVE-2023-51764).
     pub(super) fn is_sayable(&self) -> Result<(), Unfit> {
         if self.addresses().any(is_injection) {
             return Err("5.1.3 an address that cannot stand in a command".into());
         }
-        if has_bare_line_end(self.content) {
-            return Err("5.6.0 a CR or LF that is not part of CRLF in the message".into());
-        }
-        Ok(())
+        data::strict(self.content).map_err(|fault| format!("5.6.0 {fault}"))
     }
 
     fn addresses(&self) -> impl Iterator<Item = &'m str> {
@@ -180,30 +174,4 @@ fn is_xtext(text: &str) -> bool {
 fn is_injection(local: &str) -> bool {
     let quoted = local.starts_with('"');
     local.chars().any(|c| c.is_control() || (!quoted && matches!(c, ' ' | '<' | '>')))
-}
-
-fn has_bare_line_end(content: &[u8]) -> bool {
-    memchr2_iter(b'\r', b'\n', content).any(|at| match content.get(at) {
-        Some(b'\n') => at.checked_sub(1).and_then(|before| content.get(before)) != Some(&b'\r'),
-        Some(_) | None => content.get(at + 1) != Some(&b'\n'),
-    })
-}
-
-/// `content[from..to]` with leading dots doubled (RFC 5321 §4.5.2), in pieces that are borrowed.
-pub(super) fn stuffed(content: &[u8], from: usize, to: usize) -> Vec<Cow<'_, [u8]>> {
-    let mut pieces = Vec::with_capacity(3);
-    let mut start = from;
-    let mut cut = |dot: usize| {
-        // Up to and including the dot; the next piece starts with the same dot again.
-        pieces.push(Cow::Borrowed(content.get(start..=dot).unwrap_or_default()));
-        start = dot;
-    };
-    let line_start = from == 0 || content.get(from - 1) == Some(&b'\n');
-    let part = content.get(from..to).unwrap_or_default();
-    if line_start && part.first() == Some(&b'.') {
-        cut(from);
-    }
-    memmem::find_iter(part, b"\n.").for_each(|at| cut(from + at + 1));
-    pieces.push(Cow::Borrowed(content.get(start..to).unwrap_or_default()));
-    pieces
 }

@@ -2,14 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{
-    Client, Mail, Purpose, Tls,
-    mail::{stuffed, write_rcpt},
-    session::reply_cause,
-};
+use super::{Client, Mail, Purpose, mail::write_rcpt, session::reply_cause};
 use crate::{
     outcome::{Cause, Outcome},
     reply::{EnhancedCode, Reply, Severity},
+    smtp::data::stuffed,
 };
 
 /// Most commands that wait for a reply. The replies to so many fit any socket buffer, so that
@@ -387,11 +384,6 @@ impl<'c, 'm> Transaction<'c, 'm> {
         for slot in self.outcomes.iter_mut().filter(|slot| slot.is_none()) {
             *slot = Some(outcome.clone());
         }
-    }
-
-    /// Whether the channel has TLS; for assertions of the driver.
-    pub fn is_secured(&self) -> bool {
-        *self.client.tls() == Tls::Secured
     }
 }
 
