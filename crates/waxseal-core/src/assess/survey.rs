@@ -100,6 +100,10 @@ pub enum Signing {
         signed_at: Option<UnixTime>,
         /// Iterations of NSEC3 (RFC 9276 §3.1); `None` with NSEC, or where no denial was seen.
         nsec3_iterations: Option<u16>,
+        /// Digest types of the DS records at the parent (RFC 4034 §5.1.3); empty where none was
+        /// seen.
+        #[serde(default)]
+        ds_digests: Vec<u8>,
     },
     /// Provably not signed.
     Unsigned {

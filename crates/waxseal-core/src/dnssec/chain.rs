@@ -8,7 +8,7 @@ use super::{
     denial::{NoDs, Proven},
     rrset::{Ds, Key},
     run::{Held, MOST_SAME_TAG, Run, Status, Stop, ds_of, keys_of},
-    verify::{Algorithm, ds_digest},
+    verify::{Algorithm, DS_SHA1, ds_digest},
 };
 
 /// How many labels may be looked through for zone cuts above a name without signatures.
@@ -195,7 +195,11 @@ impl Run<'_> {
         let usable = |ds: &&Ds| {
             Algorithm::of(ds.algorithm).is_some() && ds_digest(ds.digest_type, &[]).is_some()
         };
-        let usable: Vec<&Ds> = digests.iter().filter(usable).take(MOST_DIGESTS).collect();
+        let usable = digests.iter().filter(usable);
+        // RFC 4509 §3: beside a better digest SHA-1 does not count.
+        let better = usable.clone().any(|ds| ds.digest_type != DS_SHA1);
+        let usable = usable.filter(|ds| !better || ds.digest_type != DS_SHA1);
+        let usable: Vec<&Ds> = usable.take(MOST_DIGESTS).collect();
         if usable.is_empty() {
             let kinds: Vec<String> = digests
                 .iter()

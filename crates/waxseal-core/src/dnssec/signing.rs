@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Bundle, Name, RecordType, RrSet, Signature, rrset::Key};
+use super::{
+    Bundle, Name, RecordType, RrSet, Signature,
+    rrset::{Ds, Key},
+};
 use crate::time::UnixTime;
 
 /// RSA/SHA-1, RSA/SHA-1 with NSEC3, RSA/SHA-256 and RSA/SHA-512 (RFC 8624 §3.1).
@@ -23,6 +26,8 @@ pub struct ZoneSigning {
     pub signed_at: UnixTime,
     /// Iterations of NSEC3 (RFC 5155 §3.1.3); `None` where no NSEC3 was seen.
     pub nsec3_iterations: Option<u16>,
+    /// Digest types of the DS records at its parent (RFC 4034 §5.1.3), ascending, each once.
+    pub ds_digests: Vec<u8>,
 }
 
 /// The zone that holds `name`, and how it is signed: the deepest zone that signed anything in these
@@ -59,6 +64,7 @@ pub fn signing(name: &Name, proofs: &[&[u8]], now: UnixTime) -> Option<ZoneSigni
         first_expiry: shifted(now, left),
         signed_at: shifted(now, since),
         nsec3_iterations: iterations(&apex, &sets),
+        ds_digests: ds_digests(&apex, &sets),
         apex,
     })
 }
@@ -69,6 +75,14 @@ pub fn signed_ttl(owner: &Name, record_type: RecordType, proof: &[u8]) -> Option
     let mut sets = bundle.sets();
     let set = sets.find(|set| set.owner == *owner && set.record_type == record_type)?;
     set.signatures.iter().map(|one| one.original_ttl).min()
+}
+
+fn ds_digests(apex: &Name, sets: &[&RrSet]) -> Vec<u8> {
+    let of = |set: &&&RrSet| set.owner == *apex && set.record_type == RecordType::DS;
+    let records = sets.iter().filter(of).flat_map(|set| &set.rdata);
+    let kinds: BTreeSet<u8> =
+        records.filter_map(|rdata| Ds::parse(rdata)).map(|ds| ds.digest_type).collect();
+    kinds.into_iter().collect()
 }
 
 fn signed_by<'a>(

@@ -224,7 +224,6 @@ fn unsupported_algorithms_and_digests_are_insecure_and_not_bogus() {
     for kind in [
         Kind::Algorithm { number: 16, digest: 2 },
         Kind::Algorithm { number: 5, digest: 2 },
-        Kind::Algorithm { number: 13, digest: 1 },
         Kind::Algorithm { number: 13, digest: 3 },
         Kind::Algorithm { number: 253, digest: 2 },
     ] {
@@ -237,7 +236,7 @@ fn unsupported_algorithms_and_digests_are_insecure_and_not_bogus() {
 
 #[test]
 fn every_supported_algorithm_and_digest_holds() {
-    for (number, digest) in [(13, 2), (13, 4), (14, 2), (15, 2), (8, 2), (10, 4)] {
+    for (number, digest) in [(13, 1), (13, 2), (13, 4), (14, 2), (15, 2), (8, 2), (10, 4)] {
         let kind = Kind::Algorithm { number, digest };
         let world = World::new(vec![Zone::new("ok", kind).a("www")]);
         let found = look(&world, ("www.ok", A), honest);

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Mutex};
 
 use aws_lc_rs::{
-    digest::{self, SHA256, SHA384},
+    digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384},
     signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519,
         RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY as RSA_SHA256,
@@ -104,10 +104,15 @@ fn trim_zeros(number: &[u8]) -> &[u8] {
     number.get(start..).unwrap_or_default()
 }
 
-/// The digest of a DS record's type over `octets`; `None` for types that we do not take:
-/// 1 is SHA-1 (our own choice: RFC 9905 §5 lets validators take it), 3 is GOST (RFC 8624 §3.3).
+/// The digest type that counts only where there is no better one (RFC 4509 §3).
+pub(super) const DS_SHA1: u8 = 1;
+
+/// The digest of a DS record's type over `octets`; `None` for types that we do not take, such as
+/// GOST (3, RFC 8624 §3.3). SHA-1 is for validators only (RFC 9905 §5): whoever could use it against a
+/// zone needs a second preimage, not a collision.
 pub(super) fn ds_digest(digest_type: u8, octets: &[u8]) -> Option<Vec<u8>> {
     let algorithm = match digest_type {
+        DS_SHA1 => &SHA1_FOR_LEGACY_USE_ONLY,
         2 => &SHA256,
         4 => &SHA384,
         _ => return None,

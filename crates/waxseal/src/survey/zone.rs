@@ -53,6 +53,7 @@ impl Surveyor {
                     first_expiry: with.first_expiry,
                     signed_at: Some(with.signed_at),
                     nsec3_iterations: with.nsec3_iterations,
+                    ds_digests: with.ds_digests,
                 };
                 (zone, signing)
             }

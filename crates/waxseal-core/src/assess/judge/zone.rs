@@ -71,10 +71,18 @@ fn signing(case: &Case<'_>, zone: &ZoneSurvey, out: &mut Findings) {
     match &zone.signing {
         Signing::NotAsked | Signing::Unsigned { .. } => {}
         Signing::Failed(failure) => mx::failed(out, place(), failure),
-        Signing::Signed { algorithms, smallest_rsa, first_expiry, signed_at, nsec3_iterations } => {
+        Signing::Signed {
+            algorithms,
+            smallest_rsa,
+            first_expiry,
+            signed_at,
+            nsec3_iterations,
+            ds_digests,
+        } => {
             for algorithm in algorithms {
                 weak_algorithm(*algorithm, place(), out);
             }
+            weak_digest(ds_digests, place(), out);
             if let Some(bits) = smallest_rsa.filter(|bits| *bits < 2048) {
                 let severity = if bits < 1024 { Severity::Warning } else { Severity::Notice };
                 let words = said(
@@ -112,6 +120,28 @@ fn weak_algorithm(number: u8, place: Place, out: &mut Findings) {
     };
     let evidence = format!("algorithm {number}, {name}");
     let fix = "roll to ECDSA P-256 with SHA-256 (algorithm 13) or Ed25519 (15)";
+    out.add(Id::ZoneWeakAlgorithm, severity, place, said(evidence, fix));
+}
+
+/// RFC 9905 §5: nobody should publish DS records with SHA-1 any more, and validators may stop taking
+/// them.
+fn weak_digest(digests: &[u8], place: Place, out: &mut Findings) {
+    if !digests.contains(&1) {
+        return;
+    }
+    let (severity, evidence, fix) = match digests.iter().any(|digest| *digest != 1) {
+        false => (
+            Severity::Warning,
+            "the DS record has digest type 1, SHA-1, alone",
+            "have the registrar publish the DS record with digest type 2 (SHA-256): validators that \
+             do not take SHA-1 any more see an unsigned zone",
+        ),
+        true => (
+            Severity::Info,
+            "a DS record with digest type 1, SHA-1, beside better ones",
+            "have the registrar remove it: nobody needs it",
+        ),
+    };
     out.add(Id::ZoneWeakAlgorithm, severity, place, said(evidence, fix));
 }
 

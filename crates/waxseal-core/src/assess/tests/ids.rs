@@ -636,6 +636,24 @@ fn a_fault_on_our_side_is_one_finding() {
     assert_eq!((finding.subject.as_str(), finding.severity), ("our resolver", Severity::Unknown));
 }
 
+/// SHA-1 alone at the parent: some validators see an unsigned zone already.
+#[test]
+fn a_ds_record_with_sha1_is_a_finding_that_weighs_what_stands_beside_it() {
+    let found = |digests: &[u8]| {
+        let mut world = World::new();
+        signing(&mut world, |signing| {
+            if let Signing::Signed { ds_digests, .. } = signing {
+                *ds_digests = digests.to_vec();
+            }
+        });
+        let findings = world.assess().findings;
+        findings.iter().map(|finding| (finding.id, finding.severity)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[1]), [(Id::ZoneWeakAlgorithm, Severity::Warning)]);
+    assert_eq!(found(&[1, 2]), [(Id::ZoneWeakAlgorithm, Severity::Info)]);
+    assert_eq!(found(&[2, 4]), []);
+}
+
 /// Whatever else was seen or not: of a domain that is not there, or that takes no mail, nobody
 /// hears what would protect the mail to it.
 #[test]

@@ -134,6 +134,7 @@ pub(super) fn zone(name: &str) -> ZoneSurvey {
             first_expiry: NOW + DAY * 10,
             signed_at: Some(NOW.before(DAY * 4)),
             nsec3_iterations: Some(0),
+            ds_digests: vec![2],
         },
         servers: Servers::Asked(vec![
             server("ns1.example.net", "192.0.2.53"),

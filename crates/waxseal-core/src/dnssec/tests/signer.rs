@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::{
-    digest::{SHA256, SHA384, digest},
+    digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, digest},
     encoding::AsDer,
     rand::SystemRandom,
     rsa,
@@ -194,6 +194,7 @@ impl Signer {
     fn ds(&self, apex: &Name, digest_type: u8) -> Vec<u8> {
         let octets = [apex.as_octets(), self.dnskey.as_slice()].concat();
         let value = match digest_type {
+            1 => digest(&SHA1_FOR_LEGACY_USE_ONLY, &octets).as_ref().to_vec(),
             2 => digest(&SHA256, &octets).as_ref().to_vec(),
             4 => digest(&SHA384, &octets).as_ref().to_vec(),
             _ => vec![0x5a; 20],
