@@ -35,6 +35,7 @@ use waxseal_core::{
 pub use self::{
     address::{Own, hostile},
     persist::Forgetful,
+    policy::{AT_ONCE, ROUND},
     witness::Witness,
 };
 use crate::resolve::{Lookup, Mx, Resolver};

@@ -41,7 +41,7 @@ use tokio::{
 
 use crate::{
     config::Config,
-    gather::PolicyStore,
+    gather::{self, PolicyStore},
     listen::{Control, Desk, Listener},
     metrics::{self, Reloaded},
     queue::Queue,
@@ -56,9 +56,6 @@ use health::Doctor;
 use path::Stages;
 use spool::Spool;
 
-/// How often policies that run out are looked for, and how many are fetched at a time.
-const REFRESH: Duration = Duration::from_secs(60);
-const REFRESH_AT_ONCE: usize = 50;
 /// After this a graceful stop is no longer waited for.
 const STOP: Duration = Duration::from_secs(60);
 
@@ -282,6 +279,9 @@ impl Gateway {
         let mut stop = self.stop.subscribe();
         self.tasks.spawn(async move {
             let mut remembered = None;
+            let mut fetching = JoinSet::new();
+            let mut round = tokio::time::interval(gather::ROUND);
+            round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 let parts = live.now();
                 // Once for each gatherer: a reload makes a new one.
@@ -295,9 +295,9 @@ impl Gateway {
                     }
                 }
                 let work = async {
-                    parts.gatherer.refresh_late(clock.now(), REFRESH_AT_ONCE).await;
+                    round.tick().await;
+                    parts.gatherer.refresh_late(clock.now(), &mut fetching).await;
                     drop(parts);
-                    tokio::time::sleep(REFRESH).await;
                 };
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => return,

@@ -11,7 +11,7 @@ use waxseal_core::{
     org::Reach,
     sts::{
         announced,
-        cache::{Discovery, FETCH_PAUSE, Next, Remembered, with_preloaded},
+        cache::{Discovery, FETCH_PAUSE, Next, REFRESH, Remembered, with_preloaded},
     },
     time::UnixTime,
     witness::{Missing, Weighed, Witnessed, weigh},
@@ -19,6 +19,23 @@ use waxseal_core::{
 
 use super::{Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared, lock, witness::Heard};
 use crate::metrics;
+
+/// How often it is looked which policies are due.
+pub const ROUND: Duration = Duration::from_secs(60);
+/// Policies that are refreshed at the same time, at most.
+pub const AT_ONCE: usize = 64;
+/// A round refreshes at least so many, where so many are due.
+const LEAST: usize = 60;
+/// All known policies are refreshed within half of the day that they may take (RFC 8461 §3.3), so that
+/// an outage of some hours is made good.
+const ROUNDS: usize = (REFRESH.as_secs() / ROUND.as_secs() / 2) as usize;
+
+/// How many policies one round may refresh, of so many that are known: a thousand cost one a second,
+/// a million 24.
+const fn share(known: usize) -> usize {
+    let share = known.div_ceil(ROUNDS);
+    if share > LEAST { share } else { LEAST }
+}
 
 impl Shared {
     /// The policy of a smarthost: it is the policy domain, whoever the recipients are (RFC 8461
@@ -177,15 +194,24 @@ impl Gatherer {
         late.into_iter().take(limit).map(|(destination, _)| destination.clone()).collect()
     }
 
-    /// Refreshes what is due, at most `at_once` destinations, side by side: a policy host that
-    /// stalls holds up nobody else.
-    pub async fn refresh_late(&self, now: UnixTime, at_once: usize) {
-        let mut fetching = JoinSet::new();
-        for destination in self.refresh_due(now, at_once) {
+    /// Begins to refresh what is due, evenly over [`ROUND`] and no faster than all known policies
+    /// need; at most [`AT_ONCE`] at the same time. What still runs goes on in `fetching`: a policy
+    /// host that stalls holds up nobody else.
+    pub async fn refresh_late(&self, now: UnixTime, fetching: &mut JoinSet<()>) {
+        let share = share(lock(&self.0.due).len());
+        let due = self.refresh_due(now, share);
+        let gap = ROUND / u32::try_from(share).unwrap_or(u32::MAX);
+        for destination in due {
+            while fetching.try_join_next().is_some() {}
+            if fetching.len() >= AT_ONCE {
+                fetching.join_next().await;
+            }
+            // Not chosen again while it is under way.
+            lock(&self.0.due).insert(destination.clone(), now + FETCH_PAUSE);
             let gatherer = self.clone();
             fetching.spawn(async move { gatherer.refresh(&destination, now).await });
+            tokio::time::sleep(gap).await;
         }
-        while fetching.join_next().await.is_some() {}
     }
 
     /// Fetches a known policy again, out of band of any message (RFC 8461 §3.3). A policy whose
@@ -231,5 +257,23 @@ fn id(discovery: &Discovery) -> Option<String> {
     match discovery {
         Discovery::Announced(id) => Some(id.clone()),
         Discovery::NotAnnounced(_) | Discovery::Failed(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million policies of a week: each is fetched daily, and a handful costs a trickle.
+    #[test]
+    fn the_pace_follows_from_how_many_policies_are_known() {
+        let a_day = |known: usize| share(known) * ROUNDS * 2;
+        for known in [0, 1, 50_000, 1_000_000, 10_000_000] {
+            assert!(a_day(known) >= 2 * known, "{known}: {}", a_day(known));
+        }
+        assert_eq!(share(1_000), LEAST, "one a second");
+        assert_eq!(share(1_000_000), 1_389, "24 a second");
+        // 64 at a time are enough for that while each takes less than two seconds.
+        assert!(AT_ONCE as u64 * ROUND.as_secs() / 2 >= share(1_000_000) as u64);
     }
 }

@@ -378,7 +378,9 @@ async fn known_policies_are_refreshed() {
     let due = restarted.refresh_due(at(DAY + 60), 10);
     assert_eq!(due, [domain("d.test")]);
     assert!(restarted.refresh_due(at(DAY + 60), 0).is_empty());
-    restarted.refresh_late(at(DAY + 60), 10).await;
+    let mut fetching = tokio::task::JoinSet::new();
+    restarted.refresh_late(at(DAY + 60), &mut fetching).await;
+    fetching.join_all().await;
     assert_eq!(world.host.requests().len(), 2);
     assert!(restarted.refresh_due(at(DAY + 3_600), 10).is_empty());
     // Seven days after the first fetch it still holds, because of the second one.
