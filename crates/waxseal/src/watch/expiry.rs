@@ -13,6 +13,8 @@ use waxseal_core::{
 pub struct Expiries {
     /// A certificate: of a mail host, or of the MTA-STS policy host.
     pub certificate: Option<UnixTime>,
+    /// The certificate of the MTA-STS policy host.
+    pub policy_host: Option<UnixTime>,
     /// A DNSSEC signature that we relied on.
     pub signature: Option<UnixTime>,
     /// The MTA-STS policy as a sender keeps it (RFC 8461 §3.2, `max_age`).
@@ -29,6 +31,7 @@ impl Expiries {
         };
         Self {
             certificate: first(self.certificate, other.certificate),
+            policy_host: first(self.policy_host, other.policy_host),
             signature: first(self.signature, other.signature),
             policy: first(self.policy, other.policy),
         }
@@ -53,7 +56,8 @@ pub(super) fn expiries(survey: &Survey) -> Expiries {
         StsFact::Policy { expires, .. } => Some(*expires),
         StsFact::Absent { .. } | StsFact::Unknown { .. } | StsFact::NotAsked => None,
     };
-    Expiries { certificate, signature: signature.min(), policy }
+    let policy_host = survey.policy.host_certificate_expires;
+    Expiries { certificate, policy_host, signature: signature.min(), policy }
 }
 
 /// When the certificates at one address end: the end entity's, for that is renewed.

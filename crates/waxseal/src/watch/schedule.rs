@@ -185,6 +185,7 @@ impl Schedule {
         metrics::checked_domains(&levels);
         let kinds = [
             ("certificate", first.certificate),
+            ("policy-host", first.policy_host),
             ("signature", first.signature),
             ("policy", first.policy),
         ];

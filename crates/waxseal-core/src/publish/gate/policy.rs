@@ -29,6 +29,8 @@ pub struct PolicyFacts {
 
 /// Changes of the announcement are believed after so many of its TTLs (RFC 8461 §8.1 asks for one).
 const TTLS: u32 = 2;
+/// Times here are whole seconds: what was seen "at 10" may have come about at 10.9.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 /// The doors of a domain. What was seen is noted in `memory`.
 pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> Vec<Item> {
@@ -198,7 +200,7 @@ fn mx(facts: &PolicyFacts, wanted: &Policy, memory: &PolicyMemory, now: UnixTime
             "the policy with all hosts of `mx` is not served and announced yet".to_owned();
         return item(facts, Door::Mx, waiting, ("change the MX records", because));
     };
-    let until = served.max(announced) + Duration::from_secs(memory.ttl) * TTLS;
+    let until = served.max(announced) + Duration::from_secs(memory.ttl) * TTLS + ROUNDING;
     let (state, because) = if now < until {
         let because = format!(
             "the policy with all hosts of `mx` is announced since {announced}; senders know it at \
