@@ -25,7 +25,7 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 use waxseal_core::{domain::Domain, facts::Peer};
 
-pub use checks::{Checks, MOST_PARTNERS, MailAlerts, Private, Webhook};
+pub use checks::{Checks, MOST_PARTNERS, MailAlerts, Private, Probing, Webhook};
 pub use keys::{EXAMPLE, nearest, schema, uncommented};
 pub use publish::{DkimKey, DomainPublish, MxKeys, PolicySite, Publish, Update};
 pub use raw::{

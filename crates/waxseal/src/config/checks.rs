@@ -16,12 +16,33 @@ pub struct Checks {
     pub partners: Option<Duration>,
     /// The most of them, those most used.
     pub partners_max: usize,
+    /// How mail hosts are asked, by `check` as well.
+    pub probing: Probing,
     /// Nothing is told again within this.
     pub repeat: Duration,
     /// Where alerts are posted.
     pub webhook: Option<Webhook>,
     /// Whether the postmaster hears of alerts.
     pub mail: MailAlerts,
+}
+
+/// How mail hosts are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probing {
+    /// Connections a minute to the mail hosts of one operator.
+    pub pace: usize,
+    /// One connection, from the first packet to the last.
+    pub timeout: Duration,
+    /// All connections to one address together.
+    pub host_timeout: Duration,
+}
+
+impl Probing {
+    /// Between two connections.
+    pub fn interval(&self) -> Duration {
+        let pace = u32::try_from(self.pace.max(1)).unwrap_or(u32::MAX);
+        Duration::from_secs(60) / pace
+    }
 }
 
 /// Whether alerts are sent as mail.
@@ -66,6 +87,10 @@ pub enum Private {
 
 /// The most that `partners_max` can be.
 pub const MOST_PARTNERS: usize = 1_000;
+/// More connections a minute are an attack.
+const MOST_PACE: usize = 600;
+/// Longer than this nobody waits for one address.
+const MOST_HOST: Duration = Duration::from_secs(600);
 /// Looks at others more often than this are not polite.
 const LEAST_PARTNERS: Duration = Duration::from_hours(1);
 /// Looks at ourselves more often than this say nothing new.
@@ -85,6 +110,7 @@ impl Build<'_> {
         if partners_max > MOST_PARTNERS {
             self.fault("checks.partners_max", "at most 1000: others pay for our curiosity");
         }
+        let probing = self.probing(&raw);
         let mail = match raw.mail.unwrap_or(false) {
             true => MailAlerts::Sent,
             false => MailAlerts::NotSent,
@@ -112,7 +138,22 @@ impl Build<'_> {
             }
         };
         let repeat = self.span(raw.repeat, 86_400, "checks.repeat");
-        Checks { own, partners, partners_max, repeat, webhook, mail }
+        Checks { own, partners, partners_max, probing, repeat, webhook, mail }
+    }
+
+    fn probing(&mut self, raw: &RawChecks) -> Probing {
+        let pace = raw.pace.unwrap_or(240);
+        if !(1..=MOST_PACE).contains(&pace) {
+            self.fault("checks.pace", "from 1 to 600 connections a minute to one operator");
+        }
+        let timeout = self.span(raw.timeout, 20, "checks.timeout");
+        let host_timeout = self.span(raw.host_timeout, 120, "checks.host_timeout");
+        if host_timeout < timeout || host_timeout > MOST_HOST {
+            let what =
+                "at least `timeout`, and at most 10m: a slow host must not hold up all others";
+            self.fault("checks.host_timeout", what);
+        }
+        Probing { pace, timeout, host_timeout }
     }
 
     /// A span, or never where it is nothing.

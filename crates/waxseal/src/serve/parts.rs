@@ -137,7 +137,7 @@ impl Parts {
             ..gather::Settings::default()
         };
         let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher.clone()), around.policies);
-        let probing = probe::Settings::new(hostname.as_str());
+        let probing = settings::probing(&config, &hostname);
         let prober = Prober::new(probing, dialler.clone(), around.probes)
             .map_err(|error| error.to_string())?;
         let tools = Tools {

@@ -18,11 +18,14 @@ use crate::{
         self, Config, Dkim, Family, FirstPolicy, Listen, ListenKind, ListenTls, RelayProof, Roots,
         RulesMode,
     },
-    deliver, dial,
+    deliver,
+    deliver::Pace,
+    dial,
     gather::{Own, Witness},
     listen, queue,
     resolve::{self, Resolver, Transport},
     secrets::SecretSource,
+    survey::probe,
     tls,
 };
 
@@ -360,4 +363,15 @@ fn server_tls(config: &Config, listen: &Listen) -> Result<Option<listen::ServerT
         clients: listen.clients.clone(),
     };
     listen::ServerTls::load(&files).map(Some).map_err(|error| error.to_string())
+}
+
+/// How mail hosts are probed.
+pub(super) fn probing(config: &Config, hostname: &Domain) -> probe::Settings {
+    let wanted = config.checks.probing;
+    probe::Settings {
+        connection: wanted.timeout,
+        address: wanted.host_timeout,
+        pace: Pace { at_once: 1, interval: wanted.interval() },
+        ..probe::Settings::new(hostname.as_str())
+    }
 }

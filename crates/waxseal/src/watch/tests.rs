@@ -81,6 +81,10 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     assert!(refused("own = \"10s\"").contains("at least 1m"));
     assert!(refused("partners = \"5m\"").contains("at least 1h"));
     assert!(refused("partners_max = 5000").contains("at most 1000"));
+    assert!(refused("pace = 0").contains("from 1 to 600"));
+    assert!(refused("pace = 601").contains("from 1 to 600"));
+    assert!(refused("host_timeout = \"10s\"").contains("at least `timeout`"));
+    assert!(refused("host_timeout = \"11m\"").contains("at most 10m"));
     let outside = "mail = true\n[author]\npostmaster = \"me@elsewhere.example\"";
     assert!(refused(outside).contains("one of our own domains"));
 }
