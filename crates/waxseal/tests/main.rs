@@ -10,6 +10,7 @@
 )]
 
 mod assess;
+mod browser;
 mod check_command;
 mod check_differential;
 mod delivery;
