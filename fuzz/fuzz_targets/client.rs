@@ -11,7 +11,9 @@ use waxseal_core::{
     envelope::{Mailbox, Recipient, ReversePath},
     facts::Peer,
     outcome::Outcome,
-    smtp::client::{Client, Hello, HeloFallback, Mail, StartTls, Step, Transaction, TxStep},
+    smtp::client::{
+        Client, Hello, HeloFallback, Mail, Purpose, StartTls, Step, Transaction, TxStep,
+    },
     time::UnixTime,
 };
 

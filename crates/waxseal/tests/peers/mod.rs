@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod exim;
+mod inbound;
 mod knot;
 mod opensmtpd;
 mod postfix;
@@ -12,7 +13,10 @@ mod smarthost;
 
 pub(crate) use exim::exim;
 pub(crate) use opensmtpd::opensmtpd;
-pub(crate) use postfix::{postfix, postfix_behind, postfix_sender, postfix_with_changing_keys};
+pub(crate) use postfix::{
+    postfix, postfix_behind, postfix_knowing, postfix_sender, postfix_to,
+    postfix_with_changing_keys,
+};
 pub(crate) use process::{Identity, Peer, package, root};
 
 mod tests;

@@ -35,6 +35,15 @@ postlog unix-dgram n - n - 1 postlogd
 
 /// A Postfix that takes mail for any recipient of `domain`, over STARTTLS where it has an identity.
 pub(crate) async fn postfix(domain: &str, identity: Option<&Identity>) -> Peer {
+    postfix_knowing(domain, identity, "static:mail/").await
+}
+
+/// The same, for those whom a lookup table knows.
+pub(crate) async fn postfix_knowing(
+    domain: &str,
+    identity: Option<&Identity>,
+    maps: &str,
+) -> Peer {
     let (folder, port) = (shared_folder(), free_port());
     write_configuration(folder.path(), &package("postfix"), local(port));
     let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
@@ -42,7 +51,7 @@ pub(crate) async fn postfix(domain: &str, identity: Option<&Identity>) -> Peer {
         main,
         "myhostname = mx.{domain}\nmydestination =\nlocal_recipient_maps =\n\
          virtual_mailbox_domains = {domain}\nvirtual_mailbox_base = {base}\n\
-         virtual_mailbox_maps = static:mail/\nvirtual_uid_maps = static:65534\n\
+         virtual_mailbox_maps = {maps}\nvirtual_uid_maps = static:65534\n\
          virtual_gid_maps = static:65534\nvirtual_minimum_uid = 1\n\
          smtpd_relay_restrictions = reject_unauth_destination\n",
         base = folder.path().display(),
@@ -64,6 +73,11 @@ pub(crate) async fn postfix(domain: &str, identity: Option<&Identity>) -> Peer {
 
 /// A Postfix as an organisation's own mail server: it relays everything to the gateway.
 pub(crate) async fn postfix_behind(gateway: SocketAddr) -> Peer {
+    postfix_to(gateway, "none").await
+}
+
+/// A Postfix that sends everything to `gateway`, with this `smtp_tls_security_level`.
+pub(crate) async fn postfix_to(gateway: SocketAddr, tls: &str) -> Peer {
     let (folder, port) = (shared_folder(), free_port());
     write_configuration(folder.path(), &package("postfix"), local(port));
     let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
@@ -71,7 +85,8 @@ pub(crate) async fn postfix_behind(gateway: SocketAddr) -> Peer {
         main,
         "myhostname = mail.sender.test\nmydestination =\nlocal_recipient_maps =\n\
          mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, reject\n\
-         relayhost = [{}]:{}\ndisable_dns_lookups = yes\nsmtp_host_lookup = native\n",
+         relayhost = [{}]:{}\ndisable_dns_lookups = yes\nsmtp_host_lookup = native\n\
+         smtp_tls_security_level = {tls}\n",
         gateway.ip(),
         gateway.port(),
     )

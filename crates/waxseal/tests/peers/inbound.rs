@@ -1,0 +1,83 @@
+//! `waxseal serve` as the MX host of a domain: a real Postfix outside sends to it, a real Postfix inside
+//! gets the mail and says who exists.
+
+use std::{fs, net::SocketAddr};
+
+use super::{
+    Peer, postfix_knowing, postfix_to,
+    process::free_port,
+    tests::send_with_swaks,
+    world::{Authority, DOMAIN, HOST, Published, Way, World},
+};
+
+/// The mail server inside, where grace is, and a gateway in front of it.
+struct Exchange {
+    inside: Peer,
+    world: World,
+    mx: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Exchange {
+    async fn new() -> Self {
+        let authority = Authority::new();
+        let maps = format!("inline:{{grace@{DOMAIN}=mail/}}");
+        let inside = postfix_knowing(DOMAIN, Some(&authority.identity), &maps).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let chain = file("chain.pem", &authority.identity.chain);
+        let key = file("key.pem", &authority.identity.key);
+        let mx = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let route = format!(
+            "[[domain]]\nname = \"{DOMAIN}\"\ninside = \"{HOST}:25\"\ninside_tls = \"pinned\"\n\
+             inside_ca = \"FOLDER/roots.pem\"\n\
+             [[listen]]\naddress = \"{mx}\"\nkind = \"inbound\"\n\
+             certificate = \"{chain}\"\nkey = \"{key}\"\n"
+        );
+        let way = Way { port: 25, published: Published::Nothing, route, secret: "" };
+        let world = World::by(&inside, &authority, &way, "authenticated").await;
+        Self { inside, world, mx, _folder: folder }
+    }
+}
+
+#[tokio::test]
+async fn postfix_outside_reaches_postfix_inside_with_starttls_and_without() {
+    let exchange = Exchange::new().await;
+    for (tls, protocol, count) in [("none", "with ESMTP id", 1), ("encrypt", "with ESMTPS id", 2)] {
+        let outside = postfix_to(exchange.mx, tls).await;
+        send_with_swaks(&outside, &format!("grace@{DOMAIN}"));
+        let delivered = exchange.inside.delivered(count).await;
+        let hops = |message: &&String| message.contains(protocol);
+        let message = delivered.iter().find(hops).unwrap_or_else(|| panic!("{delivered:?}"));
+        assert!(message.contains("Subject: peer check"), "{message}");
+        assert!(message.contains("by mail.sender.test (Postfix)"), "{message}");
+        // `inside` has to prove what was agreed, whatever came before.
+        assert!(message.contains("from gw.sender.test"), "{message}");
+        assert!(message.contains("using TLSv1.3"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn postfix_outside_hears_from_postfix_inside_who_does_not_exist() {
+    let exchange = Exchange::new().await;
+    let outside = postfix_to(exchange.mx, "may").await;
+    send_with_swaks(&outside, &format!("nobody@{DOMAIN}"));
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
+    for _ in 0..400 {
+        tick.tick().await;
+        if outside.log().contains("status=bounced") {
+            break;
+        }
+    }
+    let log = outside.log();
+    let words = "said: 550 5.1.1 <nobody@receiver.test>: Recipient address rejected: User unknown";
+    assert!(log.contains(words), "{log}\n{}", exchange.world.log());
+    assert!(log.contains("in reply to RCPT TO command"), "{log}");
+    // Not in our log: addresses are in none (promise P9).
+    assert!(!exchange.world.log().contains("nobody"), "{}", exchange.world.log());
+    assert!(!exchange.inside.log().contains("status="), "nothing was sent: only asked");
+}
