@@ -5,10 +5,12 @@ use std::{fmt::Write as _, io::Read, path::PathBuf, sync::Arc};
 use serde_json::{Value, json};
 use waxseal_core::{
     channel::Demand,
-    decide::{Ask, Because, Case, HostRoute, MessageView, Plan, Route, Verdict, plan, verdict},
+    decide::{
+        Ask, Because, Case, HostRoute, MessageView, Plan, Route, Verdict, inbound, plan, verdict,
+    },
     dns::Answer,
     domain::Domain,
-    envelope::{Body, Charset, Mailbox, Recipient, ReversePath, TlsAsk},
+    envelope::{Body, Charset, Direction, Mailbox, Recipient, ReversePath, TlsAsk},
     facts::{Dane, Facts, HostFacts, MxFact, StsFact},
     memory::{Alarm, Memory},
     org::Terms,
@@ -17,7 +19,7 @@ use waxseal_core::{
 
 use super::{Context, Exit, Output, Paint, queue};
 use crate::{
-    config::Config,
+    config::{Config, ListenKind},
     exceptions,
     gather::{Forgetful, PolicyStore},
     queue::system_clock,
@@ -59,7 +61,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let world = World::open(config, context, now).await?;
     let reverse_path = sender(args, &headers)?;
     let view = MessageView { reverse_path: &reverse_path, headers: &headers };
-    let verdict = verdict(&world.parts.org, &view, &recipient, now);
+    let verdict = match direction(&world.parts.config, &reverse_path, &recipient) {
+        Direction::Outbound => verdict(&world.parts.org, &view, &recipient, now),
+        Direction::Inbound => inbound(&world.parts.org),
+    };
     let ask = Ask { tls: tls_ask(args, &view), body: Body::SevenBit, charset: Charset::Ascii };
     let destination = &recipient.mailbox.domain;
     let way = world.parts.routes.to(destination);
@@ -156,6 +161,18 @@ fn recipient(text: &str) -> anyhow::Result<Recipient> {
         Domain::parse(domain).map_err(|why| Exit::Usage.because(format!("{text}: {why}")))?;
     let mailbox = Mailbox { local: local.to_owned(), domain };
     Ok(Recipient::new(mailbox))
+}
+
+/// Which way such a message would go: from a stranger to one of ours it can only come in by a
+/// listener for that.
+fn direction(config: &Config, sender: &ReversePath, recipient: &Recipient) -> Direction {
+    let ours = |name: &Domain| config.domains.iter().any(|domain| domain.name == *name);
+    let stranger = matches!(sender, ReversePath::Mailbox(sender) if !ours(&sender.domain));
+    let opens = config.listeners.iter().any(|listen| listen.kind == ListenKind::Inbound);
+    match opens && stranger && ours(&recipient.mailbox.domain) {
+        true => Direction::Inbound,
+        false => Direction::Outbound,
+    }
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<Vec<(String, String)>> {

@@ -687,3 +687,14 @@ async fn a_claim_never_sees_a_group_as_it_was_before_it_was_settled() {
         ended.unwrap();
     }
 }
+
+/// Messages of before there was another way went out; the file needs no other layout for it.
+#[test]
+fn a_message_of_an_older_version_went_out() {
+    let envelope = message(&["bob@there.example"], b"x").envelope;
+    let head = Head { arrived: UnixTime(1), size: 1, envelope, direction: Direction::Inbound };
+    let mut old = serde_json::to_value(&head).unwrap();
+    assert_eq!(serde_json::from_value::<Head>(old.clone()).unwrap(), head);
+    old.as_object_mut().unwrap().remove("direction").unwrap();
+    assert_eq!(serde_json::from_value::<Head>(old).unwrap().direction, Direction::Outbound);
+}

@@ -105,6 +105,31 @@ async fn a_failed_tlsa_lookup_ends_with_2_and_no_route() {
     assert!(told.to_string().contains("TLSA"), "{told}");
 }
 
+/// Rules are about what leaves us: mail of a stranger for one of ours has to meet what inside was
+/// agreed on, and mail of our own people the rules as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_from_outside_is_explained_as_such() {
+    let rules = "[default]\nrequire = \"qualified\"\n";
+    let world = World::with_rules(&[], Some(rules)).await;
+    let ann = format!("ann@{SENDER_DOMAIN}");
+    let from = async |sender: &str, code| {
+        let words = ["explain", ann.as_str(), "--from", sender, "--json"];
+        world.run(&words).await.with(code).json()
+    };
+    let told = from("bob@elsewhere.example", 0).await;
+    assert_eq!(told["verdict"]["rule"], "default", "nobody outside can hand in anything yet");
+    let text = std::fs::read_to_string(world.file()).unwrap();
+    let listener = "\n[[listen]]\naddress = \"127.0.0.2:0\"\nkind = \"inbound\"\ntls = \"none\"\n";
+    std::fs::write(world.file(), format!("{text}{listener}")).unwrap();
+    let told = from("bob@elsewhere.example", 0).await;
+    assert_eq!(told["verdict"]["rule"], "inbound");
+    assert_eq!(told["verdict"]["floor"], "none");
+    assert_eq!(told["routes"][0]["demand"], "authenticate");
+    assert_eq!(told["routes"][0]["level"], "pinned");
+    let told = from(&format!("carl@{SENDER_DOMAIN}"), 0).await;
+    assert_eq!(told["verdict"]["floor"], "qualified");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_address_is_refused() {
     let world = World::new(&[]).await;

@@ -39,11 +39,7 @@ pub(crate) async fn postfix(domain: &str, identity: Option<&Identity>) -> Peer {
 }
 
 /// The same, for those whom a lookup table knows.
-pub(crate) async fn postfix_knowing(
-    domain: &str,
-    identity: Option<&Identity>,
-    maps: &str,
-) -> Peer {
+pub(crate) async fn postfix_knowing(domain: &str, identity: Option<&Identity>, maps: &str) -> Peer {
     let (folder, port) = (shared_folder(), free_port());
     write_configuration(folder.path(), &package("postfix"), local(port));
     let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{HOUR, NOW, domain};
 use crate::{
     channel::Floor,
-    decide::{Fallback, MessageView, Origin, Verdict, verdict},
+    decide::{Fallback, MessageView, Origin, Verdict, inbound, verdict},
     envelope::{Mailbox, Recipient, ReversePath},
     org::{
         Agreement, Condition, Exception, ExceptionError, Group, Mode, Org, Rule, Scope, ValueMatch,
@@ -50,6 +50,20 @@ fn without_rules_the_default_holds() {
     assert_eq!(verdict.fallback, Fallback::Hold);
     assert_eq!(verdict.patience, HOUR * 4);
     assert_eq!(verdict.rule, "default");
+}
+
+/// Rules, exceptions and monitor mode are about what leaves us. What cannot be handed over waits as
+/// long as any mail: who could repair it is not its sender.
+#[test]
+fn mail_from_outside_is_judged_by_no_rule() {
+    let schedule = crate::org::Schedule { lifetime: HOUR * 7, ..Default::default() };
+    let rules = vec![rule("everyone", vec![], Floor::Sealed)];
+    let org = Org { rules, schedule, mode: Mode::Monitor, ..Org::default() };
+    let verdict = inbound(&org);
+    assert_eq!((verdict.floor, verdict.suspended), (Floor::None, None));
+    assert_eq!((verdict.fallback, verdict.patience), (Fallback::Bounce, HOUR * 7));
+    assert_eq!(verdict.rule, "inbound");
+    assert!(verdict.notify.is_empty() && !verdict.is_by_exception());
 }
 
 #[test]
