@@ -5,7 +5,7 @@
 
 use waxseal_core::{domain::Domain, org::Exception, time::UnixTime};
 
-use crate::store::{Entry, Space, Store, StoreError};
+use crate::store::{Change, Entry, Event, Space, Store, StoreError};
 
 /// Read from the store at once.
 const PAGE: usize = 1_000;
@@ -24,11 +24,11 @@ pub async fn mark(store: &Store, now: UnixTime) -> Result<Mark, StoreError> {
     store.load(Space::Server, MARK, now).await
 }
 
-/// Leaves a new mark. Random, so that two commands at the same time never leave the same one.
-async fn leave_mark(store: &Store) -> Result<(), StoreError> {
+/// A new mark. Random, so that two commands at the same time never leave the same one.
+fn new_mark() -> Result<Change, StoreError> {
     let mut value = vec![0; 16];
     aws_lc_rs::rand::fill(&mut value).map_err(|_| StoreError::Cipher)?;
-    store.save(Space::Server, Entry { name: MARK.to_owned(), value, expires: None }).await
+    Ok(Change::Save(Space::Server, Entry { name: MARK.to_owned(), value, expires: None }))
 }
 
 /// All exceptions that have not ended.
@@ -51,32 +51,37 @@ pub async fn all(store: &Store, now: UnixTime) -> Result<Vec<Exception>, StoreEr
     }
 }
 
-/// Keeps an exception, in place of another for the same domain; it goes by itself when it ends.
+/// Keeps an exception, in place of another for the same domain, with `event` on record, or neither.
+/// It goes by itself when it ends.
 ///
 /// # Errors
 /// The store cannot be written.
-pub async fn keep(store: &Store, exception: &Exception) -> Result<(), StoreError> {
+pub async fn keep(store: &Store, exception: &Exception, event: Event) -> Result<(), StoreError> {
     let value = serde_json::to_vec(exception).map_err(|_| StoreError::Damaged("an exception"))?;
     let name = exception.domain.as_str().to_owned();
     let entry = Entry { name, value, expires: Some(exception.until) };
-    store.save(Space::Exception, entry).await?;
-    leave_mark(store).await
+    store.change(vec![Change::Save(Space::Exception, entry), new_mark()?], vec![event]).await
 }
 
-/// Ends the exception of a domain. Answers the one that held, if any.
+/// The exception that holds for a domain.
 ///
 /// # Errors
-/// The store cannot be written.
-pub async fn end(
+/// The store cannot be read.
+pub async fn of(
     store: &Store,
     domain: &Domain,
     now: UnixTime,
 ) -> Result<Option<Exception>, StoreError> {
-    let Some(value) = store.load(Space::Exception, domain.as_str(), now).await? else {
-        return Ok(None);
-    };
-    store.remove(Space::Exception, domain.as_str()).await?;
-    leave_mark(store).await?;
-    let ended = serde_json::from_slice(&value);
-    ended.map(Some).map_err(|_| StoreError::Damaged("an exception"))
+    let value = store.load(Space::Exception, domain.as_str(), now).await?;
+    let exception = value.map(|value| serde_json::from_slice(&value)).transpose();
+    exception.map_err(|_| StoreError::Damaged("an exception"))
+}
+
+/// Ends the exception of a domain, with `event` on record, or neither.
+///
+/// # Errors
+/// The store cannot be written.
+pub async fn end(store: &Store, domain: &Domain, event: Event) -> Result<(), StoreError> {
+    let gone = Change::Remove(Space::Exception, domain.as_str().to_owned());
+    store.change(vec![gone, new_mark()?], vec![event]).await
 }

@@ -17,7 +17,7 @@ use super::{Context, Exit, Output, queue};
 use crate::{
     exceptions,
     queue::system_clock,
-    store::{Access, Event, EventKind, Space, Store},
+    store::{Access, Change, Event, EventKind, Space, Store},
 };
 
 /// Exceptions from the floors: for one domain, with a reason, an owner and an end
@@ -100,8 +100,8 @@ fn refused(error: ExceptionError) -> anyhow::Error {
 async fn add(store: &Store, asked: Exception, context: &Context) -> anyhow::Result<Exit> {
     let now = asked.since;
     let exception = asked.check(queue::load(context)?.longest_exception).map_err(refused)?;
-    exceptions::keep(store, &exception).await.map_err(|error| queue::fault(&error))?;
-    put_on_record(store, json!({ "exception": "add", "what": exception }), now).await?;
+    let event = event(&json!({ "exception": "add", "what": exception }), now);
+    exceptions::keep(store, &exception, event).await.map_err(|error| queue::fault(&error))?;
     context.print(match context.output {
         Output::Json => format!("{}\n", shown(&exception, now)),
         Output::Text => line(&exception, now),
@@ -120,12 +120,13 @@ async fn remove(
     context: &Context,
 ) -> anyhow::Result<Exit> {
     let now = system_clock()();
-    let ended = exceptions::end(store, &domain, now).await;
-    let Some(ended) = ended.map_err(|error| queue::fault(&error))? else {
+    let holds = exceptions::of(store, &domain, now).await;
+    let Some(ended) = holds.map_err(|error| queue::fault(&error))? else {
         return Err(Exit::Negative.because(format!("no exception holds for {domain}")));
     };
     let record = json!({ "exception": "remove", "what": ended, "reason": reason });
-    put_on_record(store, record, now).await?;
+    let ended = exceptions::end(store, &domain, event(&record, now)).await;
+    ended.map_err(|error| queue::fault(&error))?;
     context.print(match context.output {
         Output::Json => format!("{}\n", json!({ "removed": domain })),
         Output::Text => format!("The exception for {domain} has ended.\n"),
@@ -142,12 +143,13 @@ async fn forget(store: &Store, asked: &Exception, context: &Context) -> anyhow::
     let Some(best) = memory.best else {
         return Err(Exit::Negative.because(format!("nothing is remembered of {domain}")));
     };
-    store.remove(Space::Memory, domain.as_str()).await.map_err(|error| queue::fault(&error))?;
     let record = json!({
         "memory": "forget",
         "what": { "domain": domain, "best": best, "reason": reason, "owner": owner },
     });
-    put_on_record(store, record, *now).await?;
+    let gone = Change::Remove(Space::Memory, domain.as_str().to_owned());
+    let forgotten = store.change(vec![gone], vec![event(&record, *now)]).await;
+    forgotten.map_err(|error| queue::fault(&error))?;
     let (level, host, confirmed) = (best.level, &best.host, best.confirmed);
     context.print(match context.output {
         Output::Json => format!("{}\n", json!({ "domain": domain, "forgotten": best })),
@@ -178,12 +180,9 @@ fn shown(e: &Exception, now: UnixTime) -> serde_json::Value {
     })
 }
 
-async fn put_on_record(
-    store: &Store,
-    body: serde_json::Value,
-    now: UnixTime,
-) -> anyhow::Result<()> {
-    let event = Event {
+/// What goes on record, in one step with what it speaks of.
+fn event(body: &serde_json::Value, now: UnixTime) -> Event {
+    Event {
         kind: EventKind::Override,
         version: 1,
         at: now,
@@ -192,9 +191,7 @@ async fn put_on_record(
         message: None,
         body: body.to_string().into_bytes(),
         personal: None,
-    };
-    store.append(vec![event]).await.map_err(|error| queue::fault(&error))?;
-    Ok(())
+    }
 }
 
 fn line(exception: &Exception, now: UnixTime) -> String {

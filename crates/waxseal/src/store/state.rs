@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use waxseal_core::{evidence::BlobId, time::UnixTime};
 
-use super::{Place, Store, StoreError, seal, signed, unsigned};
+use super::{Event, Place, Store, StoreError, events, seal, signed, unsigned};
 
 /// Which kind of value; names are unique within one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +62,40 @@ fn unpack(packed: &[u8]) -> Result<(String, Vec<u8>), StoreError> {
     Ok((name.to_owned(), value.to_vec()))
 }
 
+/// One change of a named value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Keeps a value under its name, in place of what was there.
+    Save(Space, Entry),
+    /// Forgets a name.
+    Remove(Space, String),
+}
+
+/// A value as its row has it.
+struct Sealed {
+    space: Space,
+    tag: [u8; 16],
+    expires: Option<i64>,
+    value: Vec<u8>,
+}
+
+impl Sealed {
+    fn write(&self, connection: &Connection) -> Result<(), StoreError> {
+        let sql = "INSERT INTO state (space, tag, expires, value) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (space, tag) DO UPDATE \
+                   SET expires = excluded.expires, value = excluded.value";
+        let values = params![self.space as u8, self.tag, self.expires, self.value];
+        connection.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+}
+
+fn remove(connection: &Connection, (space, tag): (Space, [u8; 16])) -> Result<(), StoreError> {
+    let sql = "DELETE FROM state WHERE space = ?1 AND tag = ?2";
+    connection.prepare_cached(sql)?.execute(params![space as u8, tag])?;
+    Ok(())
+}
+
 impl Store {
     /// The value under a name, unless it has expired.
     ///
@@ -94,21 +128,43 @@ impl Store {
     /// # Errors
     /// The store cannot be written; then the old value stays.
     pub async fn save(&self, space: Space, entry: Entry) -> Result<(), StoreError> {
-        let tag = self.0.tags.tag(space as u8, entry.name.as_bytes());
-        let sealed =
-            seal::seal(&self.keys(), Place::State(tag), &pack(&entry.name, &entry.value)?)?;
-        let expires = entry.expires.map(|at| signed(at.0));
+        let entry = self.seal_entry((space, entry))?;
+        self.0.writer.write(move |connection| entry.write(connection)).await
+    }
+
+    /// Changes named values and puts events on record, all or nothing.
+    ///
+    /// # Errors
+    /// The store cannot be written; then nothing of it happened.
+    pub async fn change(&self, changes: Vec<Change>, events: Vec<Event>) -> Result<(), StoreError> {
+        let (mut kept, mut gone) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Save(space, entry) => kept.push(self.seal_entry((space, entry))?),
+                Change::Remove(space, name) => {
+                    gone.push((space, self.0.tags.tag(space as u8, name.as_bytes())));
+                }
+            }
+        }
+        let keys = self.keys();
         self.0
             .writer
             .write(move |connection| {
-                let sql = "INSERT INTO state (space, tag, expires, value) VALUES (?1, ?2, ?3, ?4) \
-                           ON CONFLICT (space, tag) DO UPDATE \
-                           SET expires = excluded.expires, value = excluded.value";
-                let values = params![space as u8, tag, expires, sealed];
-                connection.prepare_cached(sql)?.execute(values)?;
+                kept.iter().try_for_each(|entry| entry.write(connection))?;
+                gone.iter().try_for_each(|name| remove(connection, *name))?;
+                for event in &events {
+                    events::insert(connection, &keys, event)?;
+                }
                 Ok(())
             })
             .await
+    }
+
+    fn seal_entry(&self, (space, entry): (Space, Entry)) -> Result<Sealed, StoreError> {
+        let tag = self.0.tags.tag(space as u8, entry.name.as_bytes());
+        let plain = pack(&entry.name, &entry.value)?;
+        let value = seal::seal(&self.keys(), Place::State(tag), &plain)?;
+        Ok(Sealed { space, tag, expires: entry.expires.map(|at| signed(at.0)), value })
     }
 
     /// Forgets a name; no error where it is not there.
@@ -117,14 +173,7 @@ impl Store {
     /// The store cannot be written.
     pub async fn remove(&self, space: Space, name: &str) -> Result<(), StoreError> {
         let tag = self.0.tags.tag(space as u8, name.as_bytes());
-        self.0
-            .writer
-            .write(move |connection| {
-                let sql = "DELETE FROM state WHERE space = ?1 AND tag = ?2";
-                connection.prepare_cached(sql)?.execute(params![space as u8, tag])?;
-                Ok(())
-            })
-            .await
+        self.0.writer.write(move |connection| remove(connection, (space, tag))).await
     }
 
     /// All values of a space that have not expired, by and by: `after` is where the last page ended

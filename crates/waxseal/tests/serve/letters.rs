@@ -7,7 +7,7 @@ use bytes::Bytes;
 use waxseal::{
     exceptions,
     resolve::Clock,
-    store::{Group, NewMessage, Store},
+    store::{Actor, Event, Group, NewMessage, Store},
 };
 use waxseal_core::{
     channel::Floor,
@@ -336,7 +336,17 @@ async fn the_end_of_an_exception_raises_the_floor_of_what_waits() {
                         reason: "their certificate is late".to_owned(),
                         owner: "Ann".to_owned(),
                     };
-                    exceptions::keep(store, &exception).await.unwrap();
+                    let on_record = Event {
+                        kind: EventKind::Override,
+                        version: 1,
+                        at: now(),
+                        actor: Actor::Gateway,
+                        config: None,
+                        message: None,
+                        body: b"{}".to_vec(),
+                        personal: None,
+                    };
+                    exceptions::keep(store, &exception, on_record).await.unwrap();
                 }
             })
             .await;
