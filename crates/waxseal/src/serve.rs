@@ -5,6 +5,7 @@ mod checks;
 mod dkim;
 mod exceptions;
 mod health;
+mod in_force;
 mod inspect;
 mod letters;
 mod notify;
@@ -131,6 +132,7 @@ impl Gateway {
         let store = open_store(&config)?;
         let around = around(&store, &clock).await;
         let parts = Parts::build(config, around, None).map_err(StartError::Config)?;
+        in_force::record(&store, &parts.org, (in_force::Cause::Start, clock.now())).await;
         let live = Live::new(Arc::new(parts));
         let partners = Partners::default();
         let stages = Stages {
@@ -372,6 +374,8 @@ impl Gateway {
         for listener in fresh {
             self.serve(listener);
         }
+        let now = (in_force::Cause::Reload, self.clock.now());
+        in_force::record(&self.store, &parts.org, now).await;
         let before = self.live.replace(Arc::new(parts));
         before.deliverer.close().await;
         self.doctor.look().await;

@@ -1,11 +1,13 @@
 //! `waxseal evidence show`: what is on record about a message, and whether the parts fit.
 
+mod acts;
+
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use waxseal_core::{
     decide::{Route, Verdict},
-    evidence::{self, Again, Commitment, Evidence, Opening, Settlement, Tls},
+    evidence::{self, Again, BlobId, Commitment, Evidence, Opening, Settlement, Tls},
     queue_id::QueueId,
     time::UnixTime,
 };
@@ -26,7 +28,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Act {
-    /// Every attempt for a message: facts, decision, channel, outcome; without an id, the latest
+    /// Every attempt for a message, and what operators did to it; without an id, the latest
     Show {
         /// The message, as the log and `queue list` show it
         id: Option<QueueId>,
@@ -43,6 +45,11 @@ enum Act {
         )]
         limit: u16,
     },
+    /// The rules and exceptions that were in force, under the digest that a record names
+    Rules {
+        /// As `show` prints it
+        digest: BlobId,
+    },
 }
 
 /// Whether personal values are shown.
@@ -57,9 +64,12 @@ const MOST: usize = 1_000;
 
 /// Runs it.
 pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
-    let Act::Show { id, personal, since, limit } = args.act;
-    let personal = if personal { Personal::Shown } else { Personal::Hidden };
     let store = queue::open(context, Access::Visit)?;
+    let (id, personal, since, limit) = match args.act {
+        Act::Show { id, personal, since, limit } => (id, personal, since, limit),
+        Act::Rules { digest } => return acts::in_force(&store, digest, context).await,
+    };
+    let personal = if personal { Personal::Shown } else { Personal::Hidden };
     match id {
         Some(id) => about(&store, (id, personal), context).await,
         None => {
@@ -69,31 +79,39 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
-/// All attempts for one message.
+/// All attempts for one message, and what was done to it beside them.
 async fn about(
     store: &Store,
     (id, personal): (QueueId, Personal),
     context: &Context,
 ) -> anyhow::Result<Exit> {
-    let query = EventQuery {
-        kind: Some(EventKind::Delivery),
-        message: Some(id),
-        limit: MOST,
-        ..EventQuery::default()
-    };
+    let query = EventQuery { message: Some(id), limit: MOST, ..EventQuery::default() };
     let events = store.events(query).await.map_err(|error| queue::fault(&error))?;
+    let of = |kind: EventKind| events.iter().filter(move |event| event.event.kind == kind);
     if events.is_empty() {
         return Err(Exit::Negative.because(format!("there is no record of {id}")));
     }
     context.print(match context.output {
         Output::Json => {
-            let all: Vec<_> = events.iter().map(|event| as_json(event, personal)).collect();
-            format!("{}\n", json!({ "message": id, "attempts": all }))
+            let all: Vec<_> = of(EventKind::Delivery).map(|one| as_json(one, personal)).collect();
+            let acts: Vec<_> = of(EventKind::Override).map(acts::as_json).collect();
+            format!("{}\n", json!({ "message": id, "attempts": all, "acts": acts }))
         }
         Output::Text => {
             let mut text = String::new();
             for event in &events {
-                as_text(event, (personal, context.paint), &mut text);
+                match event.event.kind {
+                    EventKind::Delivery => {
+                        as_text(event, (personal, context.paint), &mut text);
+                    }
+                    EventKind::Override => acts::as_text(event, &mut text),
+                    EventKind::Decision
+                    | EventKind::PortalAccess
+                    | EventKind::KeyChange
+                    | EventKind::ConfigChange
+                    | EventKind::AdminView
+                    | EventKind::Gap => {}
+                }
             }
             text
         }
@@ -228,6 +246,9 @@ fn as_text(event: &StoredEvent, (personal, paint): (Personal, Paint), text: &mut
         let _ = writeln!(text, "  {} {alarm}", paint.bold("ALARM"));
     }
     floor(&decided.verdict, text);
+    if let Some(digest) = evidence.config {
+        let _ = writeln!(text, "  rules: waxseal evidence rules {digest}");
+    }
     text.push_str("  decided:\n");
     reasons(&decided.plan.because, "    ", text);
     for route in &decided.plan.routes {

@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use waxseal_core::{org::Exception, time::UnixTime};
+use waxseal_core::{
+    org::{Exception, Org},
+    time::UnixTime,
+};
 
-use super::Live;
+use super::{Live, in_force};
 use crate::{
     exceptions::{self, Mark},
     resolve::Clock,
@@ -73,6 +76,8 @@ async fn look(live: &Live, store: &Store, now: UnixTime) -> Result<(), StoreErro
     let (exceptions, mark) = read(store, now).await?;
     tracing::info!("exceptions have changed: {} in force now", exceptions.len());
     warn(&exceptions, now);
+    let org = Org { exceptions: exceptions.clone(), ..Org::clone(&live.now().org) };
+    in_force::record(store, &org, (in_force::Cause::Exceptions, now)).await;
     live.update(|parts| parts.with_exceptions(exceptions, mark));
     Ok(())
 }

@@ -1,6 +1,7 @@
+use waxseal::store::{EventKind, EventQuery};
 use waxseal_lab::lab::SENDER_DOMAIN;
 
-use super::{DANE, NOTHING, Said, World, assert_discreet};
+use super::{DANE, NOTHING, Said, World, assert_discreet, exceptions::day};
 
 /// Insider with a view of the records, but not of the personal part.
 #[track_caller]
@@ -53,6 +54,49 @@ async fn a_message_that_was_not_sent_leaves_the_reason() {
     assert!(said.out.contains("STARTTLS") && said.out.contains("not delivered"), "{}", said.out);
     gateway.stop().await;
     assert!(!world.lab.has(&format!("ann@{SENDER_DOMAIN}")));
+}
+
+/// What an operator did is on record beside the attempts, with who and why; and the rules of each
+/// attempt can be read under the digest that it names, also after they have changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_operators_did_and_which_rules_held_can_be_read() {
+    let world = World::new(&[NOTHING]).await;
+    let gateway = world.start().await;
+    let domain = world.domain(NOTHING);
+    let id = world.send(&gateway, &domain).await;
+    let digest = world.recorded(&id).await.json()["attempts"][0]["record"]["config"].clone();
+    let digest = digest.as_str().unwrap().to_owned();
+    let words = ["queue", "drop", &id, "--reason", "sent by mistake"];
+    world.until(&words, |said| said.code == 0).await;
+    let said = world.run(&["evidence", "show", &id]).await.with(0);
+    for words in ["dropped", "olivia", "sent by mistake", &digest] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    let acts = world.run(&["evidence", "show", &id, "--json"]).await.with(0).json();
+    assert_eq!(acts["acts"][0]["what"]["verb"], "drop");
+    let rules = world.run(&["evidence", "rules", &digest]).await.with(0).json();
+    assert_eq!(rules["exceptions"].as_array().unwrap().len(), 0);
+
+    let query =
+        EventQuery { kind: Some(EventKind::ConfigChange), limit: 10, ..EventQuery::default() };
+    let changes = gateway.store().events(query).await.unwrap();
+    assert_eq!(changes.len(), 1, "the start");
+    let words = ["exception", "add", &domain, "--floor", "none", "--until", &day(5)];
+    world.run(&[&words[..], &["--reason", "r", "--owner", "o"]].concat()).await.with(0);
+    let changed = async {
+        while gateway.store().events(query).await.unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(super::PATIENCE, changed).await.unwrap();
+    gateway.stop().await;
+    let gateway = world.start().await;
+    let changes = gateway.store().events(query).await.unwrap();
+    assert_eq!(changes.len(), 2, "the same again is no change");
+    assert_eq!(changes[0].event.config.unwrap().to_string(), digest);
+    let none = "0".repeat(64);
+    world.run(&["evidence", "rules", &none]).await.with(1);
+    gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use super::{DANE, NOTHING, World};
 const RULES: &str = "[default]\nrequire = \"authenticated\"\n";
 
 /// Some weeks from now, as a day.
-fn day(days: u64) -> String {
+pub(super) fn day(days: u64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let then = waxseal_core::time::UnixTime(now.as_secs() + days * 86_400);
     then.to_string()[..10].to_owned()
