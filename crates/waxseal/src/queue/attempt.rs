@@ -25,7 +25,7 @@ impl<P: Path> Queue<P> {
         let Claimed { lease, message, head, .. } = claimed;
         match self.read(message, head).await {
             Ok(loaded) => self.split(loaded, lease).await,
-            Err(error) => self.set_aside(message, &error),
+            Err(error) => self.set_aside((message, lease), &error),
         }
     }
 
@@ -36,7 +36,7 @@ impl<P: Path> Queue<P> {
             (Ok(loaded), Some(group)) => self.turn(Ready { loaded, group, lease }, slot).await,
             (Ok(_), None) => {}
             (Err(error), group) => {
-                self.set_aside(message, &error);
+                self.set_aside((message, lease), &error);
                 if let Some(group) = group {
                     let later = self.0.now() + super::SWEEP;
                     self.0.tell(News::Due(self.0.store.destination(&group.destination), later));
@@ -53,8 +53,12 @@ impl<P: Path> Queue<P> {
         Ok(Loaded { message, head, content, room })
     }
 
-    /// A message that cannot be read stays where it is: damage is for a person to look at.
-    fn set_aside(&self, message: QueueId, error: &StoreError) {
+    /// A message that cannot be read stays where it is: damage is for a person to look at, and
+    /// takes no turn from other mail.
+    fn set_aside(&self, (message, lease): (QueueId, Lease), error: &StoreError) {
+        if error.is_of_one_row() {
+            return self.0.store.set_aside(lease, message, error);
+        }
         tracing::error!(%message, %error, "a message cannot be read; it stays in the queue");
     }
 

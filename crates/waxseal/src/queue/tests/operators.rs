@@ -55,6 +55,25 @@ async fn a_request_that_cannot_be_carried_out_blocks_no_other() {
     assert!(running.store.commands().await.unwrap().is_empty(), "the first one has its answer");
 }
 
+/// The file of a large message is gone: it is set aside once, and not asked for every minute.
+#[tokio::test]
+async fn a_message_whose_body_is_gone_takes_no_turn_from_others() {
+    let running = Running::start(Settings::default());
+    running.world.answer("busy.example", deferred());
+    let id = running.accept(&["a@busy.example"], &"x".repeat(100_000)).await;
+    running.world.deliveries(1).await;
+    while running.ask(Verb::Hold, Target::Message(id)).await == 0 {}
+    std::fs::remove_dir_all(running.data.path().join("spool")).unwrap();
+    assert_eq!(running.ask(Verb::Release, Target::Message(id)).await, 1);
+    while running.store.unreadable() == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.accept(&["b@one.example"], "hello").await;
+    running.world.deliveries(2).await;
+    assert_eq!(running.ask(Verb::Drop, Target::Message(id)).await, 1);
+    running.left(0).await;
+}
+
 #[tokio::test]
 async fn mail_that_cannot_be_read_can_be_dropped_and_leaves_the_rest_alone() {
     let running = Running::start(Settings::default());
