@@ -55,7 +55,7 @@ fn install() -> Option<PrometheusHandle> {
 fn describe() {
     describe_gauge!("waxseal_build_info", "1; the version is the label");
     describe_counter!("waxseal_accepted_total", "messages that we took responsibility for");
-    describe_counter!("waxseal_refused_total", "messages and recipients that we refused");
+    describe_counter!("waxseal_refused_total", "messages that we could not take for now");
     describe_gauge!("waxseal_sessions", "inbound sessions open now, by listener");
     describe_counter!("waxseal_attempts_total", "recipients tried, by level and outcome");
     describe_counter!("waxseal_inbound_total", "recipients of mail from outside, by outcome");
@@ -96,7 +96,8 @@ pub fn accepted() {
     counter!("waxseal_accepted_total").increment(1);
 }
 
-/// A message or recipient was refused; `class` is 4 or 5. Alert on a rise of 4: disk or limits.
+/// A message was refused after it was sent, and its sender tries again; `class` is 4. Alert on any:
+/// the disk is full, the store fails, or `limits.queue` is reached.
 pub fn refused(class: u16) {
     let class = if class == 4 { "4" } else { "5" };
     counter!("waxseal_refused_total", "class" => class).increment(1);

@@ -76,7 +76,7 @@ pub enum SecretError {
     Source(String),
     /// `credential:` outside a systemd unit.
     #[error(
-        "credential:{0} needs $CREDENTIALS_DIRECTORY: run under systemd with LoadCredential={0}:..., or use file:PATH"
+        "credential:{0} needs $CREDENTIALS_DIRECTORY, which only a systemd unit has; from a shell: systemd-run --pipe --wait -p User=USER -p LoadCredential={0}:/path waxseal ..., or use file:PATH"
     )]
     NoCredentials(String),
     /// A credential that the unit does not pass.

@@ -21,7 +21,7 @@ pub(super) struct Spool {
     pub(super) queue: Queue<Stages>,
     pub(super) store: Store,
     pub(super) live: Live,
-    /// Messages that may be taken before the next count.
+    /// Messages that may be taken before the next count of delivery groups.
     pub(super) room: AtomicU64,
 }
 
@@ -43,13 +43,20 @@ impl Spool {
 impl Accept for Spool {
     async fn accept(&self, submission: Submission) -> Result<QueueId, AcceptError> {
         match self.has_room().await {
-            Ok(true) => Accept::accept(&self.queue, submission).await,
+            Ok(true) => {
+                let outcome = Accept::accept(&self.queue, submission).await;
+                if outcome.is_err() {
+                    metrics::refused(4);
+                }
+                outcome
+            }
             Ok(false) => {
                 metrics::refused(4);
                 tracing::warn!("the queue is full: mail is refused for now (limits.queue)");
                 Err(AcceptError::TooMany)
             }
             Err(error) => {
+                metrics::refused(4);
                 tracing::error!("the queue cannot be counted: {error}");
                 Err(AcceptError::Internal)
             }

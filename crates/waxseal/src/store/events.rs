@@ -7,7 +7,9 @@ use waxseal_core::{evidence::BlobId, queue_id::QueueId, time::UnixTime};
 use super::{Place, Store, StoreError, seal, signed, unsigned};
 use crate::secrets::StoreKeys;
 
-/// What kind of thing happened. The numbers are in the database: never reuse one.
+/// What kind of thing happened. The numbers are in the database: never reuse one. Written today are
+/// [`Self::Delivery`], [`Self::Override`], [`Self::ConfigChange`] and [`Self::Gap`]; the others keep
+/// their numbers for content rules, the portal and the administrators' pages, which come later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]

@@ -65,17 +65,12 @@ pub struct Group {
     pub short_since: Option<UnixTime>,
     /// Why it waits or is held, for the operator; no address, no subject.
     pub note: Option<String>,
-    /// Places of its latest attempts in the event log, at most [`Group::EVIDENCE`].
-    pub evidence: Vec<u64>,
     /// What is to be told of its last attempt before anything else is done.
     #[serde(default)]
     pub owed: Option<Owed>,
 }
 
 impl Group {
-    /// So many places are kept; older attempts are found by the message.
-    pub const EVIDENCE: usize = 32;
-
     /// A group that was never tried.
     pub const fn new(
         destination: Domain,
@@ -90,7 +85,6 @@ impl Group {
             history,
             short_since: None,
             note: None,
-            evidence: Vec::new(),
             owed: None,
         }
     }
