@@ -304,6 +304,8 @@ impl History {
         }
         if old {
             self.watch = Watch::default();
+            // Things are as they are: what comes back later is news again.
+            self.announced.iter_mut().for_each(|one| one.over = one.over.or(Some(now)));
         }
         if look.is_some() {
             self.baseline = look;
@@ -363,3 +365,6 @@ fn keep<T>(queue: &mut VecDeque<T>, value: T, most: usize) {
     }
     queue.push_back(value);
 }
+
+#[cfg(test)]
+mod tests;
