@@ -8,8 +8,8 @@ mod state;
 mod wanted;
 
 pub use self::{
-    look::{DomainLook, HostLook, Looker, Zone},
-    send::{Sender, Sent, Surplus},
+    look::{Depth, DomainLook, HostLook, Looker, Zone},
+    send::{Consent, Sender, Sent, There},
     state::{State, StateError},
     wanted::{DomainWanted, HostWanted, StsWanted, Wanted},
 };

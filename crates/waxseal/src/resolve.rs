@@ -35,7 +35,7 @@ use waxseal_core::{
 pub use self::{
     agreement::{Answered, Authorities},
     answer::{Alias, Exchange, Lookup, Mx, Record},
-    authority::{Views, as_texts, as_tlsa, message_id, over_tcp},
+    authority::{Views, as_exchangers, as_texts, as_tlsa, message_id, over_tcp},
     probe::{Health, Warning},
     servers::Apex,
     settings::{Clock, Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},

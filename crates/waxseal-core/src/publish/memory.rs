@@ -1,7 +1,11 @@
 //! What was seen in DNS and at the policy host, and since when. It is kept between looks as a small
 //! JSON file that an administrator can read; there is no secret in it.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,25 +37,113 @@ impl Default for Memory {
     }
 }
 
-/// What was seen of the TLSA records of one host.
+/// What caches may still hold of the records at one name: what authoritative servers said, look by look.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HostMemory {
+pub struct Caches {
+    /// The first look of all.
+    pub first: Option<First>,
     /// TTL of the records, or of their absence, at the last look, in seconds: as long as a cache may
     /// still hold what stood there before.
     pub ttl: u64,
     /// Until when a cache may hold a set that had a longer TTL than the one at the last look: who lowers
-    /// the TTL and adds a key a moment later has not outrun the old one.
-    #[serde(default)]
+    /// the TTL and adds a record a moment later has not outrun the old one.
     pub stale_until: UnixTime,
-    /// Keys that are on every server, by the SHA-256 of their SubjectPublicKeyInfo in hexadecimal.
-    pub keys: BTreeMap<String, KeyMemory>,
 }
 
-/// Since when a key is on every authoritative server.
+/// A first look. What stood there before it, and with which TTL, nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct First {
+    /// When.
+    pub at: UnixTime,
+    /// What every server that answered had already, and no later look saw one without.
+    pub saw: BTreeSet<String>,
+}
+
+/// The longest TTL that `[publish]` allows, and that zones usually have: what was replaced before the
+/// first look may have had it.
+const UNSEEN: Duration = Duration::from_secs(86_400);
+/// A first look that sees more than this counts as none.
+const MOST_SEEN: usize = 256;
+
+/// When caches have forgotten, and what decides that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Forgotten {
+    pub at: UnixTime,
+    pub why: String,
+}
+
+impl Caches {
+    /// Begins a look at which any server answered: `saw` is what every one that did has.
+    pub(super) fn begin(&mut self, saw: &BTreeSet<String>, now: UnixTime) {
+        match &mut self.first {
+            // A server without it shows the TTL of what others replaced.
+            Some(first) => first.saw.retain(|known| saw.contains(known)),
+            None if saw.len() <= MOST_SEEN => {
+                self.first = Some(First { at: now, saw: saw.clone() });
+            }
+            None => {}
+        }
+    }
+
+    /// How long `ttl` counts for what is new since the last look: what stood there before may live as
+    /// long as that said.
+    pub(super) fn longer(&self, ttl: Duration) -> u64 {
+        ttl.as_secs().max(self.ttl)
+    }
+
+    /// Ends a look with the longest TTL that any server gave.
+    pub(super) fn end(&mut self, ttl: Duration, now: UnixTime) {
+        if ttl.as_secs() < self.ttl {
+            let old = now + Duration::from_secs(self.ttl);
+            self.stale_until = self.stale_until.max(old);
+        }
+        self.ttl = ttl.as_secs();
+    }
+
+    /// When no cache holds anything older than `what`, which is everywhere since `since` and counts for
+    /// `wait`.
+    pub(super) fn forgotten(&self, what: &str, since: UnixTime, wait: (u32, u64)) -> Forgotten {
+        let (times, ttl) = wait;
+        let mut found = Forgotten {
+            at: since + Duration::from_secs(ttl) * times,
+            why: format!("{times} x TTL {ttl} s"),
+        };
+        if self.stale_until > found.at {
+            let why = "a longer TTL stood there before".to_owned();
+            found = Forgotten { at: self.stale_until, why };
+        }
+        let unseen = match &self.first {
+            Some(first) if first.saw.contains(what) => Some(first.at + UNSEEN),
+            Some(_) => None,
+            None => Some(since + UNSEEN),
+        };
+        if let Some(at) = unseen.filter(|at| *at > found.at) {
+            let why =
+                "it was there at the first look already, so the TTL of what stood there before \
+                       is not known: a day"
+                    .to_owned();
+            found = Forgotten { at, why };
+        }
+        found
+    }
+}
+
+/// What was seen of the TLSA records of one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostMemory {
+    /// What caches may hold.
+    pub caches: Caches,
+    /// Keys that are on every server, by the SHA-256 of their SubjectPublicKeyInfo in hexadecimal.
+    pub keys: BTreeMap<String, Spell>,
+}
+
+/// Since when something is on every authoritative server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct KeyMemory {
+pub struct Spell {
     /// When it was first seen on all of them.
     pub since: UnixTime,
     /// The longer of the TTL then and the TTL of what stood there before, in seconds.
@@ -74,12 +166,14 @@ pub struct DomainMemory {
 pub struct PolicyMemory {
     /// The policy that is served, by the id that belongs to it, and since when.
     pub served: Option<(PolicyId, UnixTime)>,
+    /// What caches may hold of the announcement.
+    pub caches: Caches,
     /// The id that every server announces, and since when.
-    pub announced: Option<(PolicyId, UnixTime)>,
-    /// TTL of the announcement at the last look, in seconds.
-    pub ttl: u64,
+    pub announced: Option<(PolicyId, Spell)>,
     /// The mode that is served and announced, and since when.
     pub mode: Option<(Mode, UnixTime)>,
+    /// MX hosts that DNS names or caches may hold, and until when they may.
+    pub mx: BTreeMap<Domain, UnixTime>,
     /// The longest `max_age` of a policy that bound anybody, in seconds; 0 where none ever did.
     pub longest_max_age: u64,
 }
@@ -122,9 +216,9 @@ impl Memory {
 
 impl HostMemory {
     /// Notes that a key is on every server, with this TTL.
-    pub(super) fn everywhere(&mut self, key: String, ttl: Duration, now: UnixTime) -> KeyMemory {
-        let ttl = ttl.as_secs().max(self.ttl);
-        *self.keys.entry(key).or_insert(KeyMemory { since: now, ttl })
+    pub(super) fn everywhere(&mut self, key: String, ttl: Duration, now: UnixTime) -> Spell {
+        let ttl = self.caches.longer(ttl);
+        *self.keys.entry(key).or_insert(Spell { since: now, ttl })
     }
 }
 
@@ -145,4 +239,9 @@ pub(super) fn since<T: PartialEq>(
             Some(now)
         }
     }
+}
+
+/// What all have; nothing where there is none.
+pub(super) fn common(sets: impl Iterator<Item = BTreeSet<String>>) -> BTreeSet<String> {
+    sets.reduce(|all, one| all.intersection(&one).cloned().collect()).unwrap_or_default()
 }

@@ -8,6 +8,7 @@
 //! | [`record`](Record) | one record: as a line of a zone file, and as octets |
 //! | [`texts`] | the records of TLSRPT, MTA-STS, SPF, DKIM, DMARC and DANE |
 //! | [`standing`](Standing) | what is wanted against what is there |
+//! | [`shown`] | which certificates our MX hosts show |
 //! | [`memory`](Memory) | what was seen, and since when |
 //! | [`gate`] | whether a new key or an MTA-STS change may go ahead |
 //! | [`rollout`] | the order of a first roll-out, and the current step |
@@ -19,6 +20,7 @@ mod memory;
 pub mod readiness;
 mod record;
 pub mod rollout;
+pub mod shown;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -28,9 +30,9 @@ pub mod update;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    memory::{DomainMemory, HostMemory, KeyMemory, Memory, MemoryError, PolicyMemory},
+    memory::{Caches, DomainMemory, First, HostMemory, Memory, MemoryError, PolicyMemory, Spell},
     record::{Data, Protocol, Record, strings},
-    standing::{Act, Finding, Standing, policy_host, spf, text, tlsa},
+    standing::{Act, Finding, Standing, beside, policy_host, spf, text, tlsa},
 };
 use crate::sts;
 

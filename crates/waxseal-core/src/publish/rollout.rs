@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{DomainMemory, Standing};
+use super::{DomainMemory, Standing, gate::list};
 use crate::{sts::Mode, time::UnixTime};
 
 /// How long reports are read before the next step.
@@ -40,6 +40,8 @@ pub enum Progress {
         /// When it ends by itself, for the steps that wait.
         until: Option<UnixTime>,
     },
+    /// What to do now, and not before what the text names is repaired.
+    Held,
     /// After the current one.
     Later,
     /// It could not be found out.
@@ -58,6 +60,19 @@ pub struct Stage {
     pub text: String,
 }
 
+/// Whether senders that follow a policy that binds would accept what our MX hosts show (RFC 8461 §4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// Nobody looked.
+    NotAsked,
+    /// All that is shown, at every address and with every kind of key.
+    Pass,
+    /// Some would not, and why.
+    Fail(Vec<String>),
+    /// It could not be found out everywhere, and why.
+    Unknown(Vec<String>),
+}
+
 /// What is known of a domain.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
@@ -67,6 +82,8 @@ pub struct Facts<'a> {
     pub mode: Result<Option<Mode>, String>,
     /// The TLSA records of its MX hosts, each with how they stand.
     pub dane: &'a [Standing],
+    /// The certificates of its MX hosts.
+    pub certificates: &'a Certificates,
     /// What was seen before.
     pub memory: &'a DomainMemory,
     /// Now.
@@ -79,7 +96,8 @@ pub fn plan(facts: &Facts<'_>) -> Vec<Stage> {
     stages.push(enforce(facts));
     let mut open = false;
     for stage in &mut stages {
-        let is_open = matches!(stage.progress, Progress::Current { .. } | Progress::Unknown);
+        let is_open =
+            matches!(stage.progress, Progress::Current { .. } | Progress::Held | Progress::Unknown);
         if open && is_open {
             stage.progress = Progress::Later;
         }
@@ -153,12 +171,30 @@ fn watch(facts: &Facts<'_>) -> Stage {
 }
 
 fn enforce(facts: &Facts<'_>) -> Stage {
-    let progress = match &facts.mode {
-        _ if reached(facts, Mode::Enforce) => Progress::Done,
-        Ok(_) => NOW,
-        Err(_) => Progress::Unknown,
+    let done = reached(facts, Mode::Enforce);
+    let known = facts.mode.is_ok();
+    let (progress, text) = match facts.certificates {
+        // Where it binds already, mail is being turned away.
+        Certificates::Fail(why) => {
+            let text = format!("repair first what a policy that binds turns away: {}", list(why));
+            return stage(Step::Enforce, Progress::Held, &text);
+        }
+        Certificates::Unknown(why) if !done => {
+            let text = format!(
+                "find out first whether the certificates of all MX hosts would pass: {}",
+                list(why)
+            );
+            return stage(Step::Enforce, Progress::Unknown, &text);
+        }
+        Certificates::Pass | Certificates::NotAsked | Certificates::Unknown(_) => {
+            let progress = match (done, known) {
+                (true, _) => Progress::Done,
+                (false, true) => NOW,
+                (false, false) => Progress::Unknown,
+            };
+            (progress, "set `mta_sts = \"enforce\"`, serve the policy, then publish its record")
+        }
     };
-    let text = "set `mta_sts = \"enforce\"`, serve the policy, then publish its record";
     stage(Step::Enforce, progress, text)
 }
 

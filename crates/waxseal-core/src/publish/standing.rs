@@ -82,12 +82,16 @@ fn shown(text: &[u8]) -> String {
 /// A TXT record of tags that is alone with its version (`v=STSv1`), or alone where that is empty. Spaces
 /// and a last semicolon make no difference. It may say more than ours: other tags stay, and so do other addresses for reports.
 pub fn text(wanted: Record, version: &str, answer: &Answer<Vec<Vec<u8>>>) -> Finding {
+    match answer {
+        Answer::Found { value, .. } => beside(wanted, version, value),
+        Answer::Absent { .. } => missing(wanted),
+        Answer::Failed(failure) => unknown(wanted, failure.to_string()),
+    }
+}
+
+/// The same beside these texts.
+pub fn beside(wanted: Record, version: &str, value: &[Vec<u8>]) -> Finding {
     let Data::Txt(want) = &wanted.data else { return misuse(wanted) };
-    let value = match answer {
-        Answer::Found { value, .. } => value,
-        Answer::Absent { .. } => return missing(wanted),
-        Answer::Failed(failure) => return unknown(wanted, failure.to_string()),
-    };
     let found: Vec<&Vec<u8>> = value.iter().filter(|one| is_of(version, one)).collect();
     let fix = match found.as_slice() {
         [] => return missing(wanted),

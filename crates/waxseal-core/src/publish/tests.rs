@@ -1,4 +1,6 @@
+mod caches;
 mod doors;
+mod shown;
 mod signed_update;
 mod standing;
 
@@ -192,7 +194,9 @@ fn stages(
     mode: Result<Option<sts::Mode>, String>,
     memory: &DomainMemory,
 ) -> Vec<(Step, Progress)> {
-    let facts = rollout::Facts { tlsrpt, mode, dane: &[Standing::Live], memory, now: NOW };
+    let certificates = &rollout::Certificates::Pass;
+    let dane = &[Standing::Live];
+    let facts = rollout::Facts { tlsrpt, mode, dane, certificates, memory, now: NOW };
     rollout::plan(&facts).into_iter().map(|stage| (stage.step, stage.progress)).collect()
 }
 

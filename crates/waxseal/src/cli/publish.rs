@@ -5,8 +5,9 @@ mod show;
 use waxseal_core::{
     domain::Domain,
     publish::{
-        Finding, Standing,
+        Data, Finding, Record, Standing,
         gate::{self, Door, Item, State},
+        shown::{Held, Place},
     },
     time::UnixTime,
 };
@@ -15,8 +16,8 @@ use super::{Context, Exit, Output, queue};
 use crate::{
     config::Config,
     publish::{
-        DomainLook, DomainWanted, HostLook, HostWanted, Looker, Sender, Sent, StateError, Surplus,
-        Wanted,
+        Consent, Depth, DomainLook, DomainWanted, HostLook, HostWanted, Looker, Sender, Sent,
+        StateError, There, Wanted,
     },
     queue::system_clock,
 };
@@ -50,19 +51,36 @@ enum Act {
     Gate(GateArgs),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Look {
     /// Only these domains or MX hosts
     names: Vec<Domain>,
     /// Only print, do not look
     #[arg(long, conflicts_with = "update")]
     offline: bool,
-    /// Send what is missing to the server in [publish.update]. SPF is never sent: it speaks for others too
+    /// Send what is missing to the server in [publish.update]; nothing that is there is changed. SPF is
+    /// never sent: it speaks for others too
     #[arg(long)]
     update: bool,
-    /// With --update: remove TLSA records of keys that are no longer configured
+    /// With --update: put our text in the place of one that differs (what it shows as `replace`)
+    #[arg(long, requires = "update")]
+    replace: bool,
+    /// With --update: remove TLSA records of keys that are no longer configured, once no address of the
+    /// host shows such a key
     #[arg(long, requires = "update")]
     prune: bool,
+    /// With --prune: also where it cannot be found out from here which keys the host shows
+    #[arg(long, requires = "prune")]
+    unseen: bool,
+}
+
+impl Look {
+    const fn consent(&self) -> Consent {
+        let surplus = if self.prune { There::Remove } else { There::Keep };
+        let differing = if self.replace { There::Remove } else { There::Keep };
+        Consent { surplus, differing }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,7 +140,7 @@ impl Part {
 pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let config = queue::load(context)?;
     let wanted = Wanted::build(&config).map_err(|error| Exit::Config.because(error))?;
-    let none = Look { names: Vec::new(), offline: false, update: false, prune: false };
+    let none = Look::default();
     let (part, look) = match args.act {
         Some(Act::Gate(args)) => return gate(&args, &config, wanted, context).await,
         Some(Act::Records(look)) => (Part::All, look),
@@ -149,8 +167,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             return Err(Exit::Config.because(text));
         }
     };
-    let surplus = if look.prune { Surplus::Remove } else { Surplus::Keep };
-    looked(part, &config, (&chosen, sender.map(|sender| (sender, surplus))), context).await
+    looked((part, &look), &config, (&chosen, sender), context).await
 }
 
 /// Only those that were named; a name that is none of ours is a mistake.
@@ -183,9 +200,9 @@ pub(super) struct Seen {
 }
 
 async fn looked(
-    part: Part,
+    (part, asked): (Part, &Look),
     config: &Config,
-    (chosen, sender): (&Wanted, Option<(Sender, Surplus)>),
+    (chosen, sender): (&Wanted, Option<Sender>),
     context: &Context,
 ) -> anyhow::Result<Exit> {
     let looker = Looker::new(config).map_err(|error| Exit::Config.because(error))?;
@@ -193,23 +210,30 @@ async fn looked(
     let now = system_clock()();
     let mut seen =
         Seen { domains: Vec::new(), hosts: Vec::new(), sent: Vec::new(), refused: Vec::new() };
+    // Our hosts are asked for their keys where that is the question, or something hangs on it.
+    let depth = match part {
+        Part::Tlsa | Part::Plan => Depth::Shown,
+        Part::All | Part::Tlsrpt if asked.prune => Depth::Shown,
+        Part::All | Part::MtaSts | Part::Tlsrpt => Depth::Published,
+    };
     if part.has_domains() {
         for domain in &chosen.domains {
-            let mut look = looker.domain(domain, &mut state.memory, now).await;
+            let mut look = looker.domain(domain, depth, &mut state.memory, now).await;
             narrow(part, &mut look);
             seen.domains.push(look);
         }
     }
     if part.has_hosts() {
         for host in &chosen.hosts {
-            let mut look = looker.host(host).await;
+            let memory = state.memory.hosts.entry(host.keys.host.clone()).or_default();
+            let mut look = looker.host(host, depth, memory, now).await;
             narrow_host(part, &mut look);
             seen.hosts.push(look);
         }
     }
     state.save().map_err(|error| Exit::Unknown.because(error.to_string()))?;
-    if let Some((sender, surplus)) = sender {
-        send(&mut seen, (&sender, surplus), &looker).await;
+    if let Some(sender) = sender {
+        send(&mut seen, (&sender, asked), &looker, now).await;
     }
     context.print(match context.output {
         Output::Text => show::looked(part, &seen, context.paint),
@@ -283,7 +307,9 @@ fn exit(part: Part, seen: &Seen) -> Exit {
         standings.chain(policies.map(|(_, standing)| standing)).collect();
     let wrong =
         |standing: &&Standing| matches!(standing, Standing::Missing | Standing::Differs { .. });
-    if !seen.refused.is_empty() || standings.iter().any(wrong) {
+    let strays =
+        seen.hosts.iter().any(|look| look.places.iter().any(|one| one.1 == Place::Nowhere));
+    if !seen.refused.is_empty() || strays || standings.iter().any(wrong) {
         Exit::Negative
     } else if standings.iter().any(|standing| matches!(standing, Standing::Unknown { .. })) {
         Exit::Unknown
@@ -294,30 +320,60 @@ fn exit(part: Part, seen: &Seen) -> Exit {
 
 /// Sends what is missing. The announcement of a policy waits until the policy is served; SPF, and the
 /// alias of the policy host, are left to people: others use those names.
-async fn send(seen: &mut Seen, (sender, surplus): (&Sender, Surplus), looker: &Looker) {
+async fn send(seen: &mut Seen, (sender, asked): (&Sender, &Look), looker: &Looker, now: UnixTime) {
     let mut findings: Vec<Finding> = Vec::new();
     for look in &seen.domains {
         findings.extend(look.tlsrpt.clone());
         findings.extend(look.dkim.iter().cloned());
         findings.extend(look.dmarc.clone());
         let Some(announcement) = look.sts.last() else { continue };
-        match &look.policy {
-            Some((_, Standing::Live)) => findings.push(announcement.clone()),
-            Some(_) | None if announcement.standing == Standing::Live => {}
-            Some(_) | None => seen.refused.push(format!(
-                "_mta-sts.{}: not sent, the policy has to be served first (RFC 8461 section 8.1)",
-                look.domain
-            )),
+        if announcement.standing == Standing::Live {
+            continue;
+        }
+        match look.doors.iter().find(|door| door.door == Door::Id) {
+            Some(door) if door.is_open() => findings.push(announcement.clone()),
+            Some(door) => {
+                let owner = &announcement.owner;
+                seen.refused.push(format!("{owner}: not sent yet: {}", door.because));
+            }
+            None => {}
         }
     }
-    let hosts = seen.hosts.iter().flat_map(|look| look.tlsa.iter().chain(&look.tlsrpt));
-    findings.extend(hosts.cloned());
-    for finding in findings {
-        match sender.settle(&finding, surplus, looker).await {
+    let mut work: Vec<(Finding, Consent)> =
+        findings.into_iter().map(|finding| (finding, asked.consent())).collect();
+    for look in &seen.hosts {
+        work.extend(look.tlsrpt.iter().map(|finding| (finding.clone(), asked.consent())));
+        let Some(tlsa) = &look.tlsa else { continue };
+        let mut consent = asked.consent();
+        if let Some(why) = pruned(look, tlsa, asked, now) {
+            consent.surplus = There::Keep;
+            seen.refused.push(format!("{}: nothing is removed: {why}", tlsa.owner));
+        }
+        work.push((tlsa.clone(), consent));
+    }
+    for (finding, consent) in work {
+        match sender.settle(&finding, consent, looker).await {
             Ok(Some(sent)) => seen.sent.push(sent),
             Ok(None) => {}
             Err(why) => seen.refused.push(why),
         }
+    }
+}
+
+/// Why no TLSA record of a host may be removed; `None` where that was not asked for, or turns nobody away.
+fn pruned(look: &HostLook, tlsa: &Finding, asked: &Look, now: UnixTime) -> Option<String> {
+    if !asked.prune || !matches!(tlsa.standing, Standing::Differs { .. }) {
+        return None;
+    }
+    let data = |record: &Record| match &record.data {
+        Data::Tlsa(tlsa) => Some(tlsa.clone()),
+        Data::Txt(_) | Data::Cname(_) => None,
+    };
+    let left: Vec<_> = tlsa.wanted.iter().filter_map(data).collect();
+    match look.shown.as_ref()?.holds(&left, now)? {
+        Held::Shown(why) => Some(why),
+        Held::Unknown(_) if asked.unseen => None,
+        Held::Unknown(why) => Some(format!("{why} (--unseen removes all the same)")),
     }
 }
 
@@ -347,7 +403,10 @@ async fn gate(
     if only.is_none_or(|door| door == Door::Key) {
         for host in wanted.hosts.iter().filter(|host| matters(host)) {
             let memory = state.memory.hosts.entry(host.keys.host.clone()).or_default();
-            items.extend(looker.keys(host, memory, now).await);
+            let (doors, shown) =
+                tokio::join!(looker.keys(host, memory, now), looker.shown(&host.keys.host, now));
+            items.extend(doors);
+            items.extend(shown.doors(&host.keys, now));
         }
     }
     if only.is_none_or(|door| door != Door::Key) {

@@ -21,6 +21,8 @@ pub struct DomainPublish {
     pub mta_sts: Mta,
     /// `max_age` of the policy.
     pub max_age: Duration,
+    /// The same where it was written down, and is no default.
+    pub max_age_said: Option<Duration>,
     /// Certificate of the policy host; `None`: that of `[web.policy]`.
     pub policy_identity: Option<Identity>,
     /// Mechanisms of SPF for other senders (RFC 7208 §5).
@@ -113,6 +115,7 @@ impl Build<'_> {
         let at = |key: &str| format!("{at}.publish.{key}");
         let mx = raw.mx.unwrap_or_default();
         let mta_sts = raw.mta_sts.unwrap_or(Mta::Off);
+        let said = raw.mta_sts_max_age.is_some();
         let max_age = self.span(raw.mta_sts_max_age, 14 * 86_400, &at("mta_sts_max_age"));
         if max_age > MAX_AGE {
             // RFC 8461 §3.2
@@ -157,6 +160,7 @@ impl Build<'_> {
             tlsrpt,
             mta_sts,
             max_age,
+            max_age_said: said.then_some(max_age),
             policy_identity,
             spf,
             dkim,

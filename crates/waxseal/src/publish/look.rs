@@ -1,17 +1,22 @@
 //! What the world sees of what we publish.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustls_pki_types::TrustAnchor;
+use tokio::task::JoinSet;
 use waxseal_core::{
-    dns::{Absence, Answer, LookupFailure},
+    assess::{Observed, Unprobed},
+    dns::{Answer, LookupFailure},
     dnssec::RecordType,
     domain::Domain,
     facts::StsFailure,
     publish::{
-        self, Finding, HostMemory, Memory, Standing,
-        gate::{self, Item, PolicyFacts, ServerView},
+        self, Finding, HostMemory, Memory, Mta, Standing,
+        gate::{self, Item, PolicyFacts, Seen, ServerView},
         readiness::{self, Readiness, readiness},
-        rollout,
+        rollout::{self, Certificates},
+        shown::{Chain, HostShown, Place},
+        texts,
     },
     sts::{self, Mode, Policy},
     time::UnixTime,
@@ -22,13 +27,30 @@ use crate::{
     config::Config,
     dial::Dialler,
     fetch::{self, PolicyFetcher},
-    gather::PolicySource,
-    resolve::{Exchange, Lookup, Record, Resolver, as_texts, as_tlsa},
-    serve, tls,
+    gather::{self, PolicySource},
+    resolve::{Exchange, Lookup, Mx, Record, Resolver, as_exchangers, as_texts, as_tlsa},
+    serve,
+    survey::probe::{self, Deliveries, Enough, Prober, Target},
+    tls,
 };
 
 /// MX hosts of a domain that are looked at.
 const MOST_HOSTS: usize = 20;
+/// Addresses of one MX host that are asked which keys they show.
+const MOST_ADDRESSES: usize = 8;
+/// Where mail is taken.
+const PORT: u16 = 25;
+/// How long one connection to our own MX host may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether MX hosts are asked too, or only DNS and the policy host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Only what is published.
+    Published,
+    /// Also which certificates are shown.
+    Shown,
+}
 
 /// Looks.
 #[derive(Debug)]
@@ -38,6 +60,8 @@ pub struct Looker {
     /// Connections.
     pub dialler: Dialler,
     fetcher: PolicyFetcher,
+    prober: Prober,
+    roots: Vec<TrustAnchor<'static>>,
 }
 
 /// A domain as the world sees it.
@@ -51,6 +75,8 @@ pub struct DomainLook {
     pub sts: Vec<Finding>,
     /// The policy against what is served; with what is wanted, where anything is.
     pub policy: Option<(Policy, Standing)>,
+    /// Whether changes of the policy may go ahead.
+    pub doors: Vec<Item>,
     /// SPF.
     pub spf: Finding,
     /// DKIM, one for each selector.
@@ -77,6 +103,12 @@ pub struct Zone {
 pub struct HostLook {
     /// Its name.
     pub host: Domain,
+    /// Whether its keys may change.
+    pub doors: Vec<Item>,
+    /// Which keys it shows; `None` where nobody asked.
+    pub shown: Option<HostShown>,
+    /// The same keys, and what the configuration says of each.
+    pub places: Vec<(Chain, Place)>,
     /// Its TLSA records, where a key is configured.
     pub tlsa: Option<Finding>,
     /// TLSRPT of its own, where it is wanted.
@@ -99,13 +131,23 @@ impl Looker {
         let dns = Arc::new(resolver.clone());
         let fetcher = PolicyFetcher::new(settings, dns, dialler.clone(), &roots)
             .map_err(|error| error.to_string())?;
-        Ok(Self { resolver, dialler, fetcher })
+        let hello =
+            config.hostname.as_ref().or_else(|| config.domains.first().map(|one| &one.name));
+        let probing = probe::Settings {
+            connection: PATIENCE,
+            address: PATIENCE * 6,
+            ..probe::Settings::new(hello.map_or("localhost", Domain::as_str))
+        };
+        let prober = Prober::new(probing, dialler.clone(), probe::Memory::default())
+            .map_err(|error| error.to_string())?;
+        Ok(Self { resolver, dialler, fetcher, prober, roots })
     }
 
     /// Everything about one domain. What was seen is noted in `memory`.
     pub async fn domain(
         &self,
         wanted: &DomainWanted,
+        depth: Depth,
         memory: &mut Memory,
         now: UnixTime,
     ) -> DomainLook {
@@ -115,8 +157,8 @@ impl Looker {
             None => None,
         };
         let facts = self.policy(wanted, memory).await;
-        let _doors =
-            gate::policy(&facts, &mut memory.domains.entry(name.clone()).or_default().policy, now);
+        let known = memory.domains.entry(name.clone()).or_default();
+        let doors = gate::policy(&facts, &mut known.policy, now);
         let (sts, policy) = match &wanted.sts {
             Some(wanted) => self.sts(wanted, &facts).await,
             None => (Vec::new(), None),
@@ -134,9 +176,14 @@ impl Looker {
         };
         let hosts = hosts(wanted, &facts.mx);
         let zones = self.zones(name, &hosts).await;
-        let plan = self.plan(wanted, tlsrpt.as_ref(), (&facts, &hosts), (memory, now)).await;
+        let certificates = match depth {
+            Depth::Published => Certificates::NotAsked,
+            Depth::Shown => self.certificates(wanted, &hosts, now).await,
+        };
+        let seen = (&facts, hosts.as_slice(), &certificates);
+        let plan = self.plan(wanted, tlsrpt.as_ref(), seen, (memory, now)).await;
         let domain = name.clone();
-        DomainLook { domain, tlsrpt, sts, policy, spf, dkim, dmarc, zones, plan }
+        DomainLook { domain, tlsrpt, sts, policy, doors, spf, dkim, dmarc, zones, plan }
     }
 
     async fn text(&self, record: &publish::Record, version: &str) -> Finding {
@@ -147,19 +194,13 @@ impl Looker {
     /// What is announced and served of MTA-STS.
     pub async fn policy(&self, wanted: &DomainWanted, memory: &Memory) -> PolicyFacts {
         let name = &wanted.domain;
-        let announced = match name.below("_mta-sts") {
-            Ok(owner) => {
-                let asked = self.resolver.ask_all(&owner, RecordType::TXT, &self.dialler).await;
-                asked.map(as_texts).unwrap_or_else(|why| nobody(name, why))
-            }
-            Err(error) => nobody(name, error.to_string()),
-        };
+        let (announced, mx) = tokio::join!(self.announced(name), self.exchangers(name));
         let anything = |view: &ServerView<Vec<Vec<u8>>>| match &view.seen {
-            gate::Seen::Records { value, .. } => {
+            Seen::Records { value, .. } => {
                 !matches!(sts::announced(value), Err(sts::NotAnnounced::None))
             }
-            gate::Seen::Absent { .. } => false,
-            gate::Seen::Unusable(_) | gate::Seen::Failed(_) => true,
+            Seen::Absent { .. } => false,
+            Seen::Unusable(_) | Seen::Failed(_) => true,
         };
         let known = memory.domains.get(name).is_some_and(|known| known.policy.served.is_some());
         let served = if wanted.sts.is_some() || known || announced.iter().any(anything) {
@@ -173,20 +214,41 @@ impl Looker {
         } else {
             Err("no policy is announced".to_owned())
         };
-        let mx = self.resolver.mx(name).await.map(|mx| {
-            let host = |exchange| match exchange {
-                Exchange::Host(host) => Some(host),
-                Exchange::Null | Exchange::Invalid(_) => None,
-            };
-            mx.into_iter().filter_map(|mx| host(mx.exchange)).collect::<Vec<_>>()
-        });
         PolicyFacts {
             domain: name.clone(),
             wanted: wanted.sts.as_ref().map(|sts| sts.policy.clone()),
+            max_age: wanted.max_age,
             served,
             announced,
-            mx: mx.answer,
+            mx,
         }
+    }
+
+    /// TXT at `_mta-sts`, as each server of the zone gives it.
+    async fn announced(&self, name: &Domain) -> Vec<ServerView<Vec<Vec<u8>>>> {
+        let owner = match name.below("_mta-sts") {
+            Ok(owner) => owner,
+            Err(error) => return nobody(name, error.to_string()),
+        };
+        let asked = self.resolver.ask_all(&owner, RecordType::TXT, &self.dialler).await;
+        asked.map(as_texts).unwrap_or_else(|why| nobody(name, why))
+    }
+
+    /// The MX hosts as each server of the zone gives them.
+    async fn exchangers(&self, name: &Domain) -> Vec<ServerView<Vec<Domain>>> {
+        let asked = self.resolver.ask_all(name, RecordType::MX, &self.dialler).await;
+        let views = asked.map(as_exchangers).unwrap_or_else(|why| nobody(name, why));
+        let host = |mx: Mx| match mx.exchange {
+            Exchange::Host(host) => Some(host),
+            // No sender gets as far as a policy with these.
+            Exchange::Null | Exchange::Invalid(_) => None,
+        };
+        let hosts = |view: ServerView<Vec<Mx>>| ServerView {
+            server: view.server,
+            address: view.address,
+            seen: view.seen.map(|mx| mx.into_iter().filter_map(host).collect()),
+        };
+        views.into_iter().map(hosts).collect()
     }
 
     async fn sts(
@@ -213,7 +275,7 @@ impl Looker {
         &self,
         wanted: &DomainWanted,
         tlsrpt: Option<&Finding>,
-        (facts, hosts): (&PolicyFacts, &[Domain]),
+        (facts, hosts, certificates): (&PolicyFacts, &[Domain], &Certificates),
         (memory, now): (&mut Memory, UnixTime),
     ) -> Vec<rollout::Stage> {
         let mut dane = Vec::new();
@@ -229,7 +291,69 @@ impl Looker {
             Standing::Unknown { .. } => {}
         }
         let mode = self.mode(facts).await;
-        rollout::plan(&rollout::Facts { tlsrpt, mode, dane: &dane, memory: known, now })
+        let dane = dane.as_slice();
+        rollout::plan(&rollout::Facts { tlsrpt, mode, dane, certificates, memory: known, now })
+    }
+
+    /// Whether what our MX hosts show would pass a policy that binds.
+    async fn certificates(
+        &self,
+        wanted: &DomainWanted,
+        hosts: &[Domain],
+        now: UnixTime,
+    ) -> Certificates {
+        // Without `mx` there is no policy to fail, but chains, dates and names can be looked at.
+        let mx = if wanted.mx.is_empty() { hosts } else { wanted.mx.as_slice() };
+        let Some(policy) = texts::policy(Mta::Enforce, mx, Duration::ZERO) else {
+            return Certificates::NotAsked;
+        };
+        let (mut failing, mut unknown) = (Vec::new(), Vec::new());
+        for host in hosts {
+            let shown = self.shown(host, now).await;
+            failing.extend(shown.failing(&policy, &self.roots, now));
+            unknown.extend(shown.unknown);
+        }
+        match (failing.is_empty(), unknown.is_empty() && !hosts.is_empty()) {
+            (false, _) => Certificates::Fail(failing),
+            (true, true) => Certificates::Pass,
+            (true, false) if hosts.is_empty() => {
+                Certificates::Unknown(vec!["there is no MX host".to_owned()])
+            }
+            (true, false) => Certificates::Unknown(unknown),
+        }
+    }
+
+    /// Which keys an MX host of ours shows at each of its addresses.
+    pub async fn shown(&self, host: &Domain, now: UnixTime) -> HostShown {
+        let addresses = match self.resolver.addresses(host).await.answer {
+            Answer::Found { value, .. } => value,
+            Answer::Absent { .. } => {
+                return HostShown::lost(host.clone(), format!("{host} has no address"));
+            }
+            Answer::Failed(failure) => return HostShown::lost(host.clone(), failure.to_string()),
+        };
+        let mut shown = HostShown::new(host.clone());
+        let mut asking = JoinSet::new();
+        for (place, ip) in addresses.into_iter().enumerate() {
+            let refused = match gather::hostile(ip) {
+                Some(_) => Some(Unprobed::Refused("no public address".to_owned())),
+                None => (place >= MOST_ADDRESSES).then_some(Unprobed::OverLimit),
+            };
+            if let Some(why) = refused {
+                shown.add(ip, &Observed::Not(why));
+                continue;
+            }
+            let (prober, address) = (self.prober.clone(), SocketAddr::new(ip, PORT));
+            let target = Target { host: host.clone(), sni: host.clone(), address };
+            asking.spawn(async move {
+                let enough = Enough { oldest: Duration::ZERO, deliveries: Deliveries::DoNotCount };
+                (ip, prober.probe(&target, enough, now).await)
+            });
+        }
+        let mut seen = asking.join_all().await;
+        seen.sort_by_key(|(ip, _)| *ip);
+        seen.iter().for_each(|(ip, observed)| shown.add(*ip, observed));
+        shown
     }
 
     /// The policy that senders follow.
@@ -291,9 +415,23 @@ impl Looker {
         Zone { readiness: readiness(&facts), zone }
     }
 
-    /// The records of one host.
-    pub async fn host(&self, wanted: &HostWanted) -> HostLook {
+    /// The records of one host. What its servers say is noted in `memory`: the TTL of what stands there
+    /// counts for the next change of it.
+    pub async fn host(
+        &self,
+        wanted: &HostWanted,
+        depth: Depth,
+        memory: &mut HostMemory,
+        now: UnixTime,
+    ) -> HostLook {
         let host = wanted.keys.host.clone();
+        let doors = self.keys(wanted, memory, now).await;
+        let shown: Option<HostShown> = match depth {
+            Depth::Shown if !wanted.records.is_empty() => Some(self.shown(&host, now).await),
+            Depth::Shown | Depth::Published => None,
+        };
+        let places = shown.iter().flat_map(|shown| shown.places(&wanted.keys, now));
+        let places = places.map(|(chain, place)| (chain.clone(), place)).collect();
         let answer = match host.below("_25._tcp") {
             Ok(owner) => self.resolver.tlsa(&owner).await.answer,
             Err(error) => Answer::Failed(LookupFailure {
@@ -312,7 +450,7 @@ impl Looker {
             Ok(apex) => Some(self.zone(apex.zone).await),
             Err(_) => None,
         };
-        HostLook { host, tlsa, tlsrpt, zone }
+        HostLook { host, doors, shown, places, tlsa, tlsrpt, zone }
     }
 
     /// The doors of one host: every server asked directly.
@@ -334,7 +472,7 @@ impl Looker {
 
 /// A look that found no server to ask.
 fn nobody<T>(name: &Domain, why: String) -> Vec<ServerView<T>> {
-    vec![ServerView { server: name.clone(), address: None, seen: gate::Seen::Failed(why) }]
+    vec![ServerView { server: name.clone(), address: None, seen: Seen::Failed(why) }]
 }
 
 fn lost(name: &Domain, why: String) -> Zone {
@@ -343,19 +481,21 @@ fn lost(name: &Domain, why: String) -> Zone {
 }
 
 /// The MX hosts: those of the configuration, or those in DNS.
-fn hosts(wanted: &DomainWanted, mx: &Answer<Vec<Domain>>) -> Vec<Domain> {
+fn hosts(wanted: &DomainWanted, mx: &[ServerView<Vec<Domain>>]) -> Vec<Domain> {
     if !wanted.mx.is_empty() {
         return wanted.mx.iter().take(MOST_HOSTS).cloned().collect();
     }
-    match mx {
-        Answer::Found { value, .. } => value.iter().take(MOST_HOSTS).cloned().collect(),
-        // RFC 5321 §5.1: the domain itself.
-        Answer::Absent {
-            absence: Absence::Secure | Absence::Agreed | Absence::Unconfirmed,
-            ..
-        } => {
-            vec![wanted.domain.clone()]
+    let (mut hosts, mut absent) = (BTreeSet::new(), false);
+    for view in mx {
+        match &view.seen {
+            Seen::Records { value, .. } => hosts.extend(value.iter().cloned()),
+            Seen::Absent { .. } => absent = true,
+            Seen::Unusable(_) | Seen::Failed(_) => {}
         }
-        Answer::Failed(_) => Vec::new(),
     }
+    // RFC 5321 §5.1: the domain itself.
+    if absent && hosts.is_empty() {
+        hosts.insert(wanted.domain.clone());
+    }
+    hosts.into_iter().take(MOST_HOSTS).collect()
 }

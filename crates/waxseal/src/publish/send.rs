@@ -4,9 +4,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use waxseal_core::{
+    dnssec::RecordType,
     domain::Domain,
     publish::{
-        Finding, Record, Standing,
+        self, Act, Data, Finding, Protocol, Record, Standing,
+        gate::Seen,
         update::{Algorithm, Change, Key, request, response},
     },
     time::UnixTime,
@@ -15,7 +17,7 @@ use waxseal_core::{
 use super::look::Looker;
 use crate::{
     config::{TsigAlgorithm, Update},
-    resolve::{message_id, over_tcp},
+    resolve::{as_texts, message_id, over_tcp},
     secrets::SecretSource,
 };
 
@@ -37,13 +39,22 @@ pub struct Sent {
     pub records: Vec<Record>,
 }
 
-/// What happens to records of a host that no configured key needs.
+/// What happens to records that are there and not wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Surplus {
-    /// They stay: somebody may still use their keys.
+pub enum There {
+    /// They stay.
     Keep,
     /// They go.
     Remove,
+}
+
+/// What an update may do beside adding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// TLSA records of a host that no configured key needs: somebody may still use their keys.
+    pub surplus: There,
+    /// A text that differs from ours.
+    pub differing: There,
 }
 
 impl Sender {
@@ -64,39 +75,60 @@ impl Sender {
         Ok(Self { server: update.server, key })
     }
 
-    /// Brings DNS to what a finding wants. Nothing to do is `None`.
+    /// Brings DNS to what a finding wants, as far as `consent` goes. Nothing to do is `None`.
     ///
     /// # Errors
-    /// The server was not reached, or refused, in one sentence.
+    /// It is left to a person, the server was not reached, or refused: in one sentence.
     pub async fn settle(
         &self,
         finding: &Finding,
-        surplus: Surplus,
+        consent: Consent,
         looker: &Looker,
     ) -> Result<Option<Sent>, String> {
-        let Some(first) = finding.wanted.first() else { return Ok(None) };
-        match finding.standing {
-            Standing::Live | Standing::Unknown { .. } => return Ok(None),
-            Standing::Missing | Standing::Differs { .. } => {}
-        }
-        let (owner, records) = (first.owner.clone(), finding.wanted.clone());
-        let tlsa = matches!(first.data, waxseal_core::publish::Data::Tlsa(_));
-        let lacks = |record: &Record| match &finding.standing {
-            Standing::Differs { found } => !found.contains(&record.value()),
-            Standing::Live | Standing::Missing | Standing::Unknown { .. } => true,
-        };
-        if tlsa && surplus == Surplus::Keep && !records.iter().any(lacks) {
+        let Some(change) = change(finding, consent)? else { return Ok(None) };
+        let (owner, records) = (finding.owner.clone(), finding.wanted.clone());
+        if matches!(change, Change::Add(_)) && !self.is_free(finding, looker).await? {
             return Ok(None);
         }
-        let change = if tlsa && surplus == Surplus::Keep {
-            Change::Add(records.clone())
-        } else {
-            let record_type = first.record_type();
-            Change::Replace { owner: owner.clone(), record_type, records: records.clone() }
-        };
         let zone = looker.resolver.apex(&owner).await?.zone;
         self.send(&zone, &[change], looker).await?;
         Ok(Some(Sent { zone, owner, records }))
+    }
+
+    /// Whether there is really no such text at the servers of the zone: a cache may not know yet what
+    /// was sent a moment ago, and two texts are worse than none. Sets of TLSA records take any number.
+    async fn is_free(&self, finding: &Finding, looker: &Looker) -> Result<bool, String> {
+        let [record @ Record { data: Data::Txt(text), .. }] = finding.wanted.as_slice() else {
+            return Ok(true);
+        };
+        let version = match finding.protocol {
+            // Whatever stands at a selector is taken for its key.
+            Protocol::Dkim => "",
+            Protocol::Tlsrpt
+            | Protocol::MtaSts
+            | Protocol::Dmarc
+            | Protocol::Spf
+            | Protocol::Tlsa => text.split(';').next().unwrap_or_default(),
+        };
+        let owner = &finding.owner;
+        let asked = looker.resolver.ask_all(owner, RecordType::TXT, &looker.dialler).await;
+        let said = as_texts(asked?).into_iter().filter_map(|view| match view.seen {
+            Seen::Records { value, .. } => Some(value),
+            Seen::Absent { .. } => Some(Vec::new()),
+            Seen::Unusable(_) | Seen::Failed(_) => None,
+        });
+        let free: Vec<Act> =
+            said.map(|value| publish::beside(record.clone(), version, &value).act).collect();
+        if free.is_empty() {
+            return Err(format!("{owner}: not sent, no server of its zone could be asked"));
+        }
+        if free.iter().any(|act| matches!(act, Act::Replace | Act::ByHand)) {
+            return Err(format!(
+                "{owner}: not sent, another record stands there that caches do not show yet: look again \
+                 later"
+            ));
+        }
+        Ok(free.contains(&Act::Add))
     }
 
     async fn send(&self, zone: &Domain, changes: &[Change], looker: &Looker) -> Result<(), String> {
@@ -108,6 +140,43 @@ impl Sender {
             .map_err(|error| said(error.to_string()))?;
         response(&request, &self.key, &answer, now()).map_err(|error| said(error.to_string()))
     }
+}
+
+/// The change that a finding asks for.
+fn change(finding: &Finding, consent: Consent) -> Result<Option<Change>, String> {
+    let Some(first) = finding.wanted.first() else {
+        return match finding.standing {
+            Standing::Live | Standing::Unknown { .. } => Ok(None),
+            Standing::Missing | Standing::Differs { .. } => Err(by_hand(finding)),
+        };
+    };
+    let records = finding.wanted.clone();
+    let whole = || Change::Replace {
+        owner: finding.owner.clone(),
+        record_type: first.record_type(),
+        records: records.clone(),
+    };
+    let surplus = matches!(finding.standing, Standing::Differs { .. })
+        && finding.protocol == Protocol::Tlsa
+        && consent.surplus == There::Remove;
+    Ok(match (finding.act, &finding.standing) {
+        (_, Standing::Unknown { .. }) => None,
+        (Act::Nothing | Act::Add, _) if surplus => Some(whole()),
+        (Act::Nothing, _) => None,
+        (Act::Add, _) => Some(Change::Add(records)),
+        (Act::Replace, _) if consent.differing == There::Remove => Some(whole()),
+        (Act::Replace, _) => {
+            let owner = &finding.owner;
+            return Err(format!(
+                "{owner}: not sent, another record stands there: --replace sends it"
+            ));
+        }
+        (Act::ByHand, _) => return Err(by_hand(finding)),
+    })
+}
+
+fn by_hand(finding: &Finding) -> String {
+    format!("{}: not sent, a person has to decide: {}", finding.owner, finding.fix)
 }
 
 /// The time on the wire (RFC 8945 §4.2).

@@ -1,5 +1,7 @@
 //! The records that the configuration asks for.
 
+use std::time::Duration;
+
 use waxseal_core::{
     domain::Domain,
     publish::{
@@ -37,6 +39,8 @@ pub struct DomainWanted {
     pub tlsrpt: Option<Record>,
     /// The policy, the record that announces it, and the name of its host.
     pub sts: Option<StsWanted>,
+    /// The `max_age` that is written down.
+    pub max_age: Option<Duration>,
     /// SPF, and the mechanisms that have to be in it.
     pub spf: (Record, Vec<String>),
     /// DKIM, one record for each selector.
@@ -117,7 +121,8 @@ fn of_domain(config: &Config, domain: &SenderDomain) -> Result<DomainWanted, Str
     };
     let dkim = dkim(config, domain)?;
     let (domain, mx) = (name.clone(), publish.mx.clone());
-    Ok(DomainWanted { domain, mx, tlsrpt, sts, spf, dkim, dmarc })
+    let max_age = publish.max_age_said;
+    Ok(DomainWanted { domain, mx, tlsrpt, sts, max_age, spf, dkim, dmarc })
 }
 
 fn dkim(config: &Config, domain: &SenderDomain) -> Result<Vec<Record>, String> {

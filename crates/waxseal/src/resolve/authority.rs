@@ -16,7 +16,7 @@ use waxseal_core::{
 };
 
 use super::{
-    Resolver,
+    Mx, Resolver,
     exchange::{framed, random_id},
     fetch::Freshness,
     servers::{MOST_SERVERS, Said, Server, Voice},
@@ -185,6 +185,11 @@ pub fn as_tlsa(views: Views) -> Vec<ServerView<Vec<waxseal_core::dane::Tlsa>>> {
 /// Each server's texts, strings joined.
 pub fn as_texts(views: Views) -> Views {
     read(views, super::typed::txt)
+}
+
+/// Each server's MX records.
+pub fn as_exchangers(views: Views) -> Vec<ServerView<Vec<Mx>>> {
+    read(views, super::typed::mx)
 }
 
 fn read<T>(views: Views, one: impl Fn(&[u8]) -> Option<T>) -> Vec<ServerView<Vec<T>>> {

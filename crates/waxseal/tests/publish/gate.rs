@@ -41,10 +41,16 @@ async fn a_key_waits_for_its_record_and_two_ttls() {
         own_zone().ttl(2).record("_25._tcp.mx", &tlsa(now)).record("_25._tcp.mx", &tlsa(next))
     };
     let place = world(|now, _| own_zone().record("_25._tcp.mx", &tlsa(now))).await;
+    // Any look notes what stands there.
+    let said = place.publish(&["tlsa"]).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     let said = place.publish(&["gate"]).await;
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     assert!(said.out.contains("missing at ns.lab.invalid (192.0.2.53)"), "{}", said.out);
-    let place = world(both).await;
+    // The record comes: only now, for what stood there before has been seen.
+    let digest = |name: &str| place.digest(name);
+    place.dns.replace(super::tree(both(&digest("now"), &digest("next"))));
+    place.configure("", &hosts(&place));
     let begin = Instant::now();
     let said = place.publish(&["gate", "--json"]).await;
     let json = said.json();
@@ -62,13 +68,27 @@ async fn a_key_waits_for_its_record_and_two_ttls() {
     assert!(state.contains("\"since\""), "{state}");
 }
 
+/// The TTL of a set that was replaced before anybody looked is not known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_was_there_at_the_first_look_waits_a_day() {
+    let both = |now: &[u8], next: &[u8]| {
+        own_zone().record("_25._tcp.mx", &tlsa(now)).record("_25._tcp.mx", &tlsa(next))
+    };
+    let place = world(both).await;
+    let json = place.publish(&["gate", "--json"]).await.json();
+    let wait = json["until"].as_u64().unwrap() - json["checked_at"].as_u64().unwrap();
+    assert_eq!(wait, 86_401, "{json}");
+    let said = place.publish(&["gate"]).await;
+    assert!(said.out.contains("at the first look already"), "{}", said.out);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_to_open_is_no_open_door() {
     let world = World::new(own_zone()).await;
     world.configure("", "");
     let said = world.publish(&["gate"]).await;
     assert_eq!(said.code, 1, "{}", said.out);
-    assert!(said.out.contains("nothing is configured"), "{}", said.out);
+    assert!(said.out.contains("nothing is waited for"), "{}", said.out);
 }
 
 /// Attacker: on the path to the name server, answers with the record that we wait for.

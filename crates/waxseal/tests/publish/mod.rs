@@ -3,6 +3,7 @@
 mod gate;
 mod policy_host;
 mod records;
+mod shown;
 
 use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
@@ -78,7 +79,14 @@ impl World {
         self.write(&format!("{name}.pem"), &certificate.pem());
         self.write(&format!("{name}.key"), &key.serialize_pem());
         let spki = key.subject_public_key_info();
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &spki).as_ref().to_vec()
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &spki).as_ref().to_vec();
+        fs::write(self.path(&format!("{name}.digest")), &digest).unwrap();
+        digest
+    }
+
+    /// What [`Self::key`] answered for this name.
+    fn digest(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(&format!("{name}.digest"))).unwrap()
     }
 
     /// Writes a configuration: `domain` below `[domain.publish]`, `more` at the end.

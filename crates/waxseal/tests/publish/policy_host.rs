@@ -169,6 +169,10 @@ async fn one_stranger_does_not_take_all_connections() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_we_serve_is_what_publish_wants_and_a_change_goes_file_first() {
     let (world, mut gateway, _issuer) = hosted(DOMAIN).await;
+    // Another policy was announced before.
+    let before = own_zone().record("_mta-sts", &Data::txt("v=STSv1; id=before;"));
+    world.dns.replace(super::tree(before));
+    world.configure(DOMAIN, &site(&world));
     let json = world.publish(&["mta-sts", "--json"]).await.json();
     assert_eq!(json["domains"][0]["policy"]["standing"], "live", "{json}");
     let id = json["domains"][0]["policy"]["id"].as_str().unwrap().to_owned();

@@ -1,14 +1,14 @@
 //! A new key of an MX host (RFC 7671 §8.1): its TLSA record first, everywhere and for two TTLs, then the
 //! key. A sender that still holds the old records would otherwise refuse the new key.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Door, Item, Seen, ServerView, State, list, title};
 use crate::{
     dane::Tlsa,
     dns::Authenticity,
     domain::Domain,
-    publish::{HostMemory, texts},
+    publish::{HostMemory, memory, texts},
     time::UnixTime,
 };
 
@@ -27,7 +27,8 @@ impl Key {
         self.spki_sha256.iter().map(|octet| format!("{octet:02x}")).collect()
     }
 
-    fn title(&self) -> String {
+    /// `ECDSA P-256 key 3f5c...`
+    pub fn title(&self) -> String {
         let hex: String = self.hex().chars().take(16).collect();
         format!("{} key {hex}...", self.algorithm)
     }
@@ -61,21 +62,23 @@ pub fn keys(
     now: UnixTime,
 ) -> Vec<Item> {
     let all = Everywhere::look(views);
+    if all.ttl.is_some() {
+        memory.caches.begin(&all.digests(), now);
+    }
     let mut items = Vec::new();
     for key in host.current.iter().filter(|key| !host.next.contains(key)) {
         items.extend(uncovered(host, key, &all));
+    }
+    // The doors of next keys say the same.
+    if host.next.is_empty() && items.is_empty() {
+        items.extend(unseen(host, &all));
     }
     for key in &host.next {
         let (state, because) = next(key, &all, memory, now);
         items.push(item(host, format!("deploy {}", key.title()), state, because));
     }
-    // The set at the last look, for the next change of it.
     if let Some(ttl) = all.ttl {
-        if ttl.as_secs() < memory.ttl {
-            let old = now + Duration::from_secs(memory.ttl);
-            memory.stale_until = memory.stale_until.max(old);
-        }
-        memory.ttl = ttl.as_secs();
+        memory.caches.end(ttl, now);
     }
     // Keys that nobody asks about any more are forgotten.
     let asked = |hex: &String| host.next.iter().any(|key| key.hex() == *hex);
@@ -118,6 +121,20 @@ impl<'a> Everywhere<'a> {
         all
     }
 
+    /// The digests of the end entities' keys that every server has that answers, in hexadecimal.
+    fn digests(&self) -> BTreeSet<String> {
+        memory::common(self.views.iter().filter_map(|view| {
+            let value = match &view.seen {
+                Seen::Records { value, .. } => value.as_slice(),
+                Seen::Absent { .. } => &[],
+                Seen::Unusable(_) | Seen::Failed(_) => return None,
+            };
+            let hex = |tlsa: &Tlsa| tlsa.data.iter().map(|octet| format!("{octet:02x}")).collect();
+            let ours = |tlsa: &&Tlsa| (tlsa.usage, tlsa.selector, tlsa.matching) == (3, 1, 1);
+            Some(value.iter().filter(ours).map(hex).collect())
+        }))
+    }
+
     /// Servers that answer, and do not have this record.
     fn without(&self, wanted: &Tlsa) -> Vec<String> {
         let lacks = |view: &&ServerView<Vec<Tlsa>>| match &view.seen {
@@ -154,19 +171,14 @@ fn next(
         return (State::Unknown, because);
     }
     let known = memory.everywhere(key.hex(), all.ttl.unwrap_or_default(), now);
-    let wait = Duration::from_secs(known.ttl) * TTLS;
-    let until = (known.since + wait).max(memory.stale_until) + ROUNDING;
+    let forgotten = memory.caches.forgotten(&key.hex(), known.since, (TTLS, known.ttl));
+    let until = forgotten.at + ROUNDING;
     let servers = all.views.len();
     if now < until {
-        let why = if memory.stale_until > known.since + wait {
-            "a longer TTL stood there before".to_owned()
-        } else {
-            format!("{TTLS} x TTL {} s", known.ttl)
-        };
         let because = format!(
             "its TLSA record is on all {servers} server addresses since {}; caches forget what stood \
-             there before at {until} ({why})",
-            known.since
+             there before at {until} ({})",
+            known.since, forgotten.why
         );
         return (State::Waiting { until: Some(until) }, because);
     }
@@ -201,4 +213,23 @@ fn uncovered(host: &HostKeys, key: &Key, all: &Everywhere<'_>) -> Option<Item> {
     };
     let what = format!("cover {}, which is in use", key.title());
     Some(item(host, what, State::Waiting { until: None }, because))
+}
+
+/// Servers whose answer is not known or cannot be used: whether the keys in use are covered there is
+/// not known either.
+fn unseen(host: &HostKeys, all: &Everywhere<'_>) -> Option<Item> {
+    if host.current.is_empty() {
+        return None;
+    }
+    let what = "cover the keys that are in use".to_owned();
+    if !all.unusable.is_empty() {
+        let because = list(&all.unusable);
+        return Some(item(host, what, State::Waiting { until: None }, because));
+    }
+    let because = match all.failed.as_slice() {
+        [] if !all.views.is_empty() => return None,
+        [] => "no authoritative server of its zone could be found".to_owned(),
+        failed => format!("not every server could be asked: {}", list(failed)),
+    };
+    Some(item(host, what, State::Unknown, because))
 }

@@ -48,6 +48,20 @@ pub enum Seen<T> {
     Failed(String),
 }
 
+impl<T> Seen<T> {
+    /// The same with other values.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Seen<U> {
+        match self {
+            Self::Records { value, ttl, authenticity } => {
+                Seen::Records { value: change(value), ttl, authenticity }
+            }
+            Self::Absent { ttl } => Seen::Absent { ttl },
+            Self::Unusable(why) => Seen::Unusable(why),
+            Self::Failed(why) => Seen::Failed(why),
+        }
+    }
+}
+
 /// What a door is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -109,7 +123,7 @@ fn title<T>(view: &ServerView<T>) -> String {
 }
 
 /// The first few, so that a list stays a sentence.
-fn list(names: &[String]) -> String {
+pub(super) fn list(names: &[String]) -> String {
     const SHOWN: usize = 4;
     let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {

@@ -1,14 +1,13 @@
 //! A change of an MTA-STS policy (RFC 8461 §8.1, §8.3): the file before the `id`, all MX hosts in the
 //! policy before the MX records change, and `mode: none` for as long as anybody keeps the old policy.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Door, Item, Seen, ServerView, State, list, title};
 use crate::{
-    dns::Answer,
     domain::Domain,
-    publish::{PolicyMemory, memory, texts},
-    sts::{self, Mode, Policy, PolicyId},
+    publish::{PolicyMemory, Spell, memory, texts},
+    sts::{self, MAX_AGE, Mode, Policy, PolicyId},
     time::UnixTime,
 };
 
@@ -19,25 +18,33 @@ pub struct PolicyFacts {
     pub domain: Domain,
     /// What is wanted; `None`: no MTA-STS.
     pub wanted: Option<Policy>,
+    /// The `max_age` that the administrator names; `None`: nobody said one.
+    pub max_age: Option<Duration>,
     /// The policy that the policy host serves, or why there is none.
     pub served: Result<Policy, String>,
     /// TXT at `_mta-sts`, at each authoritative server.
     pub announced: Vec<ServerView<Vec<Vec<u8>>>>,
-    /// The MX hosts in DNS; none for a null MX or no MX.
-    pub mx: Answer<Vec<Domain>>,
+    /// The MX hosts, at each authoritative server; none for a null MX.
+    pub mx: Vec<ServerView<Vec<Domain>>>,
 }
 
 /// Changes of the announcement are believed after so many of its TTLs (RFC 8461 §8.1 asks for one).
 const TTLS: u32 = 2;
 /// Times here are whole seconds: what was seen "at 10" may have come about at 10.9.
 const ROUNDING: Duration = Duration::from_secs(1);
+/// A domain with more MX hosts, or one that changes them more often, is not followed.
+const MOST_MX: usize = 256;
 
 /// The doors of a domain. What was seen is noted in `memory`.
 pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> Vec<Item> {
     let announced = Announced::look(&facts.announced);
     note(facts, &announced, memory, now);
+    let exchangers = Exchangers::look(&facts.mx, memory, now);
     let mut items = match &facts.wanted {
-        Some(wanted) => vec![id(facts, wanted, &announced), mx(facts, wanted, memory, now)],
+        Some(wanted) => vec![
+            id(facts, wanted, &announced, &exchangers),
+            mx(facts, wanted, (memory, &exchangers), now),
+        ],
         None => vec![removal(facts, &announced, memory, now)],
     };
     // A policy that takes another one back is on its way to removal.
@@ -48,10 +55,89 @@ pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> 
     items
 }
 
+/// The MX hosts that senders may know.
+struct Exchangers {
+    /// Those in DNS now, and those that a cache may hold: until when.
+    hosts: Vec<(Domain, Option<UnixTime>)>,
+    /// Why there may be more.
+    unknown: Option<String>,
+}
+
+impl Exchangers {
+    /// From every server, and from what was there before: its TTL is noted in `memory`.
+    fn look(views: &[ServerView<Vec<Domain>>], memory: &mut PolicyMemory, now: UnixTime) -> Self {
+        let (mut live, mut failed) = (BTreeSet::new(), Vec::new());
+        for view in views {
+            let (hosts, ttl) = match &view.seen {
+                Seen::Records { value, ttl, .. } => (value.as_slice(), *ttl),
+                Seen::Absent { .. } => continue,
+                Seen::Unusable(why) | Seen::Failed(why) => {
+                    failed.push(format!("{}: {why}", title(view)));
+                    continue;
+                }
+            };
+            for host in hosts {
+                let until = now + ttl + ROUNDING;
+                let known = memory.mx.entry(host.clone()).or_insert(until);
+                *known = (*known).max(until);
+                live.insert(host);
+            }
+        }
+        memory.mx.retain(|host, until| *until > now || live.contains(host));
+        let unknown = if views.is_empty() {
+            Some("no authoritative server of its zone could be found".to_owned())
+        } else if !failed.is_empty() {
+            Some(list(&failed))
+        } else if memory.mx.len() > MOST_MX {
+            Some(format!("there are more than {MOST_MX} MX hosts"))
+        } else {
+            None
+        };
+        let hosts = memory.mx.iter().take(MOST_MX);
+        let until = |host: &Domain, until: UnixTime| (!live.contains(host)).then_some(until);
+        let hosts = hosts.map(|(host, at)| (host.clone(), until(host, *at))).collect();
+        let mut place = 0;
+        memory.mx.retain(|_, _| {
+            place += 1;
+            place <= MOST_MX
+        });
+        Self { hosts, unknown }
+    }
+
+    /// Whether mail for all of them passes a policy; if not, how a door stands that needs that.
+    fn outside(&self, policy: &Policy) -> Option<(State, String)> {
+        let outside = || self.hosts.iter().filter(|(host, _)| !policy.allows(host));
+        let live: Vec<String> = outside()
+            .filter(|(_, until)| until.is_none())
+            .map(|(host, _)| host.to_string())
+            .collect();
+        if !live.is_empty() {
+            let because = format!(
+                "{} has MX records and is not in the policy: mail for it would be turned away; add \
+                 it to `mx` first",
+                list(&live)
+            );
+            return Some((State::Waiting { until: None }, because));
+        }
+        if let Some(why) = &self.unknown {
+            let because = format!("the MX records could not be looked up: {why}");
+            return Some((State::Unknown, because));
+        }
+        let until = outside().filter_map(|(_, until)| *until).max()?;
+        let gone: Vec<String> = outside().map(|(host, _)| host.to_string()).collect();
+        let because = format!(
+            "{} is not in the policy, and caches may hold MX records that name it until {until}: mail \
+             for it would be turned away",
+            list(&gone)
+        );
+        Some((State::Waiting { until: Some(until) }, because))
+    }
+}
+
 /// What all servers announce.
 enum Announced {
     /// The same id.
-    Same(PolicyId, Duration),
+    Same(PolicyId),
     /// Nothing.
     Nothing,
     /// Not all the same, or nothing that can be used: in words.
@@ -62,21 +148,15 @@ enum Announced {
 
 impl Announced {
     fn look(views: &[ServerView<Vec<Vec<u8>>>]) -> Self {
-        let (mut ids, mut longest, mut failed) = (Vec::new(), Duration::ZERO, Vec::new());
+        let (mut ids, mut failed) = (Vec::new(), Vec::new());
         for view in views {
             let id = match &view.seen {
-                Seen::Records { value, ttl, .. } => {
-                    longest = longest.max(*ttl);
-                    match sts::announced(value) {
-                        Ok(id) => Some(id),
-                        Err(sts::NotAnnounced::None) => None,
-                        Err(why) => return Self::Mixed(format!("{}: {why}", title(view))),
-                    }
-                }
-                Seen::Absent { ttl } => {
-                    longest = longest.max(*ttl);
-                    None
-                }
+                Seen::Records { value, .. } => match sts::announced(value) {
+                    Ok(id) => Some(id),
+                    Err(sts::NotAnnounced::None) => None,
+                    Err(why) => return Self::Mixed(format!("{}: {why}", title(view))),
+                },
+                Seen::Absent { .. } => None,
                 Seen::Unusable(why) | Seen::Failed(why) => {
                     failed.push(format!("{}: {why}", title(view)));
                     continue;
@@ -84,40 +164,57 @@ impl Announced {
             };
             ids.push((id, title(view)));
         }
-        if !failed.is_empty() {
-            return Self::Unknown(list(&failed));
+        if let Some((first, _)) = ids.first().cloned() {
+            if let Some((_, other)) = ids.iter().find(|(id, _)| *id != first) {
+                return Self::Mixed(format!("{other} announces another id than the first server"));
+            }
+            if failed.is_empty() {
+                return first.map_or(Self::Nothing, Self::Same);
+            }
         }
-        let Some((first, _)) = ids.first().cloned() else {
-            return Self::Unknown("no authoritative server of its zone could be found".into());
-        };
-        if let Some((_, other)) = ids.iter().find(|(id, _)| *id != first) {
-            return Self::Mixed(format!("{other} announces another id than the first server"));
-        }
-        first.map_or(Self::Nothing, |id| Self::Same(id, longest))
+        Self::Unknown(match failed.as_slice() {
+            [] => "no authoritative server of its zone could be found".to_owned(),
+            failed => list(failed),
+        })
     }
+}
+
+/// The ids that every server announces that answers, and the longest TTL that any gives.
+fn heard(views: &[ServerView<Vec<Vec<u8>>>]) -> (BTreeSet<String>, Option<Duration>) {
+    let said = views.iter().filter_map(|view| match &view.seen {
+        Seen::Records { value, ttl, .. } => Some((sts::announced(value).ok(), *ttl)),
+        Seen::Absent { ttl } => Some((None, *ttl)),
+        Seen::Unusable(_) | Seen::Failed(_) => None,
+    });
+    let longest = said.clone().map(|(_, ttl)| ttl).max();
+    (memory::common(said.map(|(id, _)| id.iter().map(ToString::to_string).collect())), longest)
 }
 
 fn note(facts: &PolicyFacts, announced: &Announced, memory: &mut PolicyMemory, now: UnixTime) {
     let served = facts.served.as_ref().ok();
     memory::since(&mut memory.served, served.map(texts::policy_id), now);
+    let (ids, longest) = heard(&facts.announced);
+    if longest.is_some() {
+        memory.caches.begin(&ids, now);
+    }
     match announced {
-        Announced::Same(id, ttl) => {
-            memory.ttl = ttl.as_secs().max(
-                // What stood there before may live as long as that said.
-                if memory.announced.as_ref().is_some_and(|(old, _)| old == id) {
-                    0
-                } else {
-                    memory.ttl
-                },
-            );
-            memory::since(&mut memory.announced, Some(id.clone()), now);
+        Announced::Same(id) => {
+            let known = memory.announced.as_ref().filter(|(known, _)| known == id);
+            // The TTL when it began: at the next look that of the old announcement is forgotten.
+            let ttl = memory.caches.longer(longest.unwrap_or_default());
+            let spell = known.map_or(Spell { since: now, ttl }, |(_, spell)| *spell);
+            memory.announced = Some((id.clone(), spell));
         }
-        Announced::Nothing => memory.announced = None,
+        // A server that says something else begins the time anew.
+        Announced::Nothing | Announced::Mixed(_) => memory.announced = None,
         // Nothing is known to have changed.
-        Announced::Mixed(_) | Announced::Unknown(_) => {}
+        Announced::Unknown(_) => {}
+    }
+    if let Some(longest) = longest {
+        memory.caches.end(longest, now);
     }
     // A policy counts for senders once it is served and announced.
-    if let (Some(policy), Announced::Same(..)) = (served, announced) {
+    if let (Some(policy), Announced::Same(_)) = (served, announced) {
         memory::since(&mut memory.mode, Some(policy.mode), now);
         if policy.mode != Mode::None {
             memory.longest_max_age = memory.longest_max_age.max(policy.max_age.as_secs());
@@ -130,13 +227,19 @@ fn item(facts: &PolicyFacts, door: Door, state: State, (what, because): (&str, S
 }
 
 /// The file before the `id`: a sender that sees the new id and fetches the old file keeps the old one
-/// under the new id (RFC 8461 §8.1).
-fn id(facts: &PolicyFacts, wanted: &Policy, announced: &Announced) -> Item {
+/// under the new id (RFC 8461 §8.1). And all MX hosts in the file: it is the id that makes senders fetch it,
+/// and turn away mail for hosts that are not in it.
+fn id(
+    facts: &PolicyFacts,
+    wanted: &Policy,
+    announced: &Announced,
+    exchangers: &Exchangers,
+) -> Item {
     let want = texts::policy_id(wanted);
     let what = format!("announce the id {want} of the policy");
     let waiting = State::Waiting { until: None };
     let (state, because) = match (&facts.served, announced) {
-        (Ok(served), Announced::Same(id, _)) if served == wanted && *id == want => (
+        (Ok(served), Announced::Same(id)) if served == wanted && *id == want => (
             State::Open,
             "the policy is served, and its id is announced by every server".to_owned(),
         ),
@@ -145,13 +248,13 @@ fn id(facts: &PolicyFacts, wanted: &Policy, announced: &Announced) -> Item {
                 Announced::Mixed(why) | Announced::Unknown(why) => {
                     format!("the policy is served, so its id may be published ({why})")
                 }
-                Announced::Same(..) | Announced::Nothing => {
+                Announced::Same(_) | Announced::Nothing => {
                     "the policy is served, so its id may be published now".to_owned()
                 }
             };
             (State::Open, because)
         }
-        (served, Announced::Same(id, _)) if *id == want => {
+        (served, Announced::Same(id)) if *id == want => {
             let now = match served {
                 Ok(_) => "another policy is served".to_owned(),
                 Err(why) => format!("the policy cannot be fetched: {why}"),
@@ -165,47 +268,39 @@ fn id(facts: &PolicyFacts, wanted: &Policy, announced: &Announced) -> Item {
         (Ok(_), _) => (waiting, "another policy is still served: serve the new file first".into()),
         (Err(why), _) => (waiting, format!("the policy cannot be fetched, serve it first: {why}")),
     };
+    let shut = (state == State::Open && wanted.mode != Mode::None)
+        .then(|| exchangers.outside(wanted))
+        .flatten();
+    let (state, because) = shut.unwrap_or((state, because));
     item(facts, Door::Id, state, (&what, because))
 }
 
 /// All hosts of before and after have to be in the policy that senders know, before MX changes.
-fn mx(facts: &PolicyFacts, wanted: &Policy, memory: &PolicyMemory, now: UnixTime) -> Item {
-    let waiting = State::Waiting { until: None };
-    let live = match &facts.mx {
-        Answer::Found { value, .. } => value.as_slice(),
-        Answer::Absent { .. } => &[],
-        Answer::Failed(failure) => {
-            let because = format!("the MX records could not be looked up: {failure}");
-            return item(facts, Door::Mx, State::Unknown, ("change the MX records", because));
-        }
-    };
-    let outside: Vec<String> =
-        live.iter().filter(|host| !wanted.allows(host)).map(ToString::to_string).collect();
-    if !outside.is_empty() {
-        let because = format!(
-            "{} has MX records and is not in the policy: mail for it would be turned away; add it to \
-             `mx` first",
-            list(&outside)
-        );
-        return item(facts, Door::Mx, waiting, ("change the MX records", because));
+fn mx(
+    facts: &PolicyFacts,
+    wanted: &Policy,
+    (memory, exchangers): (&PolicyMemory, &Exchangers),
+    now: UnixTime,
+) -> Item {
+    let what = "change the MX records";
+    if let Some((state, because)) = exchangers.outside(wanted) {
+        return item(facts, Door::Mx, state, (what, because));
     }
     let id = texts::policy_id(wanted);
-    let is_current = |known: &Option<(PolicyId, UnixTime)>| {
-        known.as_ref().filter(|(k, _)| *k == id).map(|k| k.1)
-    };
-    let (Some(served), Some(announced)) =
-        (is_current(&memory.served), is_current(&memory.announced))
-    else {
+    let served = memory.served.as_ref().filter(|(known, _)| *known == id).map(|(_, at)| *at);
+    let spell = memory.announced.as_ref().filter(|(known, _)| *known == id).map(|known| known.1);
+    let (Some(served), Some(announced)) = (served, spell) else {
         let because =
             "the policy with all hosts of `mx` is not served and announced yet".to_owned();
-        return item(facts, Door::Mx, waiting, ("change the MX records", because));
+        return item(facts, Door::Mx, State::Waiting { until: None }, (what, because));
     };
-    let until = served.max(announced) + Duration::from_secs(memory.ttl) * TTLS + ROUNDING;
+    let since = served.max(announced.since);
+    let forgotten = memory.caches.forgotten(&id.to_string(), since, (TTLS, announced.ttl));
+    let until = forgotten.at + ROUNDING;
     let (state, because) = if now < until {
         let because = format!(
-            "the policy with all hosts of `mx` is announced since {announced}; senders know it at \
-             {until} ({TTLS} x TTL {} s)",
-            memory.ttl
+            "the policy with all hosts of `mx` is announced since {}; senders know it at {until} ({})",
+            announced.since, forgotten.why
         );
         (State::Waiting { until: Some(until) }, because)
     } else {
@@ -214,7 +309,7 @@ fn mx(facts: &PolicyFacts, wanted: &Policy, memory: &PolicyMemory, now: UnixTime
             .to_owned();
         (State::Open, because)
     };
-    item(facts, Door::Mx, state, ("change the MX records", because))
+    item(facts, Door::Mx, state, (what, because))
 }
 
 /// A policy that is just taken away goes on in the caches of senders, until `max_age` (RFC 8461 §8.3).
@@ -229,17 +324,27 @@ fn removal(
     if let Announced::Mixed(why) | Announced::Unknown(why) = announced {
         let state = match announced {
             Announced::Unknown(_) => State::Unknown,
-            Announced::Mixed(_) | Announced::Same(..) | Announced::Nothing => {
+            Announced::Mixed(_) | Announced::Same(_) | Announced::Nothing => {
                 State::Waiting { until: None }
             }
         };
         return item(facts, Door::Removal, state, (what, why.clone()));
     }
-    let kept = Duration::from_secs(memory.longest_max_age);
-    if kept.is_zero() && gone {
+    if memory.longest_max_age == 0 && memory.mode.is_none() && gone {
         let because = "no policy is announced, and none was seen before".to_owned();
         return item(facts, Door::Removal, State::Open, (what, because));
     }
+    let (kept, whose) = match (memory.longest_max_age, facts.max_age) {
+        (0, Some(said)) => {
+            (said, "the max_age that is configured; none was seen of the old policy")
+        }
+        (0, None) => (
+            MAX_AGE,
+            "the longest max_age that may be: the old policy was never seen; if you know that it had a \
+             shorter one, set `mta_sts_max_age` to that",
+        ),
+        (seen, _) => (Duration::from_secs(seen), "the longest max_age that was seen"),
+    };
     let since = match memory.mode {
         Some((Mode::None, since)) => since,
         Some((Mode::Enforce | Mode::Testing, _)) | None if gone => {
@@ -257,8 +362,8 @@ fn removal(
     let until = since + kept;
     if now < until {
         let because = format!(
-            "`mode: none` is served since {since}; the old policy lives in caches until {until} \
-             (max_age {} s)",
+            "`mode: none` is served since {since}; the old policy lives in caches until {until} ({} s, \
+             {whose})",
             kept.as_secs()
         );
         let state = State::Waiting { until: Some(until) };

@@ -3,11 +3,11 @@
 
 use super::*;
 
-fn key(digest: u8) -> Key {
+pub(super) fn key(digest: u8) -> Key {
     Key { algorithm: "ECDSA P-256".to_owned(), spki_sha256: [digest; 32] }
 }
 
-fn host(current: &[u8], next: &[u8]) -> HostKeys {
+pub(super) fn host(current: &[u8], next: &[u8]) -> HostKeys {
     HostKeys {
         host: name("mx.example.com"),
         current: current.iter().map(|digest| key(*digest)).collect(),
@@ -16,12 +16,12 @@ fn host(current: &[u8], next: &[u8]) -> HostKeys {
     }
 }
 
-fn view<T>(server: u8, seen: Seen<T>) -> ServerView<T> {
+pub(super) fn view<T>(server: u8, seen: Seen<T>) -> ServerView<T> {
     let address = Some(Ipv4Addr::new(192, 0, 2, server).into());
     ServerView { server: name(&format!("ns{server}.example.net")), address, seen }
 }
 
-fn has(digests: &[u8], ttl: u64) -> Seen<Vec<Tlsa>> {
+pub(super) fn has(digests: &[u8], ttl: u64) -> Seen<Vec<Tlsa>> {
     Seen::Records {
         value: digests.iter().map(|digest| texts::end_entity([*digest; 32])).collect(),
         ttl: Duration::from_secs(ttl),
@@ -29,7 +29,7 @@ fn has(digests: &[u8], ttl: u64) -> Seen<Vec<Tlsa>> {
     }
 }
 
-fn ask(
+pub(super) fn ask(
     host: &HostKeys,
     seen: &[Seen<Vec<Tlsa>>],
     memory: &mut HostMemory,
@@ -39,7 +39,7 @@ fn ask(
     gate::keys(host, &views, memory, now)
 }
 
-fn waits(item: &Item) -> Option<UnixTime> {
+pub(super) fn waits(item: &Item) -> Option<UnixTime> {
     match item.state {
         State::Waiting { until } => until,
         State::Open | State::Unknown => panic!("{item:?}"),
@@ -99,7 +99,8 @@ fn a_ttl_that_was_lowered_a_moment_ago_is_not_outrun() {
 #[test]
 fn a_server_that_does_not_answer_opens_no_door_and_starts_no_clock_anew() {
     let (host, mut memory) = (host(&[1], &[2]), HostMemory::default());
-    let good = has(&[1, 2], 60);
+    let (old, good) = (has(&[1], 60), has(&[1, 2], 60));
+    ask(&host, &[old.clone(), old], &mut memory, NOW);
     ask(&host, &[good.clone(), good.clone()], &mut memory, NOW);
     let silent = Seen::Failed("no answer within 10 s".to_owned());
     let items = ask(&host, &[good.clone(), silent], &mut memory, later(500));
@@ -127,6 +128,7 @@ fn unsigned_bogus_and_unauthoritative_answers_open_no_door() {
 #[test]
 fn each_key_has_its_own_door() {
     let (host, mut memory) = (host(&[1], &[2, 3]), HostMemory::default());
+    ask(&host, &[has(&[1], 60)], &mut memory, NOW);
     ask(&host, &[has(&[1, 2], 60)], &mut memory, NOW);
     let items = ask(&host, &[has(&[1, 2, 3], 60)], &mut memory, later(121));
     assert!(items[0].is_open(), "{items:?}");
@@ -159,32 +161,39 @@ fn a_key_in_use_without_a_record_is_said_first() {
 
 // === the gate for policies ===
 
-struct World {
-    facts: PolicyFacts,
-    memory: PolicyMemory,
+pub(super) struct World {
+    pub(super) facts: PolicyFacts,
+    pub(super) memory: PolicyMemory,
 }
 
 impl World {
     /// `wanted` is served and announced, with these MX records.
-    fn new(wanted: Option<Policy>, served: Option<&Policy>, mx: &[&str]) -> Self {
+    pub(super) fn new(wanted: Option<Policy>, served: Option<&Policy>, mx: &[&str]) -> Self {
         let announced = served.map(texts::policy_id);
         let facts = PolicyFacts {
             domain: name("example.com"),
             wanted,
             served: served.cloned().ok_or_else(|| "404".to_owned()),
             announced: announcement(announced.as_deref()),
-            mx: found(mx.iter().map(|host| name(host)).collect(), Authenticity::Insecure),
+            mx: exchangers(mx, 600),
+            max_age: None,
         };
         Self { facts, memory: PolicyMemory::default() }
     }
 
-    fn ask(&mut self, door: Door, now: UnixTime) -> Item {
+    pub(super) fn ask(&mut self, door: Door, now: UnixTime) -> Item {
         let items = gate::policy(&self.facts, &mut self.memory, now);
         items.into_iter().find(|item| item.door == door).unwrap()
     }
 }
 
-fn announcement(id: Option<&str>) -> Vec<ServerView<Vec<Vec<u8>>>> {
+pub(super) fn exchangers(hosts: &[&str], ttl: u64) -> Vec<ServerView<Vec<Domain>>> {
+    let value = hosts.iter().map(|host| name(host)).collect();
+    let ttl = Duration::from_secs(ttl);
+    vec![view(1, Seen::Records { value, ttl, authenticity: Authenticity::Insecure })]
+}
+
+pub(super) fn announcement(id: Option<&str>) -> Vec<ServerView<Vec<Vec<u8>>>> {
     let ttl = Duration::from_secs(300);
     let seen = match id {
         Some(id) => {
@@ -232,10 +241,16 @@ fn mx_records_change_after_a_policy_with_all_of_them() {
     assert_eq!(waits(&world.ask(Door::Mx, later(10))), Some(later(611)));
     assert!(!world.ask(Door::Mx, later(610)).is_open(), "times are whole seconds");
     assert!(world.ask(Door::Mx, later(611)).is_open());
-    // One server that lags behind: nothing is known to have changed, and the id is not everywhere.
-    world.facts.announced[1] = announcement(Some("old"))[0].clone();
+    // One server that does not answer: nothing is known to have changed. One that announces another id:
+    // the time begins anew.
+    let good = world.facts.announced.clone();
+    world.facts.announced[1].seen = Seen::Failed("no answer".to_owned());
     assert!(world.ask(Door::Mx, later(620)).is_open());
-    world.facts.mx = failed(FailureKind::Timeout);
+    world.facts.announced[1] = announcement(Some("old"))[0].clone();
+    assert_eq!(waits(&world.ask(Door::Mx, later(620))), None);
+    world.facts.announced = good;
+    assert_eq!(waits(&world.ask(Door::Mx, later(625))), Some(later(1_226)));
+    world.facts.mx[0].seen = Seen::Failed("no answer".to_owned());
     assert_eq!(world.ask(Door::Mx, later(630)).state, State::Unknown);
 }
 

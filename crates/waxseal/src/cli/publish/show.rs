@@ -9,6 +9,7 @@ use waxseal_core::{
         Act, Finding, Record, Standing,
         gate::{Item, State},
         rollout::{Progress, Stage},
+        shown::Place,
         texts,
     },
     sts::Policy,
@@ -151,9 +152,28 @@ fn host(text: &mut String, part: Part, look: &HostLook, paint: Paint) {
         None if part == Part::Tlsrpt => {}
         None => comment(text, "no key is configured: name its certificate in `current`"),
     }
+    shown(text, look, paint);
     look.tlsrpt.iter().for_each(|one| finding(text, one, paint));
     look.zone.iter().for_each(|one| zone(text, one));
     text.push('\n');
+}
+
+/// Which keys the host shows, whatever is configured.
+fn shown(text: &mut String, look: &HostLook, paint: Paint) {
+    for (chain, place) in &look.places {
+        let what = match place {
+            Place::Current => "in `current`",
+            Place::Next => "in `next`",
+            Place::Issuer => "of a configured issuer",
+            Place::Nowhere => "NOT CONFIGURED, so no TLSA record is wanted for it",
+        };
+        let (address, key) = (chain.address, chain.key.title());
+        let colour = if *place == Place::Nowhere { 31 } else { 32 };
+        comment(text, &format!("{address} shows {key}: {}", coloured(paint, what, colour)));
+    }
+    for why in look.shown.iter().flat_map(|shown| &shown.unknown) {
+        comment(text, &format!("which key is shown could not be found out: {why}"));
+    }
 }
 
 fn finding(text: &mut String, finding: &Finding, paint: Paint) {
@@ -223,6 +243,7 @@ fn plan(text: &mut String, look: &DomainLook, paint: Paint) {
         let mark = match stage.progress {
             Progress::Done => coloured(paint, "done", 32),
             Progress::Current { .. } => coloured(paint, "now ", 33),
+            Progress::Held => coloured(paint, "hold", 31),
             Progress::Later => "    ".to_owned(),
             Progress::Unknown => coloured(paint, "?   ", 31),
         };
@@ -236,8 +257,7 @@ fn plan(text: &mut String, look: &DomainLook, paint: Paint) {
 /// The doors.
 pub(super) fn gate(items: &[Item], paint: Paint) -> String {
     if items.is_empty() {
-        return "nothing is configured that could be waited for: name keys in [[publish.mx]], or set \
-                `mta_sts`\n"
+        return "nothing is waited for: no `next` key is named in [[publish.mx]], and no `mta_sts` is set\n"
             .to_owned();
     }
     let mut text = String::new();
@@ -367,6 +387,13 @@ pub(super) fn looked_json(part: Part, seen: &Seen) -> String {
     let hosts = seen.hosts.iter().map(|look| {
         json!({
             "host": look.host,
+            "shown": look.places.iter().map(|one| json!({
+                "address": one.0.address,
+                "algorithm": one.0.key.algorithm,
+                "spki_sha256": one.0.key.hex(),
+                "place": one.1,
+            })).collect::<Vec<_>>(),
+            "not_seen": look.shown.as_ref().map(|shown| &shown.unknown),
             "findings": look.tlsa.iter().chain(&look.tlsrpt).map(finding_json).collect::<Vec<_>>(),
             "dnssec": look.zone.iter().map(zone_json).collect::<Vec<_>>(),
         })

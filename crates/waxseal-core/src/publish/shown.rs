@@ -1,0 +1,237 @@
+//! Which certificates our MX hosts show to strangers, whatever the configuration says that they do.
+
+use std::net::IpAddr;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor};
+use serde::Serialize;
+
+use super::{
+    gate::{Door, HostKeys, Item, Key, State, list},
+    texts,
+};
+use crate::{
+    assess::{Contact, KeyKind, Observed, StartTlsSeen, Tried, Unprobed},
+    dane::{self, Tlsa},
+    domain::Domain,
+    pki::{self, Certificate},
+    sts::Policy,
+    time::UnixTime,
+};
+
+/// What is to be seen at the addresses of one MX host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostShown {
+    /// Its name.
+    pub host: Domain,
+    /// Chains that were shown, at most one for each address and kind of key.
+    pub chains: Vec<Chain>,
+    /// Addresses, or kinds of keys at them, that could not be found out; in words.
+    pub unknown: Vec<String>,
+}
+
+/// What one address shows to who asks for one kind of key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Where.
+    pub address: IpAddr,
+    /// Its key.
+    pub key: Key,
+    /// The certificates, end entity first.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Why records have to stay, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A key that is shown would have none.
+    Shown(String),
+    /// Which keys are shown is not known everywhere.
+    Unknown(String),
+}
+
+/// What the configuration says of a key that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// It is in use.
+    Current,
+    /// It comes next, or has been deployed.
+    Next,
+    /// Nothing; an issuer in its chain is configured.
+    Issuer,
+    /// Nothing at all: no TLSA record is wanted for it.
+    Nowhere,
+}
+
+impl HostShown {
+    /// A host of which nothing was seen yet.
+    pub const fn new(host: Domain) -> Self {
+        Self { host, chains: Vec::new(), unknown: Vec::new() }
+    }
+
+    /// A host whose addresses are not known, and why.
+    pub fn lost(host: Domain, why: String) -> Self {
+        Self { host, chains: Vec::new(), unknown: vec![why] }
+    }
+
+    /// Adds what was seen at one address. Keys of the kinds that senders ask for have to be known: RSA and
+    /// ECDSA; Ed25519 counts where it is there.
+    pub fn add(&mut self, address: IpAddr, observed: &Observed) {
+        let probe = match observed {
+            Observed::Probed(probe) => probe,
+            Observed::Not(why) => return self.unknown.push(format!("{address}: {}", words(why))),
+        };
+        if let Some(why) = silence(&probe.contact) {
+            return self.unknown.push(format!("{address}: {why}"));
+        }
+        for handshake in &probe.handshakes {
+            let kind = handshake.key;
+            let lost = match &handshake.tried {
+                Tried::Session(session) => match self.chain(address, &session.chain) {
+                    Ok(()) => continue,
+                    Err(why) => why,
+                },
+                Tried::NoSuchKey => continue,
+                Tried::Failed { detail, .. } | Tried::Unknown(detail) => detail.clone(),
+            };
+            if kind != KeyKind::Ed25519 {
+                self.unknown.push(format!("{address}, {}: {lost}", kind.as_str()));
+            }
+        }
+        if probe.handshakes.is_empty() {
+            self.unknown.push(format!("{address}: TLS was not tried"));
+        }
+    }
+
+    fn chain(&mut self, address: IpAddr, chain: &[Vec<u8>]) -> Result<(), String> {
+        let leaf = chain.first().ok_or("it shows no certificate")?;
+        let leaf = Certificate::read(leaf).map_err(|fault| fault.to_string())?;
+        let algorithm = pki::key_kind(leaf.public_key_info()).to_owned();
+        let key = Key { algorithm, spki_sha256: leaf.key_digest() };
+        let certificates = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+        let chain = Chain { address, key, certificates };
+        if !self.chains.contains(&chain) {
+            self.chains.push(chain);
+        }
+        Ok(())
+    }
+
+    /// What is shown and matches none of these records: a sender that goes by them delivers nothing there
+    /// (RFC 7672 §2.2).
+    pub fn uncovered(&self, records: &[Tlsa], now: UnixTime) -> Vec<String> {
+        let names = std::slice::from_ref(&self.host);
+        let fails =
+            |chain: &&Chain| dane::verify(&chain.certificates, records, names, now).is_err();
+        self.chains.iter().filter(fails).map(Chain::title).collect()
+    }
+
+    /// Why no TLSA record may be taken away so that only `left` stay; `None` where nobody is turned away by
+    /// that.
+    pub fn holds(&self, left: &[Tlsa], now: UnixTime) -> Option<Held> {
+        let uncovered = self.uncovered(left, now);
+        if !uncovered.is_empty() {
+            return Some(Held::Shown(format!(
+                "{}; no configured key or issuer covers that: name it in `current`",
+                list(&uncovered)
+            )));
+        }
+        let why = match self.unknown.as_slice() {
+            [] if self.chains.is_empty() => "it has no address".to_owned(),
+            [] => return None,
+            unknown => list(unknown),
+        };
+        let host = &self.host;
+        Some(Held::Unknown(format!("which keys {host} shows could not be found out: {why}")))
+    }
+
+    /// What would fail under a policy that binds: chain, dates or name (RFC 8461 §4.2).
+    pub fn failing(
+        &self,
+        policy: &Policy,
+        anchors: &[TrustAnchor<'_>],
+        now: UnixTime,
+    ) -> Vec<String> {
+        if !policy.allows(&self.host) {
+            return vec![format!("{} is not in the policy", self.host)];
+        }
+        let names = std::slice::from_ref(&self.host);
+        let fault = |chain: &Chain| {
+            let fault = pki::valid_for(&chain.certificates, anchors, names, now).err()?;
+            Some(format!("{} at {}: {fault}", chain.title(), self.host))
+        };
+        self.chains.iter().filter_map(fault).collect()
+    }
+
+    /// Where each key stands in the configuration.
+    pub fn places<'s>(
+        &'s self,
+        keys: &HostKeys,
+        now: UnixTime,
+    ) -> impl Iterator<Item = (&'s Chain, Place)> {
+        let issuers: Vec<Tlsa> =
+            keys.issuers.iter().map(|key| texts::issuer(key.spki_sha256)).collect();
+        let names = std::slice::from_ref(&self.host);
+        let (current, next) = (keys.current.clone(), keys.next.clone());
+        self.chains.iter().map(move |chain| {
+            let is = |key: &Key| key.spki_sha256 == chain.key.spki_sha256;
+            let place = if current.iter().any(is) {
+                Place::Current
+            } else if next.iter().any(is) {
+                Place::Next
+            } else if dane::verify(&chain.certificates, &issuers, names, now).is_ok() {
+                Place::Issuer
+            } else {
+                Place::Nowhere
+            };
+            (chain, place)
+        })
+    }
+
+    /// One door for each key that is shown and that nobody configured: mail is being turned away, or will
+    /// be.
+    pub fn doors(&self, keys: &HostKeys, now: UnixTime) -> Vec<Item> {
+        let nowhere = self.places(keys, now).filter(|(_, place)| *place == Place::Nowhere);
+        let door = |(chain, _): (&Chain, Place)| Item {
+            subject: self.host.clone(),
+            door: Door::Key,
+            what: format!("cover {}", chain.title()),
+            state: State::Waiting { until: None },
+            because:
+                "it is shown and not configured, so no TLSA record is wanted for it: name its \
+                      certificate in `current`, or deploy the key that is named there"
+                    .to_owned(),
+        };
+        nowhere.map(door).collect()
+    }
+}
+
+impl Chain {
+    /// `ECDSA P-256 key 3f5c..., which 192.0.2.25 shows`
+    fn title(&self) -> String {
+        format!("{}, which {} shows", self.key.title(), self.address)
+    }
+}
+
+/// Why nothing of TLS was seen; `None` where it was tried.
+fn silence(contact: &Contact) -> Option<String> {
+    match contact {
+        Contact::Unreachable(why) | Contact::Misbehaved(why) => Some(why.clone()),
+        Contact::TurnedAway(reply) => Some(format!("turned away: {reply}")),
+        Contact::Spoke { starttls, .. } => match starttls {
+            StartTlsSeen::Ready => None,
+            StartTlsSeen::NotOffered => Some("STARTTLS is not offered".to_owned()),
+            StartTlsSeen::Refused(reply) => Some(format!("STARTTLS is refused: {reply}")),
+            StartTlsSeen::Injected => Some("plaintext follows the reply to STARTTLS".to_owned()),
+        },
+    }
+}
+
+fn words(why: &Unprobed) -> String {
+    match why {
+        Unprobed::DnsOnly => "only DNS was asked".to_owned(),
+        Unprobed::Refused(why) => format!("not asked: {why}"),
+        Unprobed::NoFamily => "there is no way to that address from here".to_owned(),
+        Unprobed::OverLimit => "more addresses than are asked".to_owned(),
+        Unprobed::NoTurn => "it was not our turn in time".to_owned(),
+    }
+}

@@ -1,0 +1,127 @@
+//! What our MX hosts really show, and what is not sent because of it.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use waxseal_lab::{
+    ca::{Ca, Identity, ServerKey, Validity},
+    dns::Data,
+    mx::{MxServer, Personality, Sink, StartTls},
+};
+
+use super::{World, own_zone, tlsa};
+
+/// A primary server that nobody listens at: what is sent to it is refused by the system.
+fn nobody(world: &World) -> String {
+    let secret = world.write("tsig", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    format!(
+        "[publish.update]\nserver = \"127.0.0.1:1\"\ntsig_name = \"key\"\ntsig_key = \"file:{}\"\n",
+        secret.display()
+    )
+}
+
+fn showing(identity: &Identity) -> Personality {
+    Personality::new("mx.own.test", StartTls::Works(identity.clone()))
+}
+
+/// A host that shows the key `old` although the configuration says `new`; records of both are there.
+async fn after_a_change() -> (World, MxServer, Identity) {
+    let (old, new) = (ServerKey::generate().unwrap(), ServerKey::generate().unwrap());
+    let identity = |key| Identity::self_signed(key, &["mx.own.test"], Validity::Current).unwrap();
+    let (shown, fresh) = (identity(&old), identity(&new));
+    let zone = own_zone()
+        .record("_25._tcp.mx", &tlsa(&shown.spki_sha256))
+        .record("_25._tcp.mx", &tlsa(&fresh.spki_sha256));
+    let mut world = World::new(zone).await;
+    let server = MxServer::start(showing(&shown), Sink::default()).await.unwrap();
+    world.map.push(("192.0.2.25:25".to_owned(), server.addr()));
+    let key = world.write("new.key", &new.pem());
+    let more = format!(
+        "{}[[publish.mx]]\nhost = \"mx.own.test\"\ncurrent = [\"{}\"]\n",
+        nobody(&world),
+        key.display()
+    );
+    world.configure("", &more);
+    (world, server, fresh)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_record_of_a_key_that_is_still_shown_is_not_pruned() {
+    let (world, server, fresh) = after_a_change().await;
+    let prune = ["tlsa", "--update", "--prune"];
+    let said = world.publish(&prune).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.contains("nothing is removed: ECDSA P-256 key"), "{}", said.out);
+    assert!(said.out.contains("which 192.0.2.25 shows"), "{}", said.out);
+    assert!(!said.out.contains("127.0.0.1:1"), "nothing was sent: {}", said.out);
+    // Without a wish to prune it is said as well, and by the gate.
+    let json = world.publish(&["tlsa", "--json"]).await.json();
+    assert_eq!(json["hosts"][0]["shown"][0]["place"], "nowhere", "{json}");
+    let gate = world.publish(&["gate", "--only", "key"]).await;
+    assert_eq!(gate.code, 1, "{}", gate.out);
+    assert!(gate.out.contains("it is shown and not configured"), "{}", gate.out);
+    // The new key is deployed: the record may go.
+    server.become_like(showing(&fresh));
+    let said = world.publish(&prune).await;
+    assert!(said.out.contains("in `current`") && said.out.contains("127.0.0.1:1"), "{}", said.out);
+    assert!(!said.out.contains("nothing is removed"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_pruned_where_the_keys_cannot_be_seen_unless_that_is_asked_for() {
+    let (world, server, _) = after_a_change().await;
+    server.become_like(Personality::new("mx.own.test", StartTls::Absent));
+    let said = world.publish(&["tlsa", "--update", "--prune"]).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.contains("192.0.2.25: STARTTLS is not offered (--unseen"), "{}", said.out);
+    assert!(!said.out.contains("127.0.0.1:1"), "{}", said.out);
+    let said = world.publish(&["tlsa", "--update", "--prune", "--unseen"]).await;
+    assert!(said.out.contains("127.0.0.1:1"), "it was sent: {}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_step_to_enforce_is_held_by_a_certificate_that_strangers_refuse() {
+    let mut world = World::new(own_zone()).await;
+    let ca = Ca::new("everybody's").unwrap();
+    world.write("roots.pem", &ca.pem());
+    let key = ServerKey::generate().unwrap();
+    let own = Identity::self_signed(&key, &["mx.own.test"], Validity::Current).unwrap();
+    let server = MxServer::start(showing(&own), Sink::default()).await.unwrap();
+    world.map.push(("192.0.2.25:25".to_owned(), server.addr()));
+    world.configure("mx = [\"mx.own.test\"]\nmta_sts = \"testing\"\n", "");
+    let text = async |world: &World| {
+        let json = world.publish(&["--json"]).await.json();
+        json["domains"][0]["plan"][4]["text"].as_str().unwrap().to_owned()
+    };
+    let said = text(&world).await;
+    assert!(said.contains("repair first") && said.contains("192.0.2.25"), "{said}");
+    server.become_like(showing(&ca.issue(&key, &["mx.own.test"], Validity::Current).unwrap()));
+    let said = text(&world).await;
+    assert!(said.starts_with("set `mta_sts = \"enforce\"`"), "{said}");
+    server
+        .become_like(showing(&ca.issue(&key, &["mx.elsewhere.test"], Validity::Current).unwrap()));
+    let said = text(&world).await;
+    assert!(said.contains("mx.elsewhere.test"), "{said}");
+}
+
+/// Others may have put it there: a text that is not ours is replaced only by who asks for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_adds_and_replaces_only_on_request() {
+    let zone = own_zone()
+        .record("_dmarc", &Data::txt("v=DMARC1; p=none"))
+        .record("_smtp._tls", &Data::txt("v=TLSRPTv1; rua=mailto:a@x.example"))
+        .record("_smtp._tls", &Data::txt("site=1"));
+    let world = World::new(zone).await;
+    let domain = "dmarc = \"reject\"\ntlsrpt = [\"mailto:t@own.test\"]\n";
+    world.configure(domain, &nobody(&world));
+    let said = world.publish(&["records", "--update"]).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let dmarc = "NOT SENT: _dmarc.own.test: not sent, another record stands there: --replace";
+    assert!(said.out.contains(dmarc), "{}", said.out);
+    assert!(!said.out.contains("127.0.0.1:1"), "{}", said.out);
+    let said = world.publish(&["records", "--update", "--replace"]).await;
+    assert!(said.out.contains("127.0.0.1:1") && !said.out.contains(dmarc), "{}", said.out);
+    // Texts of others at the same name: an update would take them along.
+    let by_hand = "_smtp._tls.own.test: not sent, a person has to decide";
+    assert!(said.out.contains(by_hand), "{}", said.out);
+}
