@@ -11,8 +11,8 @@ use waxseal_core::{
     domain::Domain,
     facts::StsFailure,
     publish::{
-        self, Finding, HostMemory, Memory, Mta, Standing,
-        gate::{self, Item, PolicyFacts, Seen, ServerView},
+        self, Act, Finding, HostMemory, Memory, Mta, Standing,
+        gate::{self, Door, Item, PolicyFacts, Seen, ServerView},
         readiness::{self, Readiness, readiness},
         rollout::{self, Certificates},
         shown::{Chain, HostShown, Place},
@@ -159,10 +159,13 @@ impl Looker {
         let facts = self.policy(wanted, memory).await;
         let known = memory.domains.entry(name.clone()).or_default();
         let doors = gate::policy(&facts, &mut known.policy, now);
-        let (sts, policy) = match &wanted.sts {
+        let (mut sts, policy) = match &wanted.sts {
             Some(wanted) => self.sts(wanted, &facts).await,
             None => (Vec::new(), None),
         };
+        if let Some(announcement) = sts.last_mut() {
+            shut(announcement, &doors);
+        }
         let spf = &wanted.spf;
         let answer = self.resolver.txt(name).await.answer;
         let spf = publish::spf(spf.0.clone(), &spf.1, &answer);
@@ -258,16 +261,12 @@ impl Looker {
     ) -> (Vec<Finding>, Option<(Policy, Standing)>) {
         let addresses = self.resolver.addresses(&wanted.host.owner).await.answer;
         let host = publish::policy_host(wanted.host.clone(), &addresses);
-        let mut announcement = self.text(&wanted.announcement, "v=STSv1").await;
+        let announcement = self.text(&wanted.announcement, "v=STSv1").await;
         let standing = match &facts.served {
             Ok(served) if *served == wanted.policy => Standing::Live,
             Ok(served) => Standing::Differs { found: vec![served.to_string()] },
             Err(why) => Standing::Unknown { why: why.clone() },
         };
-        if announcement.standing != Standing::Live && standing != Standing::Live {
-            // RFC 8461 §8.1: the file before the id.
-            announcement.fix = format!("serve the policy first, then: {}", announcement.fix);
-        }
         (vec![host, announcement], Some((wanted.policy.clone(), standing)))
     }
 
@@ -467,6 +466,16 @@ impl Looker {
         };
         let views = views.map(as_tlsa).unwrap_or_else(|why| nobody(host, why));
         gate::keys(&wanted.keys, &views, memory, now)
+    }
+}
+
+/// An announcement is nothing to paste before its door is open: the file comes before the id, with all MX
+/// hosts in it (RFC 8461 §8.1).
+fn shut(announcement: &mut Finding, doors: &[Item]) {
+    let door = doors.iter().find(|door| door.door == Door::Id && !door.is_open());
+    if let Some(door) = door.filter(|_| announcement.standing != Standing::Live) {
+        announcement.act = Act::ByHand;
+        announcement.fix = format!("not yet: {}", door.because);
     }
 }
 

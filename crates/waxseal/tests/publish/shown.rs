@@ -5,7 +5,8 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use waxseal_lab::{
     ca::{Ca, Identity, ServerKey, Validity},
     dns::Data,
-    mx::{MxServer, Personality, Sink, StartTls},
+    mx::{MxServer, Personality, StartTls},
+    sink::Sink,
 };
 
 use super::{World, own_zone, tlsa};
