@@ -15,6 +15,7 @@ pub(crate) mod path;
 mod preload;
 mod recipients;
 mod routes;
+mod runner;
 mod settings;
 mod spool;
 #[cfg(test)]
@@ -55,12 +56,13 @@ use crate::{
 };
 use health::Doctor;
 use path::Stages;
+use runner::Runner;
 use spool::Spool;
 
 /// After this a graceful stop is no longer waited for.
 const STOP: Duration = Duration::from_secs(60);
 
-/// Why nothing was started.
+/// Why nothing was started, or why it ended.
 #[derive(Debug)]
 pub enum StartError {
     /// Configuration, certificate, data folder: one sentence. Exit 78.
@@ -68,12 +70,14 @@ pub enum StartError {
     /// Something that may be different in a moment: the address is taken, the store in use.
     /// Exit 75.
     Busy(String),
+    /// What mail depends on has ended while it ran, and a new start may mend it. Exit 75.
+    Broken(String),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(text) | Self::Busy(text) => f.write_str(text),
+            Self::Config(text) | Self::Busy(text) | Self::Broken(text) => f.write_str(text),
         }
     }
 }
@@ -86,6 +90,7 @@ pub struct Gateway {
     store: Store,
     clock: Clock,
     doctor: Doctor,
+    runner: Runner,
     desk: Arc<Desk<Spool>>,
     open: Vec<Open>,
     /// Pages, by role.
@@ -152,21 +157,19 @@ impl Gateway {
         let desk = Desk::new(spool, dkim, Box::new(inside), clock.clone());
         let post: Arc<dyn Post> = Arc::new(queue.clone());
         let board = Board::default();
-        let doctor = Doctor::new(live.clone(), store.clone(), clock.clone(), board.clone());
-        let (stop, _) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+        let runs = queue.clone();
+        let (run, runner) = runner::watched(async move { runs.run(inbox, stopped).await });
+        let seen = (runner.clone(), board.clone());
+        let doctor = Doctor::new(live.clone(), (store.clone(), clock.clone()), seen);
         let (open, pages, tasks) = (Vec::new(), Vec::new(), JoinSet::new());
         let policies = None;
         let mut gateway =
-            Self { live, store, clock, doctor, desk, open, pages, policies, stop, tasks };
+            Self { live, store, clock, doctor, runner, desk, open, pages, policies, stop, tasks };
         gateway.open_pages().await?;
         gateway.open_policies(&parts.config).await?;
         let listeners = gateway.bind(&parts, &[]).await?;
-        let stopped = gateway.stop.subscribe();
-        gateway.tasks.spawn(async move {
-            if let Err(error) = queue.run(inbox, stopped).await {
-                tracing::error!("the queue has stopped: {error}");
-            }
-        });
+        gateway.tasks.spawn(run);
         gateway.spawn_keepers();
         let tools = Tools {
             live: gateway.live.clone(),
@@ -439,7 +442,7 @@ fn open_store(config: &Config) -> Result<Store, StartError> {
 /// Runs until SIGTERM or SIGINT; SIGHUP reads `file` again.
 ///
 /// # Errors
-/// Nothing could be started.
+/// Nothing could be started, or the queue has ended by itself.
 pub async fn run(config: Config, file: PathBuf) -> Result<(), StartError> {
     let hear = |kind| signal(kind).map_err(|error| StartError::Busy(format!("signals: {error}")));
     let mut hangup = hear(SignalKind::hangup())?;
@@ -457,9 +460,16 @@ pub async fn run(config: Config, file: PathBuf) -> Result<(), StartError> {
             _ = interrupt.recv() => {}
         }
     };
+    let runner = gateway.runner.clone();
+    let mut end = Ok(());
     loop {
         tokio::select! {
             () = told() => break,
+            why = runner.broken() => {
+                // Listeners, /healthz and the watchdog would go on: whoever started us has to see it.
+                end = Err(StartError::Broken(why));
+                break;
+            }
             _ = hangup.recv() => reread(&mut gateway, &file).await,
         }
     }
@@ -471,7 +481,7 @@ pub async fn run(config: Config, file: PathBuf) -> Result<(), StartError> {
         () = told() => tracing::warn!("told twice to stop: what was in hand waits in the queue"),
     }
     watchdog.abort();
-    Ok(())
+    end
 }
 
 /// Tells systemd's watchdog that we are alive, where there is one: twice in its time, and only

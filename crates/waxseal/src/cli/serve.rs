@@ -39,6 +39,6 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     match serve::run(config, context.config.clone()).await {
         Ok(()) => Ok(Exit::Ok),
         Err(StartError::Config(text)) => Err(Exit::Config.because(text)),
-        Err(StartError::Busy(text)) => Err(Exit::TryAgain.because(text)),
+        Err(StartError::Busy(text) | StartError::Broken(text)) => Err(Exit::TryAgain.because(text)),
     }
 }

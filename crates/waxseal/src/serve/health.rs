@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use waxseal_core::{dns::FailureKind, org::Mode, time::UnixTime};
 use x509_cert::der::Decode;
 
-use super::parts::Live;
+use super::{parts::Live, runner::Runner};
 use crate::{
     metrics::{self, Works},
     resolve::{Clock, Health as Dns, Warning},
@@ -42,6 +42,7 @@ struct Inner {
     live: Live,
     store: Store,
     clock: Clock,
+    runner: Runner,
     started: UnixTime,
     checks: Mutex<Vec<Check>>,
     board: Board,
@@ -66,10 +67,13 @@ impl Announced {
 }
 
 impl Doctor {
-    pub(super) fn new(live: Live, store: Store, clock: Clock, board: Board) -> Self {
-        let started = clock.now();
-        let (checks, announced) = (Mutex::default(), Announced::default());
-        Self(Arc::new(Inner { live, store, clock, started, checks, board, announced }))
+    pub(super) fn new(
+        live: Live,
+        (store, clock): (Store, Clock),
+        (runner, board): (Runner, Board),
+    ) -> Self {
+        let (checks, announced, started) = (Mutex::default(), Announced::default(), clock.now());
+        Self(Arc::new(Inner { live, store, clock, runner, started, checks, board, announced }))
     }
 
     /// Looks every minute until `stop`; the store's housekeeping goes along.
@@ -95,6 +99,7 @@ impl Doctor {
         }
         checks.extend(dns_checks(&dns));
         checks.push(self.store().await);
+        checks.push(self.queue());
         let files = parts.config.listeners.iter().filter_map(|listen| listen.identity.as_ref());
         let files = files.chain(parts.config.tls.identity.as_ref());
         let mut files: Vec<_> = files.map(|identity| identity.certificate.as_path()).collect();
@@ -119,6 +124,15 @@ impl Doctor {
             Err(error) => (State::Failing, error.to_string()),
         };
         Check { topic: Topic::Store, state, why }
+    }
+
+    /// Whether what is taken in is sent.
+    fn queue(&self) -> Check {
+        let (state, why) = match self.0.runner.ended() {
+            None => (State::Fine, "it runs".to_owned()),
+            Some(why) => (State::Failing, why),
+        };
+        Check { topic: Topic::Queue, state, why }
     }
 
     fn remember(&self, checks: Vec<Check>) {
@@ -213,6 +227,9 @@ impl Watch for Doctor {
     fn snapshot(&self) -> Pin<Box<dyn Future<Output = Snapshot> + Send + '_>> {
         Box::pin(async move {
             let mut checks = self.checks();
+            // As it is now, not as it was at the last look.
+            checks.retain(|check| check.topic != Topic::Queue);
+            checks.push(self.queue());
             let parts = self.0.live.now();
             let counted = self.0.store.count().await;
             let [fresh, queued, held] = counted.as_ref().copied().unwrap_or_default();

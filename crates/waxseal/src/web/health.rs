@@ -83,6 +83,8 @@ pub enum Topic {
     Clock,
     /// Whether the store can be written.
     Store,
+    /// Whether what is taken in is sent.
+    Queue,
     /// Whether our certificate is valid.
     Certificate,
     /// Whether connections go where they should.
@@ -108,6 +110,7 @@ impl Topic {
             Self::Dns => "check_dns",
             Self::Clock => "check_clock",
             Self::Store => "check_store",
+            Self::Queue => "check_queue",
             Self::Certificate => "check_certificate",
             Self::Network => "check_network",
         }

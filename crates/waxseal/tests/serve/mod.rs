@@ -130,6 +130,29 @@ async fn page(gateway: &Gateway, path: &str) -> String {
     answer
 }
 
+/// Damages a store so that the queue cannot begin.
+fn take_away_intents(folder: &Path) {
+    let mut found = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let folders = found.by_ref().filter(|path| path.is_dir()).chain([folder.to_owned()]);
+    let database = folders.map(|path| path.join("waxseal.db")).find(|path| path.exists()).unwrap();
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection.execute_batch("ALTER TABLE intent RENAME TO gone").unwrap();
+}
+
+/// Its queue has ended: whoever looks at `/healthz` sees it at once.
+#[tokio::test]
+async fn a_queue_that_has_ended_is_a_failing_check() {
+    let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;
+    world.start().await.stop().await;
+    take_away_intents(world.folder.path());
+    let gateway = world.start().await;
+    let failing =
+        async { while !page(&gateway, "/healthz").await.contains("the queue has stopped") {} };
+    tokio::time::timeout(PATIENCE, failing).await.unwrap();
+    assert!(page(&gateway, "/healthz").await.starts_with("HTTP/1.1 503 "));
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn mail_goes_through_with_evidence() {
     let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;
@@ -262,7 +285,7 @@ async fn what_stands_in_the_way_of_a_start_is_one_sentence() {
         change(&mut config);
         match Gateway::start(config).await.unwrap_err() {
             StartError::Config(text) => text,
-            StartError::Busy(text) => panic!("busy: {text}"),
+            StartError::Busy(text) | StartError::Broken(text) => panic!("busy: {text}"),
         }
     };
     let text = refused(|config| config.listeners.clear()).await;

@@ -51,20 +51,7 @@ impl Daemon {
         configure(&lab, &folder, 1_000_000);
         let socket = folder.path().join("notify");
         let systemd = UnixDatagram::bind(&socket).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_waxseal"))
-            .args(["serve", "-c"])
-            .arg(folder.path().join("waxseal.toml"))
-            .env("NOTIFY_SOCKET", &socket)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let (tell, log) = unbounded_channel();
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).try_for_each(|line| tell.send(line))
-        });
+        let (process, log) = spawn(&folder, environment);
         let doors = [SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)); 2];
         let mut daemon = Self { lab, folder, systemd, process, log, said: Vec::new(), doors };
         for door in 0..2 {
@@ -150,6 +137,26 @@ impl Drop for Daemon {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The process with the configuration of a folder, and what it says.
+fn spawn(
+    folder: &tempfile::TempDir,
+    environment: &[(&str, &str)],
+) -> (Child, UnboundedReceiver<String>) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_waxseal"))
+        .args(["serve", "-c"])
+        .arg(folder.path().join("waxseal.toml"))
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let (tell, log) = unbounded_channel();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    (process, log)
 }
 
 /// Writes the file: messages of at most `size`.
@@ -279,4 +286,17 @@ async fn the_watchdog_hears_that_we_are_alive_for_as_long_as_it_listens() {
     }
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ends().await.code(), Some(0));
+}
+
+/// The queue cannot run, here because the disk has damaged a table: a process that goes on saying
+/// 250 would fool everybody. It ends, with an error, so that systemd starts it again.
+#[tokio::test]
+async fn a_gateway_whose_queue_has_ended_ends_with_an_error() {
+    let mut daemon = Daemon::start().await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ends().await.code(), Some(0));
+    super::take_away_intents(daemon.folder.path());
+    (daemon.process, daemon.log) = spawn(&daemon.folder, &[]);
+    daemon.logs("the queue has stopped: ").await;
+    assert_eq!(daemon.ends().await.code(), Some(75));
 }
