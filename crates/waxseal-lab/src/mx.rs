@@ -83,6 +83,8 @@ pub struct Personality {
     pub faults: Vec<(Step, Fault)>,
     /// The local parts that exist here; `None`: all do.
     pub knows: Option<Vec<String>>,
+    /// A recipient with these words in the address is put off with 450.
+    pub put_off: Option<String>,
 }
 
 impl Personality {
@@ -103,7 +105,15 @@ impl Personality {
             under_tls: Vec::new(),
             faults: Vec::new(),
             knows: None,
+            put_off: None,
         }
+    }
+
+    /// Puts this recipient off.
+    #[must_use]
+    pub fn putting_off(mut self, recipient: &str) -> Self {
+        self.put_off = Some(recipient.to_owned());
+        self
     }
 
     /// With this going wrong there.
@@ -145,6 +155,10 @@ impl Personality {
     pub fn without(mut self, keyword: &str) -> Self {
         self.extensions.retain(|extension| extension.split(' ').next() != Some(keyword));
         self
+    }
+
+    fn puts_off(&self, argument: &str) -> bool {
+        self.put_off.as_ref().is_some_and(|recipient| argument.contains(recipient))
     }
 
     fn fault(&self, step: Step) -> Option<&Fault> {
@@ -343,6 +357,9 @@ impl Session {
                 }
                 "RCPT" if !self.personality.has(&argument) => {
                     say(stream, "550 5.1.1 nobody of that name here").await?;
+                }
+                "RCPT" if self.personality.puts_off(&argument) => {
+                    say(stream, "450 4.2.0 later").await?;
                 }
                 "RCPT" => {
                     if self.personality.fault(Step::Rcpt).is_none() {

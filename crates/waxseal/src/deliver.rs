@@ -7,6 +7,7 @@
 //! next host.
 
 mod connection;
+mod hindrance;
 mod pace;
 mod pool;
 mod walk;
@@ -159,6 +160,19 @@ pub struct Delivery {
     pub end: Option<usize>,
 }
 
+impl Delivery {
+    /// The try that carried the message to the recipient at this index.
+    pub fn carried(&self, recipient: usize) -> Option<&Try> {
+        self.tries.iter().find(|tried| tried.accepted.contains(&recipient))
+    }
+
+    /// The least that can be said of all channels that carried it.
+    pub fn level(&self) -> Option<Level> {
+        let carrying = self.tries.iter().filter(|tried| !tried.accepted.is_empty());
+        carrying.filter_map(Try::level).reduce(Level::lesser)
+    }
+}
+
 /// One attempt at one address of one host.
 #[derive(Clone, Debug)]
 pub struct Try {
@@ -176,6 +190,8 @@ pub struct Try {
     pub connection: Connection,
     /// What ended the attempt at this address before the message was said, if anything did.
     pub cause: Option<Cause>,
+    /// Who was accepted here: indexes into the recipients of the job.
+    pub accepted: Vec<usize>,
     /// What was said, without addresses and content; at most 65 lines.
     pub transcript: Vec<String>,
     /// When it began.

@@ -105,8 +105,6 @@ pub fn record(
     let mut sealer = Sealer::new(secret);
     let ask = ask(turn);
     let case = basis.case(turn, &ask);
-    let accepted = done.fates.iter().any(|fate| matches!(fate.outcome, Outcome::Accepted { .. }));
-    let carried = done.delivery.tries.iter().rev().find(|tried| tried.cause.is_none());
     let evidence = Evidence {
         schema: Schema::Delivery1,
         software: env!("CARGO_PKG_VERSION").to_owned(),
@@ -122,7 +120,7 @@ pub fn record(
             .map(|(nth, tried)| one_try(nth, tried, &mut sealer))
             .collect(),
         recipients: recipients(done.fates, &mut sealer),
-        level: carried.filter(|_| accepted).and_then(deliver::Try::level),
+        level: done.delivery.level(),
         alarms: basis.memory.alarms(basis.facts, turn.now),
     };
     Ok(Recorded { event: event(turn, &evidence, sealer)?, blobs: certificates(done.delivery) })
@@ -271,6 +269,7 @@ fn one_try(nth: usize, tried: &deliver::Try, sealer: &mut Sealer) -> Try {
         held: permitted.map(|proof| proof.held().to_vec()).unwrap_or_default(),
         refusal: tried.refusal().cloned(),
         cause: tried.cause.as_ref().map(Why::of),
+        accepted: tried.accepted.clone(),
         transcript: sealer.seal(format!("tries/{nth}/transcript"), tried.transcript.join("\n")),
         started: tried.started,
         finished: tried.finished,

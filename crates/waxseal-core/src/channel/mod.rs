@@ -67,6 +67,13 @@ pub enum TrustFirst {
 }
 
 impl Level {
+    /// What can be said of two channels together: the one that says less, in the order of this
+    /// file. It is for telling; whether a channel will do is never asked of this order.
+    #[must_use]
+    pub const fn lesser(self, other: Self) -> Self {
+        if (self as u8) < (other as u8) { self } else { other }
+    }
+
     /// Whether a channel of this level meets a floor: the table of DESIGN §2. `qualified` also
     /// asks for TLS parameters, see [`qualifies`].
     pub const fn meets(self, floor: Floor, first: TrustFirst) -> bool {

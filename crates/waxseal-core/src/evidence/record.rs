@@ -57,7 +57,8 @@ pub struct Evidence {
     pub tries: Vec<Try>,
     /// What became of it, recipient by recipient.
     pub recipients: Vec<ToRecipient>,
-    /// The level of the channel that took it, where one did.
+    /// The level of the channel that took it, where one did: the least of them, where several took
+    /// it for different recipients.
     pub level: Option<Level>,
     /// What somebody should look at.
     pub alarms: Vec<Alarm>,
@@ -192,6 +193,10 @@ pub struct Try {
     pub refusal: Option<Refusal>,
     /// What ended the attempt before the message was said.
     pub cause: Option<Why>,
+    /// Who was accepted here: indexes into the recipients of the record. Records of before do not
+    /// say so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<usize>,
     /// What was said, without addresses and content.
     pub transcript: Commitment,
     /// When it began.
@@ -471,6 +476,17 @@ impl Evidence {
     pub fn destination(&self) -> Option<&Domain> {
         let decided = self.decided.as_ref().map(|decided| &decided.facts.destination);
         decided.or(self.interrupted.as_ref().map(|interrupted| &interrupted.destination))
+    }
+
+    /// The level of the channel that took it for the recipient at this index, where one did.
+    pub fn level_for(&self, recipient: usize) -> Option<Level> {
+        if self.tries.iter().all(|tried| tried.accepted.is_empty()) {
+            // A record of before: one level was said for all.
+            let accepted = |one: &ToRecipient| one.ended.ending == Ending::Accepted;
+            return self.level.filter(|_| self.recipients.get(recipient).is_some_and(accepted));
+        }
+        let carried = self.tries.iter().find(|tried| tried.accepted.contains(&recipient));
+        carried.and_then(|tried| tried.level)
     }
 
     /// What the rules said.

@@ -107,6 +107,7 @@ fn evidence() -> (Evidence, Vec<Opening>) {
             held: Vec::new(),
             refusal: None,
             cause: None,
+            accepted: Vec::new(),
             transcript: sealer.seal("tries/0/transcript", format!("RCPT TO:<{SECRET}>")),
             started: NOW,
             finished: NOW,
@@ -218,4 +219,24 @@ fn hostile_records_are_refused() {
     for hostile in [&deep[..], other.as_bytes(), &bytes[..bytes.len() - 1], b""] {
         assert!(matches!(Evidence::read(hostile), Err(NotEvidence::Unreadable(_))));
     }
+}
+
+/// Who was accepted by which host is in the record; a record of a version before, which does not
+/// say it, is read and written as it was.
+#[test]
+fn each_recipient_has_the_level_of_the_channel_that_took_it() {
+    let (mut record, _) = evidence();
+    let bytes = record.canonical().unwrap();
+    assert!(!String::from_utf8(bytes).unwrap().contains("accepted\":"));
+    assert_eq!(record.level_for(0), None, "deferred");
+    record.recipients[0].ended.ending = Ending::Accepted;
+    assert_eq!(record.level_for(0), Some(Level::Encrypted), "as a record of before says");
+    let better = Try { level: Some(Level::Dane), accepted: vec![1], ..record.tries[0].clone() };
+    record.tries[0].accepted = vec![0];
+    record.tries.push(better);
+    assert_eq!(record.level_for(0), Some(Level::Encrypted));
+    assert_eq!(record.level_for(1), Some(Level::Dane));
+    assert_eq!(record.level_for(2), None);
+    let bytes = record.canonical().unwrap();
+    assert_eq!(Evidence::read(&bytes).unwrap(), record);
 }

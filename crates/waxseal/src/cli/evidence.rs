@@ -323,9 +323,12 @@ fn channels(evidence: &Evidence, text: &mut String) {
 
 /// What became of it for each recipient.
 fn recipients(evidence: &Evidence, (known, personal): (&[Opening], Personal), text: &mut String) {
-    for recipient in &evidence.recipients {
+    for (at, recipient) in evidence.recipients.iter().enumerate() {
         let who = value(known, recipient.address, personal);
-        let ending = format!("{:?}", recipient.ended.ending).to_lowercase();
+        let mut ending = format!("{:?}", recipient.ended.ending).to_lowercase();
+        if let Some(level) = evidence.level_for(at) {
+            let _ = write!(ending, ", {level}");
+        }
         let next = match recipient.settled {
             Settlement::Done => "done".to_owned(),
             Settlement::Retry { at } => format!("again at {at}"),

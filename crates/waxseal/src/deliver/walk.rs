@@ -15,6 +15,7 @@ use waxseal_core::{
 use super::{
     Connection, Delivery, Intent, Job, Shared, Try,
     connection::{Call, Clock, Failed, Link},
+    hindrance::{From, Hindrance},
     pool::Key,
 };
 use crate::{
@@ -44,17 +45,9 @@ pub(super) struct Walk<'a> {
 #[derive(Clone, Debug)]
 enum State {
     /// The next host may take it.
-    Open {
-        /// What stood in the way at the host before.
-        last: Option<From>,
-        /// What a host that could be reached cannot do.
-        lacking: Option<From>,
-    },
+    Open(Hindrance),
     Done(From),
 }
-
-/// An outcome and the host that it is from.
-type From = (Outcome, Option<Remote>);
 
 /// Where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +59,7 @@ enum Next {
 impl<'a> Walk<'a> {
     pub(super) fn new(shared: &'a Arc<Shared>, job: Job<'a>, purpose: Purpose) -> Self {
         let since = Instant::now();
-        let open = State::Open { last: None, lacking: None };
+        let open = State::Open(Hindrance::default());
         Self {
             shared,
             job,
@@ -92,6 +85,7 @@ impl<'a> Walk<'a> {
             // Wait, hold, give up, and whatever comes later: the end of the hosts.
             let Route::Host(host) = route else { return self.finish(Some(index)) };
             self.host(index, host, intent).await;
+            self.leave_host();
             if self.states.iter().all(|state| matches!(state, State::Done(_))) {
                 return self.finish(None);
             }
@@ -234,6 +228,7 @@ impl<'a> Walk<'a> {
         let timeouts = &self.shared.settings.timeouts;
         let open = self.open_recipients();
         let mut said = Said::Nothing;
+        let mut accepted = Vec::new();
         for group in open.chunks(RECIPIENTS) {
             let recipients: Vec<Recipient>;
             let recipients = if group.len() == self.job.recipients.len() {
@@ -257,6 +252,9 @@ impl<'a> Walk<'a> {
             }
             let remote = Remote { peer: attempt.stop.host.peer.clone(), dsn: link.dsn() };
             for (at, outcome) in group.iter().zip(outcomes) {
+                if matches!(outcome, Outcome::Accepted { .. }) {
+                    accepted.push(*at);
+                }
                 self.settle(*at, (outcome, Some(remote.clone())));
             }
             if stale {
@@ -265,7 +263,7 @@ impl<'a> Walk<'a> {
         }
         let judged = Judged { seen: Some(Arc::clone(link.seen())), judgement: Some(Ok(proof)) };
         let transcript = link.take_transcript();
-        self.record(attempt, judged, None, transcript);
+        self.record(attempt, judged, None, (transcript, accepted));
         self.keep(link);
         said
     }
@@ -332,20 +330,29 @@ impl<'a> Walk<'a> {
 
     fn open_recipients(&self) -> Vec<usize> {
         let states = self.states.iter().enumerate();
-        states.filter(|(_, state)| matches!(state, State::Open { .. })).map(|(at, _)| at).collect()
+        states.filter(|(_, state)| matches!(state, State::Open(_))).map(|(at, _)| at).collect()
     }
 
     /// 2yz, 5yz and the unknown are final. What the peer cannot do, another host may; and what is
     /// temporary, too.
     fn settle(&mut self, at: usize, from: From) {
-        let Some(state @ State::Open { .. }) = self.states.get_mut(at) else { return };
-        let State::Open { last, lacking } = state else { return };
+        let Some(state) = self.states.get_mut(at) else { return };
+        let State::Open(hindrance) = state else { return };
         match &from.0 {
-            Outcome::Rejected { cause: Cause::Capability(_) } => *lacking = Some(from),
+            Outcome::Rejected { cause: Cause::Capability(_) }
+            | Outcome::Deferred { .. }
+            | Outcome::Disconnected { .. } => hindrance.meet(from),
             Outcome::Accepted { .. } | Outcome::Rejected { .. } | Outcome::Unknown { .. } => {
                 *state = State::Done(from);
             }
-            Outcome::Deferred { .. } | Outcome::Disconnected { .. } => *last = Some(from),
+        }
+    }
+
+    fn leave_host(&mut self) {
+        for state in &mut self.states {
+            if let State::Open(hindrance) = state {
+                hindrance.leave_host();
+            }
         }
     }
 
@@ -370,7 +377,7 @@ impl<'a> Walk<'a> {
             let peer = attempt.stop.host.peer.clone();
             self.note(cause, Some(&Remote { peer, dsn: Dsn::Missing }));
         }
-        self.record(attempt, judged, cause, transcript);
+        self.record(attempt, judged, cause, (transcript, Vec::new()));
         Next::Address
     }
 
@@ -379,7 +386,7 @@ impl<'a> Walk<'a> {
         attempt: Attempt<'_>,
         judged: Judged,
         cause: Option<Cause>,
-        transcript: Vec<String>,
+        (transcript, accepted): (Vec<String>, Vec<usize>),
     ) {
         let Attempt { stop: Stop { route, host, address }, started, connection } = attempt;
         let Judged { seen, judgement } = judged;
@@ -393,14 +400,16 @@ impl<'a> Walk<'a> {
             judgement,
             connection,
             cause,
+            accepted,
             transcript,
             started,
             finished,
         });
     }
 
-    /// A recipient whom no host took is deferred, with what the last one said; rejected only where
-    /// every host was reached and could not take such a message at all (RFC 8689 §4.2.1).
+    /// A recipient whom no host took is deferred, with what weighs most of what stood in the way;
+    /// rejected only where every host was reached and could not take such a message at all
+    /// (RFC 8689 §4.2.1).
     fn finish(self, end: Option<usize>) -> Delivery {
         let plan = match end.and_then(|end| self.job.plan.routes.get(end)) {
             Some(Route::GiveUp { reason, .. }) => {
@@ -412,10 +421,8 @@ impl<'a> Walk<'a> {
             _ => Outcome::Deferred { cause: Cause::Plan("the plan names no host".into()) },
         };
         let from = |state| match state {
-            State::Done(from)
-            | State::Open { last: Some(from), .. }
-            | State::Open { last: None, lacking: Some(from) } => from,
-            State::Open { last: None, lacking: None } => (plan.clone(), None),
+            State::Done(from) => from,
+            State::Open(hindrance) => hindrance.most().unwrap_or_else(|| (plan.clone(), None)),
         };
         let (outcomes, remotes) = self.states.into_iter().map(from).unzip();
         Delivery { outcomes, remotes, tries: self.tries, end }

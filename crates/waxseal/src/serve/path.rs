@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     author::Letter,
-    deliver::{Delivery, Intent, IntentLost, Job},
+    deliver::{Delivery, Intent, IntentLost, Job, Try},
     gather::Gathered,
     metrics,
     queue::{Done, Fate, Judged, Path, Promise, Remote, Turn},
@@ -172,14 +172,17 @@ impl Path for Stages {
         let seen = delivery.tries.iter().filter_map(|tried| tried.seen.as_deref());
         seen.for_each(|seen| parts.surveyor.delivered(seen));
         let outcomes = delivery.outcomes.clone();
-        let level = carried(&delivery).and_then(|tried| tried.level());
-        for outcome in &outcomes {
+        for (at, outcome) in outcomes.iter().enumerate() {
             match turn.head.direction {
                 Direction::Inbound => {
                     metrics::handed_inside(outcome);
                     continue;
                 }
-                Direction::Outbound => metrics::attempt(level, outcome),
+                Direction::Outbound => {
+                    // Where nobody took it, the channel over which that was said.
+                    let tried = delivery.carried(at).or_else(|| judged(&delivery));
+                    metrics::attempt(tried.and_then(Try::level), outcome);
+                }
             }
             if matches!(outcome, Outcome::Accepted { .. }) {
                 let waited = turn.now.since(turn.head.arrived);
@@ -266,16 +269,12 @@ impl Stages {
         }
         let known = &done.facts.memory;
         let mut memory = known.refresh(&done.facts.gathered.facts, turn.now);
-        let accepted =
-            done.fates.iter().any(|fate| matches!(fate.outcome, Outcome::Accepted { .. }));
-        if accepted
-            && let Some(tried) = carried(done.delivery)
-            && let Some(level) = tried.level()
-        {
-            memory = memory.confirm(level, &tried.peer, turn.now);
-        }
-        if accepted {
+        let carrying = done.delivery.tries.iter().filter(|tried| !tried.accepted.is_empty());
+        for tried in carrying {
             self.partners.used(destination);
+            if let Some(level) = tried.level() {
+                memory = memory.confirm(level, &tried.peer, turn.now);
+            }
         }
         let stale = |one: &Memory, other: &Memory| match (&one.best, &other.best) {
             (Some(one), Some(other)) => {
@@ -309,8 +308,8 @@ fn unreadable(facts: &Facts) -> Facts {
     Facts { mx: MxFact::Failed(failure), hosts: Vec::new(), ..facts.clone() }
 }
 
-/// The try that carried the message, or else the last one.
-fn carried(delivery: &Delivery) -> Option<&crate::deliver::Try> {
+/// The last try whose channel was good enough, or else the last one.
+fn judged(delivery: &Delivery) -> Option<&Try> {
     let good = delivery.tries.iter().rev().find(|tried| tried.cause.is_none());
     good.or(delivery.tries.last())
 }

@@ -98,6 +98,7 @@ impl fmt::Display for Topic {
             Self::Clock => "the clock",
             Self::Store => "the store",
             Self::Certificate => "the certificate",
+            Self::Queue => "the queue",
             Self::Network => "the network",
         })
     }

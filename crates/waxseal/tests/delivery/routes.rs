@@ -203,3 +203,46 @@ async fn require_tls_is_never_dropped() {
     assert!(is_accepted(&delivery), "{:?}", delivery.outcomes);
     assert!(with.sink.all()[0].mail.contains("REQUIRETLS"));
 }
+
+/// Attacker on the path before the first host, where nobody is authenticated: he lets it take one
+/// recipient and puts the other off, so that the second host, by DANE, takes that one. What is said
+/// of the first is not what the second achieved.
+#[tokio::test]
+async fn each_recipient_has_the_level_of_the_host_that_took_it() {
+    let first = Host::like(|personality| personality.putting_off("put-off")).await;
+    let second = Host::start().await;
+    let people = [recipient("taken"), recipient("put-off")];
+    let delivery = Gateway::new().deliver_to(vec![first.encrypt(), second.dane()], &people).await;
+    assert!(is_accepted(&delivery), "{:?}", delivery.outcomes);
+    let level = |at| delivery.carried(at).and_then(|tried| tried.level());
+    assert_eq!((level(0), level(1)), (Some(Level::Encrypted), Some(Level::Dane)));
+    assert_eq!(delivery.level(), Some(Level::Encrypted));
+
+    let second = failing(Step::Rcpt, says("450 4.2.0 later")).await;
+    let delivery = Gateway::new().deliver_to(vec![first.encrypt(), second.dane()], &people).await;
+    assert_eq!(delivery.tries.len(), 2);
+    assert_eq!(delivery.level(), Some(Level::Encrypted), "the second host took nobody");
+    assert_eq!(delivery.carried(1).map(|tried| &tried.peer), None);
+}
+
+/// Attacker on the path, who keeps us from the primary host: a backup without TLS does not decide
+/// for it, so the mail is tried again and not returned (RFC 8689 §4.2.1).
+#[tokio::test]
+async fn a_weak_backup_does_not_speak_for_a_primary_that_is_away() {
+    let backup = Host::clear().await;
+    for demand in [Demand::Encrypt, backup.dane().demand] {
+        let primary = route(nobody().await, demand.clone());
+        let weak = route(backup.address(), demand);
+        for hosts in [vec![primary.clone(), weak.clone()], vec![weak, primary]] {
+            let delivery = Gateway::new().deliver(hosts).await;
+            assert!(
+                matches!(delivery.outcomes[0], Outcome::Deferred { cause: Cause::Connection(_) }),
+                "{:?}",
+                delivery.outcomes
+            );
+        }
+    }
+    let mut two = route(backup.address(), Demand::Encrypt);
+    two.addresses.push(nobody().await);
+    assert!(is_refused_channel(&Gateway::new().deliver(vec![two]).await), "its host has answered");
+}
