@@ -52,6 +52,8 @@ pub enum Cause {
     Channel(String),
     /// Nobody answered: connection refused, timed out, no address.
     Connection(String),
+    /// Our own limits: its turn at the host has not come, and nothing was said.
+    Busy(String),
     /// The plan itself says so; no connection was made.
     Plan(String),
     /// The peer broke the protocol.

@@ -8,13 +8,15 @@
 
 mod connection;
 mod hindrance;
+mod limit;
 mod pace;
 mod pool;
 mod walk;
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use rustls_pki_types::TrustAnchor;
+use tokio::time::{Instant, sleep};
 use waxseal_core::{
     channel::{ChannelProof, Level, Refusal, Seen},
     decide::{Ask, Plan},
@@ -28,7 +30,7 @@ use waxseal_core::{
 pub use pace::Pace;
 pub(crate) use pace::{Gates, operator};
 
-use self::{pool::Pool, walk::Walk};
+use self::{limit::Limit, pool::Pool, walk::Walk};
 use crate::{
     dial::Dialler,
     store::Remote,
@@ -62,6 +64,11 @@ pub struct Settings {
     pub per_domain: Pace,
     /// How long a message may wait for its turn before it goes back to the queue.
     pub turn: Duration,
+    /// How long an attempt may take until the message itself is said. The times of RFC 5321
+    /// §4.5.3.2 are for each command; this one is for all of them at all hosts.
+    pub attempt: Duration,
+    /// After this an attempt is slow, and lets others go first.
+    pub slow: Duration,
 }
 
 impl Default for Settings {
@@ -79,6 +86,8 @@ impl Default for Settings {
             per_operator: Pace { at_once: 60, interval: Duration::ZERO },
             per_domain: Pace { at_once: 20, interval: Duration::ZERO },
             turn: Duration::from_secs(120),
+            attempt: Duration::from_mins(30),
+            slow: Duration::from_mins(1),
         }
     }
 }
@@ -228,6 +237,20 @@ pub trait Intent: Sync {
     /// # Errors
     /// It could not be stored; the message is not sent then.
     fn before_final_dot(&self) -> impl Future<Output = Result<(), IntentLost>> + Send;
+
+    /// Lets other mail go first: this one waits for its turn at a busy host, or its peer is slow.
+    fn step_aside(&self) -> Aside {
+        Aside::Stood
+    }
+}
+
+/// Whether a delivery that holds others up could make room for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// It has, and may take its time.
+    Stood,
+    /// Too many stand there already: it comes back later.
+    NoRoom,
 }
 
 /// The intent to send could not be stored, in words.
@@ -304,14 +327,26 @@ impl Deliverer {
 
     /// Carries out a plan. `intent` is asked before each final dot.
     pub async fn deliver(&self, job: Job<'_>, intent: &impl Intent) -> Delivery {
-        Walk::new(&self.shared, job, Purpose::Deliver).run(intent).await
+        let settings = &self.shared.settings;
+        let limit = Limit::at(Instant::now() + settings.attempt);
+        let mut walk = pin!(Walk::new(&self.shared, job, (Purpose::Deliver, &limit)).run(intent));
+        tokio::select! {
+            biased;
+            delivery = &mut walk => return delivery,
+            () = sleep(settings.slow) => {}
+        }
+        if intent.step_aside() == Aside::NoRoom {
+            limit.cut();
+        }
+        walk.await
     }
 
     /// Asks whether the recipients of a job would be taken, over a channel that may carry the job
     /// and no other: who exists is nobody else's business either. `Accepted` means taken; nothing
     /// of the content is said.
     pub async fn ask(&self, job: Job<'_>) -> Delivery {
-        Walk::new(&self.shared, job, Purpose::Ask).run(&AlreadyDurable).await
+        let limit = Limit::at(Instant::now() + self.shared.settings.attempt);
+        Walk::new(&self.shared, job, (Purpose::Ask, &limit)).run(&AlreadyDurable).await
     }
 
     /// How many unused connections are open.

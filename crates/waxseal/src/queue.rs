@@ -30,6 +30,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
+use crate::deliver::Aside;
 use crate::store::{Destination, Event, Group, Head, Lease, NewMessage, Store, StoreError, WorkId};
 pub use crate::store::{Dsn, Fate, Remote};
 use runner::Runner;
@@ -38,7 +39,6 @@ use waiting::{Loaded, Ready};
 
 /// How often holds that ended and values that expired are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
-/// Destinations that the store could not read before all of them wait a moment: one that is damaged
 /// Before a store that failed is asked again.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -131,6 +131,12 @@ pub trait Path: Send + Sync + 'static {
         promise: &Promise,
     ) -> impl Future<Output = (Vec<Outcome>, Self::Delivery)> + Send;
 
+    /// Whether a host was asked. A turn in which our own limits let nobody be asked is no attempt:
+    /// it is not counted, and there is nothing to record.
+    fn was_tried(&self, _: &Self::Delivery) -> bool {
+        true
+    }
+
     /// The host that each outcome is from, recipient by recipient, as far as one was reached.
     fn remotes(&self, _: &Self::Delivery) -> Vec<Option<Remote>> {
         Vec::new()
@@ -168,15 +174,33 @@ pub struct Done<'a, F, D> {
 }
 
 /// The intent to send, to be made durable before the final dot (promise P4).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Promise {
+    slot: Arc<Slot>,
+    news: mpsc::UnboundedSender<News>,
     store: Store,
     work: WorkId,
     attempt: u32,
     now: UnixTime,
 }
 
+impl std::fmt::Debug for Promise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Promise").field(&self.work).field(&self.attempt).finish()
+    }
+}
+
 impl Promise {
+    /// Lets other mail go first: this turn waits, or its peer is slow.
+    pub fn step_aside(&self) -> Aside {
+        let aside = self.slot.step_aside();
+        if aside == Aside::Stood {
+            // The runner may have stopped; then nobody goes first.
+            let _ = self.news.send(News::Room);
+        }
+        aside
+    }
+
     /// Durable when this answers: after a crash the attempt is recorded as `Unknown`.
     ///
     /// # Errors
@@ -196,6 +220,8 @@ struct Arrival {
 enum News {
     /// A destination has work at this time.
     Due(Destination, UnixTime),
+    /// A turn has stepped aside.
+    Room,
     /// Messages without a verdict wait in the store.
     Fresh,
     /// An operator ended the pause after a restore.

@@ -97,6 +97,11 @@ impl Resolver {
         }))
     }
 
+    /// Whether a new one with these settings would ask and believe the same.
+    pub fn is_set_up_like(&self, settings: &Settings) -> bool {
+        self.0.settings.is_like(settings)
+    }
+
     /// Whether validation works through these upstreams. It is remembered: while it does not,
     /// every lookup fails with the reason instead of calling the world bogus or insecure.
     pub async fn probe(&self) -> Health {

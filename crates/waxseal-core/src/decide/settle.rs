@@ -12,6 +12,10 @@ use crate::{
     time::UnixTime,
 };
 
+/// Until the next look at a host where our own limits let nobody else be: it is healthy, so that
+/// the pauses of RFC 5321 §4.5.4.1 for hosts that failed say nothing of it.
+const SOON: Duration = Duration::from_mins(1);
+
 /// What is known of a delivery group before and including its last attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
@@ -104,7 +108,15 @@ pub fn settle(
     schedule: &Schedule,
     now: UnixTime,
 ) -> Settled {
-    let turn = Turn { history, schedule, now };
+    let soon = match outcome {
+        Outcome::Deferred { cause: Cause::Busy(_) } => Some(SOON),
+        Outcome::Deferred { .. }
+        | Outcome::Accepted { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::Unknown { .. }
+        | Outcome::Disconnected { .. } => None,
+    };
+    let turn = Turn { history, schedule, now, soon };
     match outcome {
         Outcome::Accepted { .. } => Settled::Done,
         Outcome::Rejected { cause: Cause::Channel(seen) } => turn.follow(last, Some(seen)),
@@ -137,6 +149,8 @@ struct Turn<'a> {
     history: &'a History,
     schedule: &'a Schedule,
     now: UnixTime,
+    /// The pause, where it is not that of the schedule.
+    soon: Option<Duration>,
 }
 
 impl Turn<'_> {
@@ -207,7 +221,7 @@ impl Turn<'_> {
     fn next(&self, until: Option<UnixTime>) -> UnixTime {
         let turn = usize::try_from(self.history.attempts.saturating_sub(1)).unwrap_or(usize::MAX);
         let retry = &self.schedule.retry;
-        let wait = retry.get(turn).or(retry.last()).copied();
+        let wait = self.soon.or(retry.get(turn).or(retry.last()).copied());
         let minute = Duration::from_mins(1);
         let wait = wait.unwrap_or(Duration::from_mins(30)).max(minute);
         let mut at = self.now + wait;
@@ -242,6 +256,8 @@ fn told(cause: &Cause) -> (EnhancedCode, String) {
         },
         Cause::Channel(detail) | Cause::Plan(detail) => (EnhancedCode(4, 7, 5), detail.clone()),
         Cause::Connection(detail) => (EnhancedCode(4, 4, 1), detail.clone()),
+        // RFC 3463 §3.5: X.4.5, congestion, which is ours.
+        Cause::Busy(detail) => (EnhancedCode(4, 4, 5), detail.clone()),
         Cause::Protocol(detail) => (EnhancedCode(4, 5, 0), detail.clone()),
     }
 }

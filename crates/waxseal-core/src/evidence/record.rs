@@ -334,6 +334,8 @@ pub enum Why {
     Channel,
     /// Nobody answered.
     Connection,
+    /// Our own limits.
+    Busy,
     /// The plan itself.
     Plan,
     /// The peer broke the protocol.
@@ -348,6 +350,7 @@ impl Why {
             Cause::Capability(_) => Self::Capability,
             Cause::Channel(_) => Self::Channel,
             Cause::Connection(_) => Self::Connection,
+            Cause::Busy(_) => Self::Busy,
             Cause::Plan(_) => Self::Plan,
             Cause::Protocol(_) => Self::Protocol,
         }
@@ -429,6 +432,7 @@ fn words(cause: &Cause) -> &str {
         Cause::Capability(words)
         | Cause::Channel(words)
         | Cause::Connection(words)
+        | Cause::Busy(words)
         | Cause::Plan(words)
         | Cause::Protocol(words) => words,
     }

@@ -27,7 +27,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{Intent, IntentLost, Shared, Timeouts, pool::Key};
+use super::{Intent, IntentLost, Shared, Timeouts, limit::Limit, pool::Key};
 use crate::{
     store::Dsn,
     tls::{self, Parameters},
@@ -37,8 +37,17 @@ use crate::{
 const READ: usize = 4_096;
 /// How long a judgement may be used again for an equal route.
 const FRESH: Duration = Duration::from_secs(10);
+/// Why an attempt ended before the message was said.
+pub(super) const TOO_LONG: &str = "the attempt took too long before the message could be said";
 /// How long a peer that we leave gets to take our QUIT.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long a transaction may take: each command, and all of them up to the message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds<'a> {
+    pub(super) timeouts: &'a Timeouts,
+    pub(super) limit: &'a Limit,
+}
 
 /// The time, from the job's and the time since.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +86,7 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    fn new(cause: Cause) -> Self {
+    pub(super) fn new(cause: Cause) -> Self {
         Self { cause, tls: None, transcript: Vec::new() }
     }
 }
@@ -267,12 +276,12 @@ impl Link {
         proof: &ChannelProof,
         mail: Mail<'_>,
         intent: &impl Intent,
-        timeouts: &Timeouts,
+        bounds: Bounds<'_>,
     ) -> Result<Vec<Outcome>, Cause> {
         self.used += 1;
         let transaction = self.client.begin(proof, mail)?;
         let outcomes =
-            transact(&mut self.stream, &mut self.buffer, transaction, intent, timeouts).await;
+            transact(&mut self.stream, &mut self.buffer, transaction, intent, bounds).await;
         self.idle_since = Instant::now();
         Ok(outcomes)
     }
@@ -368,7 +377,7 @@ async fn transact(
     buffer: &mut [u8],
     mut transaction: Transaction<'_, '_>,
     intent: &impl Intent,
-    timeouts: &Timeouts,
+    Bounds { timeouts, limit }: Bounds<'_>,
 ) -> Vec<Outcome> {
     let mut patience = Patience::default();
     loop {
@@ -381,13 +390,22 @@ async fn transact(
                 }
             }
             TxStep::Read => {
-                let limit = match transaction.awaits() {
+                let awaits = transaction.awaits();
+                let time = match awaits {
                     Awaits::Envelope => timeouts.envelope,
                     Awaits::Data => timeouts.data,
                     Awaits::FinalDot => timeouts.final_dot,
                 };
-                let until = patience.until(limit, transaction.heard());
-                match within(until, stream.read(buffer)).await {
+                let until = patience.until(time, transaction.heard());
+                let reading = within(until, stream.read(buffer));
+                let read = match awaits {
+                    Awaits::Envelope | Awaits::Data => {
+                        limit.within(reading).await.unwrap_or_else(|| Err(TOO_LONG.to_owned()))
+                    }
+                    // The message may have been taken: only an answer says so.
+                    Awaits::FinalDot => reading.await,
+                };
+                match read {
                     Ok(0) => transaction.disconnected("the peer closed the connection"),
                     Ok(count) => transaction.input(buffer.get(..count).unwrap_or_default()),
                     Err(why) => transaction.disconnected(&why),

@@ -50,11 +50,12 @@ fn heavier(known: &mut Option<From>, new: From, weight: fn(&Outcome) -> u8) {
 const fn at_address(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Deferred { cause: Cause::Connection(_) } => 0,
+        Outcome::Deferred { cause: Cause::Busy(_) } => 1,
         Outcome::Deferred { .. }
         | Outcome::Rejected { .. }
         | Outcome::Disconnected { .. }
         | Outcome::Unknown { .. }
-        | Outcome::Accepted { .. } => 1 + at_host(outcome),
+        | Outcome::Accepted { .. } => 2 + at_host(outcome),
     }
 }
 
@@ -63,11 +64,14 @@ const fn at_host(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Rejected { cause: Cause::Capability(_) } => 0,
         Outcome::Deferred { cause: Cause::Channel(_) } => 1,
+        Outcome::Deferred { cause: Cause::Connection(_) } => 2,
+        // It may be the one that works, and can be asked soon.
+        Outcome::Deferred { cause: Cause::Busy(_) } => 3,
         Outcome::Deferred { .. }
         | Outcome::Rejected { .. }
         | Outcome::Disconnected { .. }
         | Outcome::Unknown { .. }
-        | Outcome::Accepted { .. } => 2,
+        | Outcome::Accepted { .. } => 4,
     }
 }
 

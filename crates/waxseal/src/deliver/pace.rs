@@ -15,7 +15,7 @@ use tokio::{
 };
 use waxseal_core::{domain::Domain, facts::Peer};
 
-use super::Settings;
+use super::{Aside, Settings};
 
 /// Entries above which those that nobody waits for are forgotten.
 const MAX_ENTRIES: usize = 4_096;
@@ -35,6 +35,26 @@ pub(crate) struct Gates {
     address: Gate<SocketAddr>,
     operator: Gate<String>,
     domain: Gate<Domain>,
+}
+
+/// How a delivery waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait<'a> {
+    until: Instant,
+    aside: &'a (dyn Fn() -> Aside + Send + Sync),
+}
+
+impl<'a> Wait<'a> {
+    /// Until then, where `aside` finds room to do so.
+    pub(super) const fn new(until: Instant, aside: &'a (dyn Fn() -> Aside + Send + Sync)) -> Self {
+        Self { until, aside }
+    }
+}
+
+impl From<Instant> for Wait<'_> {
+    fn from(until: Instant) -> Self {
+        Self::new(until, &|| Aside::Stood)
+    }
 }
 
 /// Holds a place as long as it lives.
@@ -59,9 +79,9 @@ impl Gates {
         }
     }
 
-    /// Waits for a place among the deliveries to a domain; `None` when `until` came first.
-    pub(crate) async fn domain(&self, domain: &Domain, until: Instant) -> Option<Turn> {
-        Some(Turn { _places: vec![self.domain.enter(domain.clone(), until).await?] })
+    /// Waits for a place among the deliveries to a domain; `None` when its time came first.
+    pub(crate) async fn domain(&self, domain: &Domain, wait: Wait<'_>) -> Option<Turn> {
+        Some(Turn { _places: vec![self.domain.enter(domain.clone(), wait).await?] })
     }
 
     /// Waits for a place at a host and its operator. Every delivery takes the three places in the
@@ -70,10 +90,11 @@ impl Gates {
         &self,
         peer: &Peer,
         address: SocketAddr,
-        until: Instant,
+        wait: impl Into<Wait<'_>>,
     ) -> Option<Turn> {
-        let operator = self.operator.enter(operator(peer), until).await?;
-        let address = self.address.enter(address, until).await?;
+        let wait = wait.into();
+        let operator = self.operator.enter(operator(peer), wait).await?;
+        let address = self.address.enter(address, wait).await?;
         Some(Turn { _places: vec![address, operator] })
     }
 }
@@ -96,17 +117,24 @@ impl<K: Clone + Eq + Hash + fmt::Debug> Gate<K> {
         Self { pace, entries: Mutex::default() }
     }
 
-    async fn enter(&self, key: K, until: Instant) -> Option<OwnedSemaphorePermit> {
+    async fn enter(&self, key: K, wait: impl Into<Wait<'_>>) -> Option<OwnedSemaphorePermit> {
+        let Wait { until, aside } = wait.into();
         let entry = self.entry(key);
-        let place =
-            timeout_at(until, Arc::clone(&entry.places).acquire_owned()).await.ok()?.ok()?;
+        let place = match Arc::clone(&entry.places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) if aside() == Aside::NoRoom => return None,
+            Err(_) => {
+                timeout_at(until, Arc::clone(&entry.places).acquire_owned()).await.ok()?.ok()?
+            }
+        };
         if self.pace.interval.is_zero() {
             return Some(place);
         }
         let start = {
             let mut next = entry.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let start = (*next).max(Instant::now());
-            if start > until {
+            let now = Instant::now();
+            let start = (*next).max(now);
+            if start > until || (start > now && aside() == Aside::NoRoom) {
                 return None;
             }
             *next = start + self.pace.interval;

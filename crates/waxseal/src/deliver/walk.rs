@@ -13,9 +13,11 @@ use waxseal_core::{
 };
 
 use super::{
-    Connection, Delivery, Intent, Job, Shared, Try,
-    connection::{Call, Clock, Failed, Link},
+    Aside, Connection, Delivery, Intent, Job, Shared, Try,
+    connection::{Bounds, Call, Clock, Failed, Link, TOO_LONG},
     hindrance::{From, Hindrance},
+    limit::Limit,
+    pace::Wait,
     pool::Key,
 };
 use crate::{
@@ -35,6 +37,7 @@ pub(super) struct Walk<'a> {
     job: Job<'a>,
     purpose: Purpose,
     clock: Clock,
+    limit: &'a Limit,
     /// When the message goes back to the queue if its turn has not come.
     turn: Instant,
     tries: Vec<Try>,
@@ -57,13 +60,18 @@ enum Next {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(shared: &'a Arc<Shared>, job: Job<'a>, purpose: Purpose) -> Self {
+    pub(super) fn new(
+        shared: &'a Arc<Shared>,
+        job: Job<'a>,
+        (purpose, limit): (Purpose, &'a Limit),
+    ) -> Self {
         let since = Instant::now();
         let open = State::Open(Hindrance::default());
         Self {
             shared,
             job,
             purpose,
+            limit,
             clock: Clock { start: job.now, since },
             turn: since + shared.settings.turn,
             tries: Vec::new(),
@@ -73,8 +81,9 @@ impl<'a> Walk<'a> {
 
     pub(super) async fn run(mut self, intent: &impl Intent) -> Delivery {
         let domain = self.job.recipients.first().map(|first| &first.mailbox.domain);
+        let aside = || -> Aside { intent.step_aside() };
         let turn = match domain {
-            Some(domain) => self.shared.gates.domain(domain, self.turn).await,
+            Some(domain) => self.shared.gates.domain(domain, Wait::new(self.turn, &aside)).await,
             None => None,
         };
         if turn.is_none() {
@@ -86,6 +95,9 @@ impl<'a> Walk<'a> {
             let Route::Host(host) = route else { return self.finish(Some(index)) };
             self.host(index, host, intent).await;
             self.leave_host();
+            if self.limit.is_over() {
+                return self.finish(None);
+            }
             if self.states.iter().all(|state| matches!(state, State::Done(_))) {
                 return self.finish(None);
             }
@@ -108,8 +120,13 @@ impl<'a> Walk<'a> {
             let cause = Cause::Connection(format!("{} has no address to connect to", host.peer));
             self.note(&cause, None);
         }
+        let aside = || -> Aside { intent.step_aside() };
         for address in addresses {
-            let Some(_turn) = self.shared.gates.host(&host.peer, address, self.turn).await else {
+            if self.limit.is_over() {
+                return self.note(&too_long(), None);
+            }
+            let wait = Wait::new(self.turn, &aside);
+            let Some(_turn) = self.shared.gates.host(&host.peer, address, wait).await else {
                 return self.note(&busy("the host"), None);
             };
             let stop = Stop { route, host, address };
@@ -124,7 +141,11 @@ impl<'a> Walk<'a> {
             return next;
         }
         let started = self.clock.now();
-        match self.open(stop).await {
+        let opened = match self.limit.within(self.open(stop)).await {
+            Some(opened) => opened,
+            None => Err((Failed::new(too_long()), Judged::default())),
+        };
+        match opened {
             Ok(mut link) => {
                 let judged = link.judge(self.shared, stop.host, self.clock.now());
                 let mut proof = None;
@@ -132,7 +153,8 @@ impl<'a> Walk<'a> {
                     Ok(good) => {
                         let timeouts = &self.shared.settings.timeouts;
                         proof = Some(good.clone());
-                        link.permitted(good, timeouts).await.err()
+                        let permitted = self.limit.within(link.permitted(good, timeouts)).await;
+                        permitted.unwrap_or_else(|| Err(too_long())).err()
                     }
                     Err(refusal) => Some(refused(refusal)),
                 };
@@ -225,7 +247,7 @@ impl<'a> Walk<'a> {
         proof: ChannelProof,
         intent: &impl Intent,
     ) -> Said {
-        let timeouts = &self.shared.settings.timeouts;
+        let bounds = Bounds { timeouts: &self.shared.settings.timeouts, limit: self.limit };
         let open = self.open_recipients();
         let mut said = Said::Nothing;
         let mut accepted = Vec::new();
@@ -239,7 +261,7 @@ impl<'a> Walk<'a> {
                 &recipients
             };
             let mail = self.mail(attempt.stop.host, recipients);
-            let outcomes = match link.send(&proof, mail, intent, timeouts).await {
+            let outcomes = match link.send(&proof, mail, intent, bounds).await {
                 Ok(outcomes) => outcomes,
                 Err(cause @ Cause::Capability(_)) => {
                     vec![Outcome::Rejected { cause }; group.len()]
@@ -474,5 +496,9 @@ fn refused(refusal: &Refusal) -> Cause {
 }
 
 fn busy(place: &str) -> Cause {
-    Cause::Connection(format!("{place} was busy with our other messages; this one waits its turn"))
+    Cause::Busy(format!("{place} was busy with our other messages; this one waits its turn"))
+}
+
+fn too_long() -> Cause {
+    Cause::Connection(TOO_LONG.to_owned())
 }

@@ -117,19 +117,31 @@ impl<P: Path> Queue<P> {
         if let Some(verdict) = self.0.path.reconsider(&turn) {
             turn.group.verdict = verdict;
         }
-        let promise = Promise { store: self.0.store.clone(), work: lease.work(), attempt, now };
+        let slot = Arc::new(slot);
+        let promise = Promise {
+            slot: Arc::clone(&slot),
+            news: self.0.news.clone(),
+            store: self.0.store.clone(),
+            work: lease.work(),
+            attempt,
+            now,
+        };
         let path = &self.0.path;
         let facts = path.gather(&turn).await;
         let plan = path.plan(&turn, &facts).await;
         let (outcomes, delivery) = path.deliver(&turn, (&facts, &plan), &promise).await;
-        let history = History { attempts: attempt, ..turn.group.history };
+        let busy =
+            |outcome: &Outcome| matches!(outcome, Outcome::Deferred { cause: Cause::Busy(_) });
+        let waited = outcomes.iter().all(busy) && !path.was_tried(&delivery);
+        let attempts = if waited { turn.group.history.attempts } else { attempt };
+        let history = History { attempts, ..turn.group.history };
         let mut fates = self.fates(&turn, &history, (outcomes, &plan));
         for (fate, remote) in fates.iter_mut().zip(path.remotes(&delivery)) {
             fate.remote = remote;
         }
         path.amend(&turn, &mut fates);
         let done = Done { facts: &facts, plan: &plan, delivery: &delivery, fates: &fates };
-        let events = path.record(&turn, done).await;
+        let events = if waited { Vec::new() } else { path.record(&turn, done).await };
         let letters = path.letters(&turn, &fates);
         let next = left(&turn, history, &fates);
         let record = Record { lease, message, next, events, letters };
@@ -332,7 +344,7 @@ fn short_since(turn: &Turn, fates: &[Fate]) -> Option<UnixTime> {
                 return turn.group.short_since.or(Some(turn.now));
             }
             Cause::Reply { .. } => answered = true,
-            Cause::Connection(_) | Cause::Protocol(_) => {}
+            Cause::Connection(_) | Cause::Busy(_) | Cause::Protocol(_) => {}
         }
     }
     turn.group.short_since.filter(|_| !answered)

@@ -29,6 +29,7 @@ const FRESH: usize = 64;
 const AHEAD: usize = 64;
 /// What is heard or taken up at once before the next look around.
 const BURST: usize = 64;
+/// Destinations that the store could not read before all of them wait a moment: one that is damaged
 /// does not hold up the others, and a store that fails is not asked for each.
 const FAILURES: usize = 16;
 
@@ -120,6 +121,8 @@ impl<P: Path> Runner<P> {
     fn hear(&mut self, news: News) {
         match news {
             News::Due(destination, due) => self.times.set(destination, due),
+            // The next look around takes it.
+            News::Room => {}
             News::Fresh => self.fresh = true,
             News::Unpaused => {
                 self.paused = false;

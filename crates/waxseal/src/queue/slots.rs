@@ -1,15 +1,22 @@
-//! How many groups are in hand, in all and per destination.
+//! How many groups are in hand, in all and per destination. One that waits, or whose peer is slow,
+//! steps aside, so that a few hosts that keep us waiting do not hold up all other mail.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use crate::store::Destination;
+use crate::{deliver::Aside, store::Destination};
 
 #[derive(Default)]
 struct Taken {
+    /// In hand, but for those aside.
     total: usize,
+    /// As many more as may be in hand.
+    aside: usize,
     per_destination: HashMap<Destination, usize>,
 }
 
@@ -24,6 +31,8 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     taken: Arc<Mutex<Taken>>,
     destination: Destination,
+    most: usize,
+    aside: AtomicBool,
 }
 
 fn guard(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
@@ -56,14 +65,35 @@ impl Slots {
         }
         *here += 1;
         taken.total += 1;
-        Some(Slot { taken: Arc::clone(&self.taken), destination })
+        let (taken, most) = (Arc::clone(&self.taken), self.total);
+        Some(Slot { taken, destination, most, aside: AtomicBool::new(false) })
+    }
+}
+
+impl Slot {
+    /// Makes room for others, if not too many stand aside; its share of its destination stays.
+    pub(super) fn step_aside(&self) -> Aside {
+        let mut taken = guard(&self.taken);
+        if self.aside.load(Ordering::Relaxed) {
+            return Aside::Stood;
+        }
+        if taken.aside >= self.most {
+            return Aside::NoRoom;
+        }
+        taken.aside += 1;
+        taken.total = taken.total.saturating_sub(1);
+        self.aside.store(true, Ordering::Relaxed);
+        Aside::Stood
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = guard(&self.taken);
-        taken.total = taken.total.saturating_sub(1);
+        match self.aside.load(Ordering::Relaxed) {
+            true => taken.aside = taken.aside.saturating_sub(1),
+            false => taken.total = taken.total.saturating_sub(1),
+        }
         if let Some(here) = taken.per_destination.get_mut(&self.destination) {
             *here = here.saturating_sub(1);
             if *here == 0 {

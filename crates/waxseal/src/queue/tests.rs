@@ -141,6 +141,13 @@ impl Path for Fake {
         promise.keep().await.unwrap();
         let destination = turn.group.destination.as_str();
         assert!(!self.0.broken.swap(false, Ordering::SeqCst), "a defect in a turn");
+        if destination.ends_with("tarpit.example") {
+            if promise.step_aside() == Aside::NoRoom {
+                self.0.in_hand.fetch_sub(1, Ordering::SeqCst);
+                return (vec![deferred(); turn.group.recipients.len()], ());
+            }
+            self.0.gate.acquire().await.unwrap().forget();
+        }
         if destination == "slow.example" {
             self.0.gate.acquire().await.unwrap().forget();
         }
@@ -151,6 +158,10 @@ impl Path for Fake {
         self.0.delivered.lock().unwrap().push((turn.message, to));
         self.0.in_hand.fetch_sub(1, Ordering::SeqCst);
         (outcomes, ())
+    }
+
+    fn was_tried(&self, (): &()) -> bool {
+        false
     }
 
     async fn record(&self, turn: &Turn, done: Done<'_, (), ()>) -> Vec<Event> {

@@ -80,6 +80,16 @@ impl Settings {
             clock: Clock::system(),
         }
     }
+
+    /// Whether these ask the same and believe the same, whatever time it is.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.upstreams == other.upstreams
+            && self.anchors == other.anchors
+            && self.tls_roots == other.tls_roots
+            && self.patience == other.patience
+            && (self.question, self.deadline) == (other.question, other.deadline)
+            && self.cache_entries == other.cache_entries
+    }
 }
 
 /// Where the resolver reads the time: validation depends on it.
@@ -171,6 +181,7 @@ impl Settings {
             settings.tls_roots = tls::load_roots(&roots)?;
         }
         settings.question = dns.timeout;
+        settings.deadline = settings.deadline.max(dns.timeout);
         settings.cache_entries = dns.cache_entries;
         Ok(settings)
     }

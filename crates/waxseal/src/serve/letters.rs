@@ -213,6 +213,7 @@ pub(super) fn redact(parts: &Parts, turn: &Turn, fates: &mut [Fate]) {
             Cause::Reply { .. }
             | Cause::Channel(_)
             | Cause::Connection(_)
+            | Cause::Busy(_)
             | Cause::Plan(_)
             | Cause::Protocol(_) => false,
         };

@@ -103,9 +103,11 @@ impl Parts {
         let org = organisation(&config, around.exceptions)?;
         let digest = org.digest().ok();
         let routes = Routes::build(&config)?;
-        let resolver = match before.filter(|parts| parts.config.dns == config.dns) {
+        // Compared by what the files say, not by their names: a reload reads them again.
+        let asking = settings::resolver(&config)?;
+        let resolver = match before.filter(|parts| parts.resolver.is_set_up_like(&asking)) {
             Some(parts) => parts.resolver.clone(),
-            None => Resolver::new(settings::resolver(&config)?),
+            None => Resolver::new(asking),
         };
         let roots =
             tls::load_roots(&settings::roots(&config)).map_err(|error| error.to_string())?;

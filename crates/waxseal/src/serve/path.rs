@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     author::Letter,
-    deliver::{Delivery, Intent, IntentLost, Job, Try},
+    deliver::{Aside, Delivery, Intent, IntentLost, Job, Try},
     gather::Gathered,
     metrics,
     queue::{Done, Fate, Judged, Path, Promise, Remote, Turn},
@@ -173,6 +173,9 @@ impl Path for Stages {
         seen.for_each(|seen| parts.surveyor.delivered(seen));
         let outcomes = delivery.outcomes.clone();
         for (at, outcome) in outcomes.iter().enumerate() {
+            if matches!(outcome, Outcome::Deferred { cause: Cause::Busy(_) }) {
+                continue;
+            }
             match turn.head.direction {
                 Direction::Inbound => {
                     metrics::handed_inside(outcome);
@@ -201,6 +204,10 @@ impl Path for Stages {
             parts.gatherer.forget(&turn.group.destination);
         }
         (outcomes, delivery)
+    }
+
+    fn was_tried(&self, delivery: &Delivery) -> bool {
+        !delivery.tries.is_empty()
     }
 
     fn remotes(&self, delivery: &Delivery) -> Vec<Option<Remote>> {
@@ -320,6 +327,10 @@ struct Kept<'a>(&'a Promise);
 impl Intent for Kept<'_> {
     async fn before_final_dot(&self) -> Result<(), IntentLost> {
         self.0.keep().await.map_err(|error| IntentLost(error.to_string()))
+    }
+
+    fn step_aside(&self) -> Aside {
+        self.0.step_aside()
     }
 }
 

@@ -254,6 +254,7 @@ fn not_taken(cause: Cause, plan: &Plan) -> (Answer, Option<String>) {
         }
         Cause::Plan(why) => planned(plan, why),
         Cause::Connection(why) => (silent(), Some(why)),
+        Cause::Busy(_) => (later(EnhancedCode(4, 4, 5), "the mail server inside is busy"), None),
         Cause::Protocol(why) => {
             (later(EnhancedCode(4, 5, 0), "the mail server inside does not speak SMTP"), Some(why))
         }

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use waxseal_core::{
     dkim::Signer,
-    dnssec::Anchors,
     domain::Domain,
     envelope::Mailbox,
     org::{Families as Order, Mode, Org, Schedule},
@@ -23,7 +22,7 @@ use crate::{
     dial,
     gather::{Own, Witness},
     listen, queue,
-    resolve::{self, Resolver, Transport},
+    resolve::{self, Resolver},
     secrets::SecretSource,
     survey::probe,
     tls,
@@ -34,37 +33,7 @@ use crate::{
 /// # Errors
 /// The anchors, `/etc/resolv.conf` or the roots for DNS over TLS cannot be used.
 pub fn resolver(config: &Config) -> Result<resolve::Settings, String> {
-    let upstreams = match config.dns.upstream.as_slice() {
-        [] => {
-            let file = "/etc/resolv.conf";
-            let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-            resolve::upstreams_of(&text)
-        }
-        some => some.iter().map(resolve::Upstream::from).collect(),
-    };
-    if upstreams.is_empty() {
-        return Err("no resolver to ask: name one in [dns] upstream".into());
-    }
-    let anchors = match &config.dns.trust_anchors {
-        None => Anchors::iana(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            Anchors::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-    };
-    let by_tls = |upstream: &resolve::Upstream| upstream.transport != Transport::Udp;
-    let tls_roots = match upstreams.iter().any(by_tls) {
-        true => tls::load_roots(&roots(config)).map_err(|error| error.to_string())?,
-        false => Vec::new(),
-    };
-    Ok(resolve::Settings {
-        anchors,
-        tls_roots,
-        deadline: config.dns.timeout,
-        cache_entries: config.dns.cache_entries,
-        ..resolve::Settings::new(upstreams)
-    })
+    resolve::Settings::from_config(&config.dns, &config.tls).map_err(|error| error.to_string())
 }
 
 /// Resolvers of other operators, each on its own: none answers for another.

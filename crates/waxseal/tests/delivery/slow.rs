@@ -1,12 +1,16 @@
 //! Peers that read slowly, and peers that stop reading (RFC 5321 §4.5.3.2.5: the time limit is for
 //! each block, not for the message).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpSocket, TcpStream},
     task::JoinHandle,
-    time::interval,
+    time::{interval, timeout},
 };
+use waxseal::deliver::{Aside, Pace};
+use waxseal_lab::mx::{Fault, Step};
 
 use super::*;
 
@@ -57,6 +61,64 @@ fn server(reads: Reads) -> (SocketAddr, JoinHandle<TcpStream>) {
         stream.into_inner()
     });
     (address, task)
+}
+
+/// A queue that notes who steps aside, and has room for them or not.
+struct Room(Aside, AtomicUsize);
+
+impl Intent for Room {
+    async fn before_final_dot(&self) -> Result<(), IntentLost> {
+        Ok(())
+    }
+
+    fn step_aside(&self) -> Aside {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0
+    }
+}
+
+/// Hostile recipient domain: each of its addresses takes the whole time of each step, which adds up
+/// to more than a day. The attempt has a limit of its own, and a shorter one where too many others
+/// are slow already.
+#[tokio::test]
+async fn a_tarpit_does_not_hold_an_attempt_for_long() {
+    for step in [Step::Greeting, Step::Ehlo, Step::Mail, Step::Rcpt, Step::Data] {
+        let host = Host::like(|personality| personality.failing(step, Fault::Silence)).await;
+        let hosts = || vec![host.encrypt(), host.encrypt(), host.encrypt()];
+        let (soon, late) = (Duration::from_millis(300), Duration::from_hours(1));
+        for (attempt, slow, room) in [(soon, late, Aside::Stood), (late, soon, Aside::NoRoom)] {
+            let gateway = Gateway::with(|settings| Settings { attempt, slow, ..settings });
+            let room = Room(room, AtomicUsize::default());
+            let bob = [recipient("bob")];
+            let run = gateway.run(hosts(), &bob, &room);
+            let delivery = timeout(Duration::from_secs(60), run).await.expect("it ends");
+            assert_eq!(delivery.tries.len(), 1, "{step:?}");
+            assert!(!is_accepted(&delivery), "{step:?}");
+            let delivered = matches!(delivery.outcomes[0], Outcome::Unknown { .. });
+            assert!(!delivered, "{step:?} {:?}", delivery.outcomes);
+            assert_eq!(room.1.load(Ordering::SeqCst), usize::from(slow == soon));
+        }
+    }
+}
+
+/// One host keeps all our sessions to it busy: whatever else waits for it stands aside, or comes
+/// back soon, and holds up nobody.
+#[tokio::test]
+async fn who_waits_for_a_busy_host_stands_aside() {
+    let host = Host::start().await;
+    let pace = Pace { at_once: 5, interval: Duration::from_secs(3_600) };
+    let turn = Duration::from_hours(2);
+    let gateway = Gateway::with(|settings| Settings { per_address: pace, turn, ..settings });
+    assert!(is_accepted(&gateway.deliver(vec![host.encrypt()]).await));
+    let room = Room(Aside::NoRoom, AtomicUsize::default());
+    let delivery = gateway.run(vec![host.encrypt()], &[recipient("bob")], &room).await;
+    assert!(
+        matches!(delivery.outcomes[0], Outcome::Deferred { cause: Cause::Busy(_) }),
+        "{:?}",
+        delivery.outcomes
+    );
+    assert!(delivery.tries.is_empty());
+    assert_eq!(room.1.load(Ordering::SeqCst), 1);
 }
 
 async fn send(address: SocketAddr, block: Duration) -> Delivery {

@@ -139,6 +139,38 @@ fn take_away_intents(folder: &Path) {
     connection.execute_batch("ALTER TABLE intent RENAME TO gone").unwrap();
 }
 
+/// The key of the root has rolled, and its new anchors are in the same file: a reload takes them.
+#[tokio::test]
+async fn a_reload_reads_the_trust_anchors_again() {
+    let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;
+    let mut gateway = world.start().await;
+    let config = world.config("");
+    let file = world.folder.path().join("root.ds");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let key = good.trim_end().chars().last().unwrap();
+    let other =
+        format!("{}{}", good.trim_end().trim_end_matches(key), if key == '0' { 1 } else { 0 });
+    let other = format!("{other:0<width$}\n", width = good.trim_end().len());
+    for (anchors, health) in [(&other, "HTTP/1.1 503 "), (&good, "HTTP/1.1 200 ")] {
+        std::fs::write(&file, anchors).unwrap();
+        gateway.reload(config.clone()).await.unwrap();
+        let said = page(&gateway, "/healthz").await;
+        assert!(said.starts_with(health), "{said}");
+    }
+    gateway.stop().await;
+}
+
+/// `[dns] timeout` is for one question to one upstream; a lookup is many of them.
+#[test]
+fn the_time_for_a_question_is_not_that_of_a_lookup() {
+    let text = "hostname = \"gw.example.com\"\n\
+                [dns]\nupstream = [\"127.0.0.1:53\"]\ntimeout = \"2s\"\n";
+    let config = Config::parse(text, Path::new("waxseal.toml")).unwrap();
+    let settings = waxseal::serve::resolver_settings(&config).unwrap();
+    assert_eq!(settings.question, Duration::from_secs(2));
+    assert_eq!(settings.deadline, Duration::from_secs(20));
+}
+
 /// Its queue has ended: whoever looks at `/healthz` sees it at once.
 #[tokio::test]
 async fn a_queue_that_has_ended_is_a_failing_check() {

@@ -11,6 +11,28 @@ use crate::{
     time::UnixTime,
 };
 
+/// Our own limits say nothing of the host: no pause of hours for what has not been tried, late in
+/// its life or held.
+#[test]
+fn what_waits_for_its_turn_comes_back_soon() {
+    let busy = Outcome::Deferred { cause: Cause::Busy("its turn has not come".into()) };
+    let late = history(9, Duration::from_hours(20));
+    let held = History { held_since: Some(NOW), ..late };
+    for history in [history(1, Duration::ZERO), late, held] {
+        let (last, schedule) = (wait(), Schedule::default());
+        match settle(&busy, &last, &history, &schedule, NOW) {
+            Settled::Retry { at, .. } | Settled::Hold { at, .. } => {
+                assert_eq!(at, NOW + Duration::from_mins(1));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn wait() -> Route {
+    Route::Wait { until: None, code: EnhancedCode(4, 7, 5), reason: "later".into() }
+}
+
 fn history(attempts: u32, queued_ago: Duration) -> History {
     History { queued: NOW.before(queued_ago), attempts, ..History::default() }
 }

@@ -469,6 +469,7 @@ fn show_cause(cause: &Cause) -> String {
         Cause::Capability(text) => format!("capability: {text}"),
         Cause::Channel(text) => format!("channel: {text}"),
         Cause::Connection(text) => format!("connection: {text}"),
+        Cause::Busy(text) => format!("busy: {text}"),
         Cause::Plan(text) => format!("plan: {text}"),
         Cause::Protocol(text) => format!("protocol: {text}"),
     }

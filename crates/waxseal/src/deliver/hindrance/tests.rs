@@ -4,6 +4,10 @@ fn dead() -> Outcome {
     Outcome::Deferred { cause: Cause::Connection("refused".into()) }
 }
 
+fn busy() -> Outcome {
+    Outcome::Deferred { cause: Cause::Busy("our other messages".into()) }
+}
+
 fn weak() -> Outcome {
     Outcome::Deferred { cause: Cause::Channel("no STARTTLS".into()) }
 }
@@ -36,6 +40,10 @@ fn a_host_that_could_not_be_asked_keeps_the_matter_open() {
         ([[cut()], [weak()]], cut()),
         ([[dead()], [lacking()]], dead()),
         ([[lacking()], [weak()]], weak()),
+        ([[weak()], [busy()]], busy()),
+        ([[busy()], [lacking()]], busy()),
+        ([[busy()], [dead()]], busy()),
+        ([[cut()], [busy()]], cut()),
         ([[weak()], [lacking()]], weak()),
     ] {
         let hosts: Vec<&[Outcome]> = hosts.iter().map(<[Outcome; 1]>::as_slice).collect();

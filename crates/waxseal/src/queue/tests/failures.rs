@@ -1,4 +1,5 @@
-//! The store fails for a moment, or for some: what else waits goes on (promise P4).
+//! The store fails for a moment, or for some; peers keep us waiting: what else waits goes on
+//! (promises P4 and P8).
 
 use super::*;
 
@@ -84,4 +85,44 @@ async fn what_has_a_verdict_goes_on_while_what_has_none_cannot_be_read() {
     bench.runner.fresh = true;
     bench.world.gate.add_permits(2);
     bench.deliveries(2).await;
+}
+
+/// Hostile recipient domains, many of them, that keep every session open and say nothing: once they
+/// are known as slow, an honest one gets its mail while they go on.
+#[tokio::test]
+async fn many_tarpits_do_not_keep_an_honest_destination_waiting() {
+    let settings = Settings { per_destination: 20, total: 5, ..Settings::default() };
+    let running = Running::start(settings);
+    for number in 0..12 {
+        running.accept(&[&format!("a@n{number}.tarpit.example")], "hello").await;
+    }
+    running.accept(&["a@honest.example"], "hello").await;
+    let limit = Duration::from_secs(60);
+    let honest = running.world.deliveries(1);
+    tokio::time::timeout(limit, honest).await.expect("the honest one is served");
+    assert_eq!(running.world.delivered.lock().unwrap()[0].1, ["a@honest.example"]);
+    let most = running.world.most.load(Ordering::SeqCst);
+    assert!(most <= 10, "{most} in hand");
+}
+
+/// A host that is busy with our other mail: that is no attempt, and the next look is a minute away,
+/// however old the message is.
+#[tokio::test]
+async fn waiting_for_a_turn_is_no_attempt() {
+    let running = Running::start(Settings::default());
+    let busy = Outcome::Deferred { cause: Cause::Busy("our other messages".to_owned()) };
+    running.world.answer("untried.example", busy);
+    let id = running.accept(&["a@untried.example"], "hello").await;
+    running.world.deliveries(1).await;
+    let group = loop {
+        let (page, _) = running.store.list(None, 10).await.unwrap();
+        if page[0].due > NOW {
+            assert_eq!(page[0].due, NOW + Duration::from_mins(1));
+            break page[0].group.clone().unwrap();
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!((group.history.attempts, group.short_since), (0, None));
+    let query = EventQuery { message: Some(id), limit: 10, ..Default::default() };
+    assert!(running.store.events(query).await.unwrap().is_empty());
 }
