@@ -33,8 +33,9 @@ async fn looked_at(world: &World) -> Vec<Value> {
     words.extend(["nowhere.example", "a..b"]);
     world.run(&words).await.with(2);
     let text = std::fs::read_to_string(&journal).unwrap();
+    // The first line says what was asked.
     let mut reports: Vec<Value> =
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
     reports.sort_by_key(|report| words.iter().position(|word| report["input"] == *word));
     reports
 }
@@ -47,8 +48,10 @@ fn path(world: &World, name: &str) -> String {
 async fn page(world: &World, name: &str, reports: &[Value], more: &[&str]) -> String {
     let [journal, list, html] =
         ["jsonl", "txt", "html"].map(|end| path(world, &format!("{name}.{end}")));
+    let kept = std::fs::read_to_string(path(world, "looked-at.jsonl")).unwrap();
+    let header = kept.lines().next().unwrap();
     let lines: String = reports.iter().map(|report| format!("{report}\n")).collect();
-    std::fs::write(&journal, lines).unwrap();
+    std::fs::write(&journal, format!("{header}\n{lines}")).unwrap();
     let inputs: String =
         reports.iter().map(|report| format!("{}\n", report["input"].as_str().unwrap())).collect();
     std::fs::write(&list, inputs).unwrap();
