@@ -1,7 +1,7 @@
 //! One question to all upstreams, fairly: the next is asked where one is slow; answers are kept.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -42,6 +42,26 @@ pub(super) enum Freshness {
     Kept,
     /// Ask again, and begin with the next upstream: what is known led to a bogus result.
     Again,
+}
+
+/// Waits with others for one answer. Whoever gives up last, or has it, takes the entry out: a lookup
+/// that was given up leaves nothing behind.
+struct UnderWay<'a> {
+    all: &'a Mutex<HashMap<Question, Arc<OnceCell<Fetched>>>>,
+    question: &'a Question,
+    cell: Arc<OnceCell<Fetched>>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let Ok(mut all) = self.all.lock() else { return };
+        let ours = all.get(self.question).is_some_and(|cell| Arc::ptr_eq(cell, &self.cell));
+        // The map's and ours.
+        let alone = Arc::strong_count(&self.cell) <= 2;
+        if ours && (alone || self.cell.initialized()) {
+            all.remove(self.question);
+        }
+    }
 }
 
 /// One upstream and how it did.
@@ -97,13 +117,9 @@ impl Fetcher {
             Ok(mut under_way) => Arc::clone(under_way.entry(question.clone()).or_default()),
             Err(_) => Arc::default(),
         };
-        let fetched = cell.get_or_init(|| self.ask(question, 0)).await.clone();
+        let waiting = UnderWay { all: &self.under_way, question, cell };
+        let fetched = waiting.cell.get_or_init(|| self.ask(question, 0)).await.clone();
         self.keep(question, &fetched);
-        if let Ok(mut under_way) = self.under_way.lock()
-            && under_way.get(question).is_some_and(|current| Arc::ptr_eq(current, &cell))
-        {
-            under_way.remove(question);
-        }
         fetched
     }
 
@@ -126,8 +142,7 @@ impl Fetcher {
 
     fn keep(&self, question: &Question, fetched: &Fetched) {
         match fetched {
-            // NOERROR and NXDOMAIN; YXDOMAIN comes with a DNAME too long (RFC 6672 §2.2)
-            Ok(response) if matches!(response.rcode, 0 | 3 | 6) => {
+            Ok(response) if is_answer(response) => {
                 if let Ok(mut kept) = self.kept.lock() {
                     kept.put(question.clone(), Arc::clone(response));
                 }
@@ -166,36 +181,37 @@ impl Fetcher {
         }
         let order = self.order(skip);
         let mut asking = JoinSet::new();
-        let mut next = order.iter().cycle().take(MOST_ATTEMPTS.max(order.len()));
+        let mut next = order.iter().enumerate().cycle().take(MOST_ATTEMPTS.max(order.len()));
         let mut worst = failure(FailureKind::Timeout, "no upstream answered in time");
         let mut error_answer = None;
+        let mut unable = BTreeSet::new();
         let work = async {
             let mut attempts_left = true;
             loop {
                 if attempts_left {
                     match next.next() {
-                        Some(station) => {
+                        Some((place, station)) => {
                             let (station, question) = (Arc::clone(station), question.clone());
                             let now = self.settings.clock.now();
-                            asking.spawn(async move { station.ask(&question, now).await });
+                            asking.spawn(async move { (place, station.ask(&question, now).await) });
                         }
                         None => attempts_left = false,
                     }
                 }
                 tokio::select! {
                     done = asking.join_next() => match done {
-                        Some(Ok(Ok(response))) if matches!(response.rcode, 0 | 3 | 6) => {
+                        Some(Ok((_, Ok(response)))) if is_answer(&response) => {
                             return Some(Arc::new(response));
                         }
                         // SERVFAIL and the like: enough when each upstream said so
-                        Some(Ok(Ok(response))) => {
-                            let seen = error_answer.take().map_or(1, |(_, seen): (_, usize)| seen + 1);
-                            if seen >= order.len() {
+                        Some(Ok((place, Ok(response)))) => {
+                            unable.insert(place);
+                            if unable.len() >= order.len() {
                                 return Some(Arc::new(response));
                             }
-                            error_answer = Some((Arc::new(response), seen));
+                            error_answer = Some(Arc::new(response));
                         }
-                        Some(Ok(Err(found))) => {
+                        Some(Ok((_, Err(found)))) => {
                             worst = found;
                             // Not at once again where there is nobody else to ask.
                             if order.len() == 1 {
@@ -210,7 +226,7 @@ impl Fetcher {
             }
         };
         let answer = timeout(self.settings.question, work).await.ok().flatten();
-        answer.or(error_answer.map(|(response, _)| response)).ok_or(worst)
+        answer.or(error_answer).ok_or(worst)
     }
 
     /// Fast ones first; those that strip signatures only where there is no other.
@@ -236,12 +252,18 @@ impl Station {
         let guard = Charge(&self.cost);
         let result = self.line.ask(question, now).await;
         let took = begin.elapsed().as_micros();
-        if result.is_ok() {
+        // Quick to say that it cannot is no reason to be asked first.
+        if result.as_ref().is_ok_and(is_answer) {
             std::mem::forget(guard);
             smooth(&self.cost, u64::try_from(took).unwrap_or(u64::MAX).min(1_000_000));
         }
         result
     }
+}
+
+/// NOERROR and NXDOMAIN; YXDOMAIN comes with a DNAME too long (RFC 6672 §2.2).
+const fn is_answer(response: &Response) -> bool {
+    matches!(response.rcode, 0 | 3 | 6)
 }
 
 /// Charges an upstream that failed, or that was given up on, with a second.
@@ -261,3 +283,6 @@ fn smooth(cost: &AtomicU64, new: u64) {
 pub(super) fn failure(kind: FailureKind, detail: &str) -> Failure {
     Failure { kind, detail: detail.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;
