@@ -20,7 +20,15 @@ pub struct Own {
 impl Own {
     /// Why an address from DNS is not connected to; `None` for a good one.
     pub fn refuses(&self, address: IpAddr) -> Option<Refused> {
-        if self.addresses.contains(&address) { Some(Refused::Own) } else { hostile(address) }
+        let inner = match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => inner(address).map(IpAddr::V4),
+        };
+        let ours = |address| self.addresses.contains(&address);
+        match ours(address) || inner.is_some_and(ours) {
+            true => Some(Refused::Own),
+            false => hostile(address),
+        }
     }
 }
 
@@ -34,9 +42,13 @@ pub fn hostile(address: IpAddr) -> Option<Refused> {
 }
 
 fn hostile_v4(address: Ipv4Addr) -> Option<Refused> {
-    let [a, b, ..] = address.octets();
+    let [a, b, c, _] = address.octets();
     // RFC 6890: this network, loopback, link-local, multicast, reserved and broadcast.
     if a == 0 || a >= 224 || address.is_loopback() || address.is_link_local() {
+        return Some(Refused::Special);
+    }
+    // RFC 6890: protocol assignments, such as the far end of a tunnel, and benchmarks.
+    if (a, b, c) == (192, 0, 0) || (a, b & 0xfe) == (198, 18) {
         return Some(Refused::Special);
     }
     // RFC 1918, RFC 6598.
@@ -52,13 +64,22 @@ fn hostile_v6(address: Ipv6Addr) -> Option<Refused> {
     if address.is_multicast() || address.is_unicast_link_local() {
         return Some(Refused::Special);
     }
-    // NAT64 and 6to4 lead to the IPv4 address in them (RFC 6052 §2.1, RFC 3056 §2).
-    let octets = address.octets();
-    if let [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, p, q, r, s]
-    | [0x20, 0x02, p, q, r, s, ..] = octets
-    {
-        return hostile_v4(Ipv4Addr::new(p, q, r, s));
+    if let Some(inner) = inner(address) {
+        return hostile_v4(inner);
+    }
+    // RFC 8215: NAT64 within a network, whose way of translating only that network knows.
+    if let [0x0064, 0xff9b, 1, ..] = address.segments() {
+        return Some(Refused::Private);
     }
     // RFC 4193, and the site-local addresses before it (RFC 3879).
     (address.is_unique_local() || a & 0xffc0 == 0xfec0).then_some(Refused::Private)
+}
+
+/// NAT64 and 6to4 lead to the IPv4 address in them (RFC 6052 §2.1, RFC 3056 §2).
+const fn inner(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.octets() {
+        [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, p, q, r, s]
+        | [0x20, 0x02, p, q, r, s, ..] => Some(Ipv4Addr::new(p, q, r, s)),
+        _ => None,
+    }
 }

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use waxseal_core::facts::Refused;
 
-use super::hostile;
+use super::{Own, hostile};
 
 /// Hostile zone: addresses that lead into a network instead of the Internet, also in disguise.
 #[test]
@@ -41,9 +41,27 @@ fn addresses_that_lead_inside_are_refused() {
         ("fd12::1", Some(Refused::Private)),
         ("fec0::1", Some(Refused::Private)),
         ("64:ff9b::a00:1", Some(Refused::Private)),
+        ("64:ff9b:1::808:808", Some(Refused::Private)),
+        ("64:ff9b::808:808", None),
+        ("192.0.0.1", Some(Refused::Special)),
+        ("192.0.1.1", None),
+        ("198.18.0.1", Some(Refused::Special)),
+        ("198.19.255.255", Some(Refused::Special)),
+        ("198.20.0.1", None),
         ("2002:a00:1::1", Some(Refused::Private)),
     ];
     for (text, expected) in table {
         assert_eq!(hostile(text.parse::<IpAddr>().unwrap()), expected, "{text}");
     }
+}
+
+/// Hostile zone: our own address, in the disguise of a translator, would be a loop.
+#[test]
+fn our_own_address_is_refused_in_disguise() {
+    let own = Own { addresses: ["192.0.2.25".parse().unwrap()].into(), ..Own::default() };
+    for text in ["192.0.2.25", "64:ff9b::192.0.2.25", "2002:c000:219::1"] {
+        let refused = own.refuses(text.parse::<IpAddr>().unwrap());
+        assert_eq!(refused, Some(Refused::Own), "{text}");
+    }
+    assert_eq!(own.refuses("64:ff9b::192.0.2.26".parse::<IpAddr>().unwrap()), None);
 }
