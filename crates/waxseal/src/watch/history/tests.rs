@@ -26,11 +26,11 @@ fn what_became_usual_is_told_when_it_comes_back() {
         history.announce(&[], DAY, at).0
     };
     let mut history = History::default();
-    assert_eq!(stripped(&mut history, NOW), [change.clone()]);
+    assert_eq!(stripped(&mut history, NOW), std::slice::from_ref(&change));
     assert_eq!(stripped(&mut history, NOW + DAY), [], "told once");
     let month = NOW + TERM + DAY;
     history.advance(None, month, Sight::Whole);
     assert!(history.watch.open.is_empty());
     history.announce(&[], DAY, month + DAY);
-    assert_eq!(stripped(&mut history, NOW + DAY * 365), [change.clone()]);
+    assert_eq!(stripped(&mut history, NOW + DAY * 365), std::slice::from_ref(&change));
 }
