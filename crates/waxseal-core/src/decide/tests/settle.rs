@@ -29,10 +29,6 @@ fn what_waits_for_its_turn_comes_back_soon() {
     }
 }
 
-fn wait() -> Route {
-    Route::Wait { until: None, code: EnhancedCode(4, 7, 5), reason: "later".into() }
-}
-
 fn history(attempts: u32, queued_ago: Duration) -> History {
     History { queued: NOW.before(queued_ago), attempts, ..History::default() }
 }
