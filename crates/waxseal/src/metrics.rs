@@ -69,7 +69,10 @@ fn describe() {
     describe_counter!("waxseal_downgrades_total", "destinations that offer less than before");
     describe_counter!("waxseal_dropped_total", "messages that ended without anybody to tell");
     describe_counter!("waxseal_reloads_total", "configuration reloads, by result");
-    describe_gauge!("waxseal_certificate_not_after", "Unix time at which our certificate ends");
+    describe_gauge!(
+        "waxseal_certificate_not_after",
+        "Unix time at which the first of our certificates ends"
+    );
     describe_gauge!("waxseal_checked_domains", "checked domains, by whose they are and level");
     describe_counter!("waxseal_checks_total", "regular checks, by whose domain and result");
     describe_counter!("waxseal_alerts_lost_total", "alerts that a channel did not take");
@@ -292,7 +295,7 @@ pub enum Reloaded {
     Refused,
 }
 
-/// When our certificate ends, in Unix time. Alert two weeks before.
+/// When the first of our certificates ends, in Unix time. Alert two weeks before.
 pub fn certificate_not_after(at: waxseal_core::time::UnixTime) {
     gauge!("waxseal_certificate_not_after").set(at.0 as f64);
 }

@@ -43,7 +43,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// How much is done at the same time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Groups of one destination in hand.
     pub per_destination: usize,

@@ -257,7 +257,16 @@ impl Gateway {
                 continue;
             }
             let bound = Listener::bind(listen.address, settings, Arc::clone(&self.desk)).await;
-            let bound = bound.map_err(|error| taken(listen.address, &error))?;
+            let bound = bound.map_err(|error| {
+                let same = |open: &&Open| open.configured.port() == listen.address.port();
+                match (taken(listen.address, &error), open.iter().find(same)) {
+                    (StartError::Busy(text), Some(open)) => StartError::Busy(format!(
+                        "{text}; {} is still open: to change one into the other takes a restart",
+                        open.configured
+                    )),
+                    (other, _) => other,
+                }
+            })?;
             listeners.push((listen.address, bound));
         }
         Ok(listeners)
@@ -346,6 +355,10 @@ impl Gateway {
             ("[store]", before.config.store != config.store),
             ("[web]", before.config.web != config.web),
             ("[log]", before.config.log != config.log),
+            (
+                "[delivery] concurrency or per_destination",
+                settings::queue(&before.config) != settings::queue(&config),
+            ),
         ] {
             if changed {
                 tracing::warn!("{name} has changed: that takes effect at the next start");

@@ -23,8 +23,11 @@ use crate::{
     exceptions,
     gather::{Forgetful, PolicyStore},
     queue::system_clock,
-    serve::{Around, Parts, path::headers},
-    store::{Access, Settings, Space, Store},
+    serve::{
+        Around, Parts,
+        path::{headers, remembered, unreadable},
+    },
+    store::{Access, Settings, Store, StoreError},
     survey::probe,
 };
 
@@ -68,10 +71,19 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let ask = Ask { tls: tls_ask(args, &view), body: Body::SevenBit, charset: Charset::Ascii };
     let destination = &recipient.mailbox.domain;
     let way = world.parts.routes.to(destination);
-    let gathered = world.parts.gatherer.gather(destination, way.map(|way| &way.target), now).await;
+    let target = way.map(|way| &way.target);
+    let mut gathered = world.parts.gatherer.gather(destination, target, now).await;
     let terms =
         Terms { trust: world.parts.org.trust, agreement: way.map(|way| way.agreement.clone()) };
-    let memory = world.memory(destination, now).await;
+    // As `serve` does it.
+    let memory = match way {
+        Some(_) => Memory::default(),
+        None => world.memory(destination, now).await.unwrap_or_else(|error| {
+            context.say(format!("downgrade memory cannot be read, mail waits: {error}"));
+            gathered.facts = Arc::new(unreadable(&gathered.facts));
+            Memory::default()
+        }),
+    };
     let case = Case {
         terms: &terms,
         ask: &ask,
@@ -147,11 +159,11 @@ impl World {
         Ok(Self { parts, store })
     }
 
-    async fn memory(&self, destination: &Domain, now: UnixTime) -> Memory {
-        let Some(store) = &self.store else { return Memory::default() };
-        let bytes = store.load(Space::Memory, destination.as_str(), now).await;
-        let bytes = bytes.ok().flatten().unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+    async fn memory(&self, destination: &Domain, now: UnixTime) -> Result<Memory, StoreError> {
+        match &self.store {
+            Some(store) => remembered(store, destination, now).await,
+            None => Ok(Memory::default()),
+        }
     }
 }
 
@@ -275,7 +287,9 @@ impl Told<'_> {
                 _ => writeln!(text, "  otherwise: see --json"),
             };
         }
-        let _ = writeln!(text, "  {}", bold("why"));
+        if !plan.because.is_empty() {
+            let _ = writeln!(text, "  {}", bold("why"));
+        }
         reasons(&plan.because, "    ", &mut text);
         if let Some(caveat) = plan.reach.caveat() {
             let what = "levels speak for the way to the smarthost; what it does next is not known";

@@ -110,8 +110,7 @@ impl<A: Accept> Session<A> {
             Kind::Inbound => return Standing::Outside,
             Kind::Relay | Kind::Submission => {}
         }
-        let ip = self.ip.to_canonical();
-        if !self.settings.relay_from.iter().any(|network| network.contains(&ip)) {
+        if !self.is_near() {
             return Standing::Stranger;
         }
         match self.settings.proof {
@@ -119,6 +118,23 @@ impl<A: Accept> Session<A> {
             Proof::Dkim => Standing::Shared,
             // The second proof is a first one too: without it such a peer is a stranger.
             Proof::Auth | Proof::ClientCert => Standing::Stranger,
+        }
+    }
+
+    /// Whether the client is in one of the networks.
+    fn is_near(&self) -> bool {
+        let ip = self.ip.to_canonical();
+        self.settings.relay_from.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Whether a password or a certificate is proof enough: where networks are named and one of
+    /// these is the second proof, both are asked for.
+    fn may_prove(&self) -> bool {
+        match self.settings.proof {
+            Proof::Auth | Proof::ClientCert => {
+                self.settings.relay_from.is_empty() || self.is_near()
+            }
+            Proof::Address | Proof::Dkim => true,
         }
     }
 
@@ -276,7 +292,7 @@ impl<A: Accept> Session<A> {
             Kind::Inbound => None,
             Kind::Relay | Kind::Submission => server.grant(session, PkiTime::since_unix_epoch(now)),
         };
-        Ok((facts, grant))
+        Ok((facts, grant.filter(|_| self.may_prove())))
     }
 
     async fn verify(&self, credentials: Credentials) -> Verified {
@@ -285,6 +301,10 @@ impl<A: Accept> Session<A> {
             return Verified::TooOften;
         }
         let Some(passwords) = &self.settings.passwords else { return Verified::Unavailable };
+        if !self.may_prove() {
+            tracing::warn!(client = %self.ip, "sign-in from outside the networks of relay_from");
+            return Verified::No;
+        }
         let verified = passwords.check(credentials, &self.desk.hashing).await;
         if verified == Verified::No {
             tracing::warn!(client = %self.ip, "sign-in failed");
@@ -388,9 +408,10 @@ impl Deadlines {
                 let block = Instant::now() + settings.times.block;
                 self.message.map_or(block, |message| message.min(block))
             }
-            // The session's own end is only looked at between transactions.
             Waiting::Idle => self.command.min(self.session),
-            Waiting::Command | Waiting::Shell => self.command,
+            // A transaction may be finished, in the time that its message would have.
+            Waiting::Command => self.command.min(self.session + settings.times.message),
+            Waiting::Shell => self.command,
         }
     }
 

@@ -102,12 +102,17 @@ impl Doctor {
         checks.push(self.queue());
         let files = parts.config.listeners.iter().filter_map(|listen| listen.identity.as_ref());
         let files = files.chain(parts.config.tls.identity.as_ref());
-        let mut files: Vec<_> = files.map(|identity| identity.certificate.as_path()).collect();
-        files.dedup();
-        checks.extend(files.into_iter().map(|file| certificate(file, self.0.clock.now())));
+        let files: BTreeSet<_> = files.map(|identity| identity.certificate.as_path()).collect();
+        let looked = files.into_iter().map(|file| certificate(file, self.0.clock.now()));
+        let mut first_end = None;
+        for (check, ends) in looked {
+            first_end = first_end.into_iter().chain(ends).min();
+            checks.push(check);
+        }
+        first_end.into_iter().for_each(metrics::certificate_not_after);
         if !parts.config.network.is_empty() {
             let why = "[network] map: connections lead elsewhere, this is a test bed".to_owned();
-            checks.push(Check { topic: Topic::Network, state: State::Fine, why });
+            checks.push(Check { topic: Topic::Network, subject: None, state: State::Fine, why });
         }
         self.remember(checks);
     }
@@ -123,7 +128,7 @@ impl Doctor {
             Ok(()) => (State::Fine, "a write was durable".to_owned()),
             Err(error) => (State::Failing, error.to_string()),
         };
-        Check { topic: Topic::Store, state, why }
+        Check { topic: Topic::Store, subject: None, state, why }
     }
 
     /// Whether what is taken in is sent.
@@ -132,7 +137,7 @@ impl Doctor {
             None => (State::Fine, "it runs".to_owned()),
             Some(why) => (State::Failing, why),
         };
-        Check { topic: Topic::Queue, state, why }
+        Check { topic: Topic::Queue, subject: None, state, why }
     }
 
     fn remember(&self, checks: Vec<Check>) {
@@ -140,7 +145,9 @@ impl Doctor {
         metrics::healthy(if fine { Works::Yes } else { Works::No });
         let mut before = self.0.checks.lock().unwrap_or_else(PoisonError::into_inner);
         for check in &checks {
-            let changed = before.iter().find(|old| old.topic == check.topic).map(|old| old.state);
+            // There may be several certificates.
+            let same = |old: &&Check| (old.topic, &old.subject) == (check.topic, &check.subject);
+            let changed = before.iter().find(same).map(|old| old.state);
             match (check.state, changed) {
                 (State::Failing, Some(State::Failing))
                 | (State::Fine, Some(State::Fine) | None) => {}
@@ -160,7 +167,8 @@ impl Doctor {
 
 /// What a probe says of validation and of our clock.
 fn dns_checks(dns: &Dns) -> [Check; 2] {
-    let check = |topic, state, why: &str| Check { topic, state, why: why.to_owned() };
+    let check =
+        |topic, state, why: &str| Check { topic, subject: None, state, why: why.to_owned() };
     match dns {
         Dns::Validating { warnings } => {
             metrics::dns_validating(Works::Yes);
@@ -187,31 +195,30 @@ fn dns_checks(dns: &Dns) -> [Check; 2] {
     }
 }
 
-/// Whether a certificate of ours is valid now.
-fn certificate(file: &Path, now: UnixTime) -> Check {
-    let failing = |why: String| Check { topic: Topic::Certificate, state: State::Failing, why };
+/// Whether a certificate of ours is valid now, and when it ends.
+fn certificate(file: &Path, now: UnixTime) -> (Check, Option<UnixTime>) {
     let name = file.display();
+    let subject = Some(name.to_string());
+    let check = |state, why| Check { topic: Topic::Certificate, subject, state, why };
     let parsed = CertificateDer::from_pem_file(file).map_err(|error| error.to_string());
     let parsed = parsed
         .and_then(|der| x509_cert::Certificate::from_der(&der).map_err(|error| error.to_string()));
     let validity = match parsed {
         Ok(certificate) => certificate.tbs_certificate.validity,
-        Err(error) => return failing(format!("{name}: {error}")),
+        Err(error) => return (check(State::Failing, format!("{name}: {error}")), None),
     };
     let begins = UnixTime(validity.not_before.to_unix_duration().as_secs());
     let ends = UnixTime(validity.not_after.to_unix_duration().as_secs());
-    metrics::certificate_not_after(ends);
-    if now < begins {
-        return failing(format!("{name} is valid from {} on", words(begins)));
-    }
-    if now >= ends {
-        return failing(format!("{name} ended on {}", words(ends)));
-    }
-    let why = match ends.since(now) < SOON {
-        true => format!("{name} ends soon, on {}", words(ends)),
-        false => format!("{name} is valid until {}", words(ends)),
+    let (state, why) = if now < begins {
+        (State::Failing, format!("{name} is valid from {} on", words(begins)))
+    } else if now >= ends {
+        (State::Failing, format!("{name} ended on {}", words(ends)))
+    } else if ends.since(now) < SOON {
+        (State::Fine, format!("{name} ends soon, on {}", words(ends)))
+    } else {
+        (State::Fine, format!("{name} is valid until {}", words(ends)))
     };
-    Check { topic: Topic::Certificate, state: State::Fine, why }
+    (check(state, why), Some(ends))
 }
 
 /// A time for people.
@@ -238,7 +245,12 @@ impl Watch for Doctor {
             let age = oldest.map(|oldest| self.0.clock.now().since(oldest)).unwrap_or_default();
             if let Err(error) = counted {
                 let why = error.to_string();
-                checks.push(Check { topic: Topic::Store, state: State::Failing, why });
+                checks.push(Check {
+                    topic: Topic::Store,
+                    subject: None,
+                    state: State::Failing,
+                    why,
+                });
             }
             Snapshot {
                 hostname: parts.hostname.to_string(),

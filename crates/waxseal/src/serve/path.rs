@@ -129,7 +129,7 @@ impl Path for Stages {
         let memory = match way {
             // What the destination's own hosts achieved says nothing of a host that we name.
             Some(_) => Memory::default(),
-            None => self.memory(destination, turn.now).await.unwrap_or_else(|error| {
+            None => remembered(&self.store, destination, turn.now).await.unwrap_or_else(|error| {
                 tracing::error!("downgrade memory cannot be read, mail waits: {error}");
                 gathered.facts = Arc::new(unreadable(&gathered.facts));
                 Memory::default()
@@ -259,15 +259,6 @@ impl Path for Stages {
 }
 
 impl Stages {
-    /// What is remembered of a destination.
-    async fn memory(&self, destination: &Domain, now: UnixTime) -> Result<Memory, StoreError> {
-        let known = self.store.load(Space::Memory, destination.as_str(), now).await?;
-        let read = |bytes: Vec<u8>| {
-            serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged("downgrade memory"))
-        };
-        known.map_or_else(|| Ok(Memory::default()), read)
-    }
-
     /// Remembers what was achieved, where it says something new.
     async fn confirm(&self, turn: &Turn, done: &Done<'_, Observed, Delivery>) {
         let destination = &turn.group.destination;
@@ -304,9 +295,22 @@ impl Stages {
     }
 }
 
+/// What is remembered of a destination.
+pub(crate) async fn remembered(
+    store: &Store,
+    destination: &Domain,
+    now: UnixTime,
+) -> Result<Memory, StoreError> {
+    let known = store.load(Space::Memory, destination.as_str(), now).await?;
+    let read = |bytes: Vec<u8>| {
+        serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged("downgrade memory"))
+    };
+    known.map_or_else(|| Ok(Memory::default()), read)
+}
+
 /// Facts that let mail wait: failing to find out what was achieved before never yields a weaker
 /// channel than that (promise P1).
-fn unreadable(facts: &Facts) -> Facts {
+pub(crate) fn unreadable(facts: &Facts) -> Facts {
     let failure = LookupFailure {
         name: (&facts.destination).into(),
         kind: FailureKind::Unreachable,

@@ -60,6 +60,9 @@ impl Snapshot {
 pub struct Check {
     /// What.
     pub topic: Topic,
+    /// Which one, where there are several: the file of a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Whether it does.
     pub state: State,
     /// What was found, in words for an operator; no addresses.

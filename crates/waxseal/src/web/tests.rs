@@ -45,8 +45,8 @@ impl Watch for Fixed {
 fn watched(state: State) -> Watched {
     let why = "the upstream 192.0.2.53:53 <strips> signatures".to_owned();
     Arc::new(Fixed(vec![
-        Check { topic: Topic::Dns, state, why },
-        Check { topic: Topic::Clock, state: State::Fine, why: "right".into() },
+        Check { topic: Topic::Dns, subject: None, state, why },
+        Check { topic: Topic::Clock, subject: None, state: State::Fine, why: "right".into() },
     ]))
 }
 

@@ -156,6 +156,32 @@ async fn an_address_that_is_shared_is_not_enough() {
     }
 }
 
+/// Thief of a password or of a client certificate, outside the networks that may relay: the second
+/// proof is asked for beside the network, not in its place.
+#[tokio::test]
+async fn a_second_proof_does_not_replace_the_network() {
+    let ours = Authority::new("ours");
+    for (proof, identity) in
+        [(Proof::Auth, None), (Proof::ClientCert, Some(ours.client("mail.example.com")))]
+    {
+        let world = World::with_clients(&ours, &["*"], |settings| {
+            settings.proof = proof;
+            settings.relay_from = vec!["192.0.2.0/24".parse().unwrap()];
+            world::smtp(settings).starttls = StartTls::Offered;
+            world::with_passwords(settings);
+        })
+        .await;
+        let mut thief = world.connect().await;
+        thief.greeted().await;
+        thief.says("STARTTLS", "220").await;
+        let mut thief = thief.secure(&world, identity).await;
+        thief.says("EHLO client.example", "250").await;
+        thief.says("MAIL FROM:<a@example.com>", "530 5.7.0").await;
+        thief.says("AUTH PLAIN AGFubmEAaHVudGVyMg==", "535").await;
+        thief.says("MAIL FROM:<a@example.com>", "530 5.7.0").await;
+    }
+}
+
 /// The same with DKIM: somebody else's valid signature proves nothing.
 #[tokio::test]
 async fn a_shared_network_needs_a_signature_of_our_own_domain() {
