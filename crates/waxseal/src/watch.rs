@@ -23,7 +23,7 @@ mod partners;
 mod schedule;
 #[cfg(test)]
 mod tests;
-mod webhook;
+pub(crate) mod webhook;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -11,6 +11,8 @@ use crate::{
     gather,
     secrets::{SecretSource, StoreKeys},
     store, tls,
+    watch::webhook,
+    web,
 };
 
 /// What was found.
@@ -53,6 +55,8 @@ pub fn inspect(config: &Config) -> Inspection {
     note(settings::resolver(&config).err());
     note(settings::certificate(&config).err());
     note(stored(&config).err());
+    note(config.web.policy.as_ref().and_then(|_| web::PolicyHost::new(&config).err()));
+    note(config.checks.webhook.as_ref().and_then(|hook| webhook::secret(hook).err()));
     note(tls::load_roots(&settings::roots(&config)).err().map(|error| error.to_string()));
     note(config.sts.preload.as_ref().and_then(|path| preload::read(path).err()));
     let hostname = match parts::hostname(&config) {
@@ -158,6 +162,12 @@ fn readable(config: &Config, unread: &mut Vec<String>) -> Config {
     }
     if config.author.dkim.as_ref().is_some_and(|dkim| hidden(&dkim.key, "[author] dkim_key")) {
         config.author.dkim = None;
+    }
+    let hook = config.checks.webhook.as_mut();
+    if let Some(hook) = hook
+        && hook.secret.as_ref().is_some_and(|secret| hidden(secret, "[checks] webhook_secret"))
+    {
+        hook.secret = None;
     }
     config
 }

@@ -84,6 +84,15 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// What signs the posts, if anything does.
+///
+/// # Errors
+/// In one sentence: it cannot be read.
+pub(crate) fn secret(config: &config::Webhook) -> Result<Option<Secret>, String> {
+    let read = config.secret.as_ref().map(|secret| SecretSource::from(secret).read());
+    read.transpose().map_err(|error| format!("checks.webhook_secret: {error}"))
+}
+
 impl Webhook {
     /// Reads the secret.
     ///
@@ -94,13 +103,7 @@ impl Webhook {
         network: Network,
         roots: &[TrustAnchor<'static>],
     ) -> Result<Self, String> {
-        let secret = match &config.secret {
-            Some(secret) => {
-                let read = SecretSource::from(secret).read();
-                Some(read.map_err(|error| format!("checks.webhook_secret: {error}"))?)
-            }
-            None => None,
-        };
+        let secret = secret(config)?;
         let roots: RootCertStore = roots.iter().cloned().collect();
         let mut tls = ClientConfig::builder_with_provider(crate::tls::provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])

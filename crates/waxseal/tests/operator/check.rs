@@ -96,6 +96,14 @@ async fn check_finds_what_would_keep_serve_from_starting() {
             "no.pem",
         ),
         ("\n[rules]\nfile = \"no-rules.toml\"\n", "no-rules.toml"),
+        (
+            "\n[checks]\nwebhook = \"https://alerts.example/\"\nwebhook_secret = \"file:/no/hook\"\n",
+            "/no/hook",
+        ),
+        (
+            "\n[web.policy]\naddress = \"127.0.0.1:0\"\ncertificate = \"no-site.pem\"\nkey = \"no-site.key\"\n",
+            "no-site.pem",
+        ),
         ("\n[sts]\npreload = \"no-list.json\"\n", "no-list.json"),
         (
             "\n[[route]]\ndomain = \"a.example\"\nhost = \"mx.a.example\"\ntls = \"pinned\"\nca = \"no-ca.pem\"\n",
