@@ -59,7 +59,7 @@ use crate::{
     resolve::Clock,
     serve::{Live, Parts},
     store::{Entry, NewMessage, Space, Store, StoreError},
-    survey::{Depth, Scope},
+    survey::{Depth, Scope, probe::Deliveries},
 };
 
 /// Domains that are looked at at the same time.
@@ -212,6 +212,11 @@ impl Watcher {
             oldest_probe: match history.is_suspicious() {
                 true => Duration::ZERO,
                 false => interval.unwrap_or_default() / 2,
+            },
+            // Whoever we write to every day shows us what they are.
+            deliveries: match whose {
+                Whose::Partner if !history.is_suspicious() => Deliveries::Refresh,
+                Whose::Partner | Whose::Own => Deliveries::DoNotCount,
             },
             ..Scope::new(Depth::Full)
         };

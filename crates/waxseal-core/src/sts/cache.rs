@@ -43,6 +43,10 @@ pub struct Kept {
     pub id: Option<PolicyId>,
     /// When it was fetched last.
     pub fetched_at: UnixTime,
+    /// Since when each policy that was fetched had this mode; `None` where an older version of us
+    /// fetched it.
+    #[serde(default)]
+    pub mode_since: Option<UnixTime>,
 }
 
 impl Kept {
@@ -134,8 +138,10 @@ impl Remembered {
     ) -> Self {
         match result {
             Ok(policy) => {
+                let same = self.policy.as_ref().filter(|kept| kept.policy.mode == policy.mode);
+                let since = same.map_or(now, |kept| kept.mode_since.unwrap_or(kept.fetched_at));
                 let id = id.or_else(|| self.policy.and_then(|kept| kept.id));
-                let kept = Kept { policy, id, fetched_at: now };
+                let kept = Kept { policy, id, fetched_at: now, mode_since: Some(since) };
                 Self { policy: Some(kept), failed: None, failing_since: None }
             }
             Err(failure) => {

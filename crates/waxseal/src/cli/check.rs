@@ -5,6 +5,7 @@ mod csv;
 mod history;
 mod html;
 mod json;
+mod known;
 mod profiles;
 mod progress;
 mod report;
@@ -17,6 +18,7 @@ mod work;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -29,9 +31,11 @@ use waxseal_core::{
     },
     domain::Domain,
     org::Terms,
+    time::UnixTime,
 };
 
 use self::{
+    known::{Before, Known},
     progress::Progress,
     report::{Assessed, Outcome, Report},
     work::{Header, Journal},
@@ -39,10 +43,13 @@ use self::{
 use super::{Context, DEFAULT_CONFIG, Exit, Output};
 use crate::{
     config::Config,
-    gather::Forgetful,
+    gather::{Forgetful, PolicyStore},
     queue::system_clock,
     serve::{Around, Parts},
-    survey::{Depth, Scope, Surveyor, probe::Memory},
+    survey::{
+        Depth, Scope, Surveyor,
+        probe::{Deliveries, Memory},
+    },
 };
 
 /// How well domains protect the mail that is sent to them, and what to repair
@@ -89,11 +96,16 @@ pub(crate) struct Args {
     /// Ask nobody: show what the regular checks of `serve` saw of these domains
     #[arg(long, conflicts_with_all = ["from", "dns_only", "compare", "html", "csv", "internet_nl", "resume"])]
     history: bool,
+    /// Look at everything anew: use nothing that the gateway of this configuration knows
+    #[arg(long)]
+    fresh: bool,
     /// EHLO name for probes; that of the configuration, or of this machine
     #[arg(long, value_name = "NAME")]
     hello: Option<String>,
 }
 
+/// What was seen of a mail host so recently is not asked again.
+const RECENT: Duration = Duration::from_secs(3_600);
 /// More domains than this are told in one line each.
 const FEW: usize = 3;
 
@@ -109,12 +121,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let total = work.len();
     let (mut journal, mut reports) = match &args.resume {
         Some(path) => {
-            let header = Header::new(&scope(args), args.internet_nl.as_deref());
+            let mut header = Header::new(&scope(args), args.internet_nl.as_deref());
+            header.fresh = args.fresh;
             Journal::open(path, &header).map(|(journal, done)| (Some(journal), done))?
         }
         None => (None, Vec::new()),
     };
-    let checker = Checker::build(args, context)?;
+    let checker = Checker::build(args, total, context)?;
     for path in [&args.html, &args.csv, &args.internet_nl].into_iter().flatten() {
         can_be_written(path)?;
     }
@@ -272,23 +285,43 @@ struct Checker {
     profiles: Arc<Vec<Profile>>,
     /// For the JSON in the shape of Internet.nl's, where that is asked for.
     internet_nl: Option<&'static Profile>,
+    /// What the gateway knows, where there is one and it may be used.
+    known: Option<Known>,
+    /// Our own domains: whoever repairs one wants to see how it is now.
+    own: Arc<Vec<Domain>>,
+    /// When this run began.
+    began: UnixTime,
 }
 
 impl Checker {
-    fn build(args: &Args, context: &Context) -> anyhow::Result<Self> {
+    fn build(args: &Args, total: usize, context: &Context) -> anyhow::Result<Self> {
         let refuse = |text: String| Exit::Config.because(text);
         let profiles = Arc::new(profiles::load(&args.profile)?);
         let config = config(args, context)?;
         let now = system_clock()();
-        let policies = Arc::new(Forgetful::default());
-        let around =
-            Around { policies, probes: Memory::default(), exceptions: Vec::new(), mark: None, now };
+        let known = if args.fresh { None } else { Known::open(&config, context) };
+        let own = config.domains.iter().map(|domain| domain.name.clone()).collect();
+        let policies: Arc<dyn PolicyStore> = match &known {
+            Some(known) => Arc::new(known.clone()),
+            None => Arc::new(Forgetful::default()),
+        };
+        let probes = match &known {
+            Some(known) => Memory::kept_in(Arc::new(known.clone())),
+            None => Memory::default(),
+        };
+        let around = Around { policies, probes, exceptions: Vec::new(), mark: None, now };
         let parts = Parts::build(config, around, None).map_err(refuse)?;
-        let scope = scope(args);
+        let mut scope = scope(args);
+        if known.is_some() {
+            scope.oldest_probe = RECENT;
+            // Whoever asks about a few wants to know everything of them.
+            scope.deliveries = if total > FEW { Deliveries::Count } else { Deliveries::Refresh };
+        }
         let internet_nl =
             args.internet_nl.as_ref().and_then(|_| profiles::named(profiles::INTERNET_NL));
         let (surveyor, roots) = (parts.surveyor, parts.roots);
-        Ok(Self { surveyor, roots, scope, profiles, internet_nl })
+        let began = now;
+        Ok(Self { surveyor, roots, scope, profiles, internet_nl, known, own: Arc::new(own), began })
     }
 
     async fn check(&self, input: String) -> Report {
@@ -297,10 +330,27 @@ impl Checker {
             Err(why) => return Report { input, outcome: Outcome::NoDomain(why.to_string()) },
         };
         let now = system_clock()();
-        let survey = self.surveyor.survey(&domain, &self.scope, now).await;
+        let mut scope = self.scope.clone();
+        if self.own.contains(&domain) {
+            scope.oldest_probe = now.since(self.began) + Duration::from_secs(1);
+            scope.deliveries = Deliveries::DoNotCount;
+        } else if self.known.is_some() {
+            // A run of hours asks nobody twice.
+            scope.oldest_probe += now.since(self.began);
+        }
+        let before = match &self.known {
+            Some(known) => known.before(&domain, now).await,
+            None => Before::default(),
+        };
+        let survey = self.surveyor.survey(&domain, &scope, now).await;
         let terms = Terms::default();
-        let against =
-            Against { roots: &self.roots, terms: &terms, before: None, testing_since: None, now };
+        let against = Against {
+            roots: &self.roots,
+            terms: &terms,
+            before: before.survey.as_ref(),
+            testing_since: before.testing_since,
+            now,
+        };
         let assessment = assess(&survey, &against);
         let judge = |profile: &Profile| judge_profile(profile, &survey, &assessment);
         let judged = self.profiles.iter().map(judge).collect();

@@ -9,7 +9,11 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use waxseal_core::{assess::Observed, domain::Domain, time::UnixTime};
+use waxseal_core::{
+    assess::{Observed, Tried},
+    domain::Domain,
+    time::UnixTime,
+};
 
 use crate::{
     gather::Soon,
@@ -20,6 +24,10 @@ use crate::{
 pub(super) const MOST_NAMES: usize = 8;
 /// Addresses that are remembered in memory.
 const MOST_KEPT: usize = 20_000;
+/// What deliveries see again and again is written so often at most.
+const NOTED: Duration = Duration::from_secs(1_800);
+/// What they see for the first time, so often: one address may serve thousands of names.
+const NOTED_NEW: Duration = Duration::from_secs(60);
 /// How long the store keeps an address that nobody asks about any more.
 const STORED: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -33,6 +41,9 @@ pub(super) struct Sight {
     pub(super) observed: Observed,
     pub(super) at: UnixTime,
     pub(super) source: Source,
+    /// When the store got it, or something newer of its address.
+    #[serde(default, skip)]
+    pub(super) stored: Option<UnixTime>,
 }
 
 /// What a sight comes from.
@@ -120,7 +131,9 @@ impl Memory {
             return sights.clone();
         }
         let mut sights = self.stored(key, now).await;
-        sights.extend(known.unwrap_or_default());
+        for newer in known.unwrap_or_default() {
+            add(&mut sights, newer);
+        }
         sights
     }
 
@@ -142,8 +155,7 @@ impl Memory {
     pub(super) async fn keep(&self, key: &Key, sight: Sight, now: UnixTime) {
         let mut sights = self.sights(key, now).await;
         add(&mut sights, sight);
-        let probes = sights.iter().filter(|one| one.source == Source::Probe);
-        let json = serde_json::to_vec(&probes.collect::<Vec<_>>());
+        let json = serde_json::to_vec(&sights);
         self.put(key, sights);
         if let (Some(store), Ok(json)) = (&self.0.store, json)
             && let Err(error) = store.save(&name(key), json, now + STORED).await
@@ -152,11 +164,30 @@ impl Memory {
         }
     }
 
-    /// Keeps what a delivery saw, here alone: the next one will see it again.
+    /// Keeps what a delivery saw; in the store now and then, and sooner where it is something new, so
+    /// that a busy host costs no write for each message.
     pub(super) fn note(&self, key: &Key, sight: Sight) {
         let mut sights = self.lock().get(key).cloned().unwrap_or_default();
-        add(&mut sights, sight);
+        let same = |one: &&Sight| {
+            let name = one.source == sight.source && one.sni == sight.sni;
+            name && leaf(&one.observed) == leaf(&sight.observed)
+        };
+        let (last, pause) = match sights.iter().find(same) {
+            Some(known) => (known.stored, NOTED),
+            None => (sights.iter().filter_map(|one| one.stored).max(), NOTED_NEW),
+        };
+        let stored = last.filter(|last| sight.at.since(*last) < pause);
+        let at = sight.at;
+        let sight = Sight { stored: Some(stored.unwrap_or(at)), ..sight };
+        add(&mut sights, sight.clone());
         self.put(key, sights);
+        if stored.is_some() || self.0.store.is_none() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (memory, key) = (self.clone(), key.clone());
+            runtime.spawn(async move { memory.keep(&key, sight, at).await });
+        }
     }
 
     fn put(&self, key: &Key, sights: Vec<Sight>) {
@@ -170,6 +201,15 @@ impl Memory {
         }
         all.insert(key.clone(), sights);
     }
+}
+
+/// The certificate that a delivery saw.
+fn leaf(observed: &Observed) -> Option<&Vec<u8>> {
+    let Observed::Probed(probe) = observed else { return None };
+    probe.handshakes.iter().find_map(|one| match &one.tried {
+        Tried::Session(session) => session.chain.first(),
+        Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
+    })
 }
 
 fn name((operator, address): &Key) -> String {

@@ -122,9 +122,15 @@ pub enum Deliveries {
     /// Only a probe will do.
     #[default]
     DoNotCount,
-    /// They do: a partner that we write to every day is not probed as well.
+    /// They do, alone: one kind of key, and nothing that only a probe asks.
     Count,
+    /// One brings a probe of the last week up to date: a partner that we write to every day is
+    /// probed once a week.
+    Refresh,
 }
+
+/// So old may a probe be that a delivery brings up to date.
+const WEEK: Duration = Duration::from_hours(7 * 24);
 
 impl fmt::Debug for Prober {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,6 +186,7 @@ impl Prober {
                     observed: observed.clone(),
                     at: now,
                     source: Source::Probe,
+                    stored: None,
                 };
                 self.0.memory.keep(&key, sight, now).await;
                 observed
@@ -216,6 +223,7 @@ impl Prober {
             at: session.at,
             observed: Observed::Probed(Box::new(probe)),
             source: Source::Delivery,
+            stored: None,
         };
         self.0.memory.note(&(operator(&seen.peer), seen.address), sight);
     }
@@ -242,9 +250,21 @@ impl Prober {
             let full = sights.clone().count() >= MOST_NAMES;
             sights.find(fits).or(last.filter(|_| full)).map(|one| one.observed.clone())
         };
-        of(Source::Probe).or_else(|| match enough.deliveries {
-            Deliveries::Count => of(Source::Delivery),
-            Deliveries::DoNotCount => None,
+        of(Source::Probe).or_else(|| {
+            let seen = match enough.deliveries {
+                Deliveries::Count | Deliveries::Refresh => of(Source::Delivery)?,
+                Deliveries::DoNotCount => return None,
+            };
+            let week = |one: &&Sight| {
+                let fits = one.sni == target.sni || serves(&one.observed, &target.sni);
+                one.source == Source::Probe && fits && now.since(one.at) < WEEK
+            };
+            let probe = sights.iter().rev().find(week).map(|one| &one.observed);
+            match (probe.and_then(|probe| renewed(probe, &seen)), enough.deliveries) {
+                (Some(both), _) => Some(both),
+                (None, Deliveries::Count) => Some(seen),
+                (None, Deliveries::Refresh | Deliveries::DoNotCount) => None,
+            }
         })
     }
 
@@ -261,6 +281,20 @@ impl Prober {
         let (began, connections) = (Instant::now(), AtomicU32::new(0));
         Visit { shared: &self.0, target, now, began, connections }.probe().await
     }
+}
+
+/// A probe with what a delivery saw later; `None` where the probe came to nothing.
+fn renewed(probe: &Observed, delivery: &Observed) -> Option<Observed> {
+    let (Observed::Probed(probe), Observed::Probed(delivery)) = (probe, delivery) else {
+        return None;
+    };
+    let Contact::Spoke { starttls: StartTlsSeen::Ready, .. } = probe.contact else { return None };
+    let mut both = Probe { at: delivery.at, ..Probe::clone(probe) };
+    for seen in &delivery.handshakes {
+        let known = both.handshakes.iter_mut().find(|one| one.key == seen.key)?;
+        *known = seen.clone();
+    }
+    Some(Observed::Probed(Box::new(both)))
 }
 
 /// Whether a probe showed something that stays true for a while.

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use waxseal::{
 };
 use waxseal_core::{
     assess::{Observed, Probe, Survey, Tried},
-    channel::{Seen, TlsSeen},
+    channel::{Seen, Session, TlsSeen},
     domain::Domain,
     facts::Peer,
     time::UnixTime,
@@ -115,9 +118,9 @@ async fn domains_at_the_same_operators_cost_one_probe_for_each_address() {
     }
 }
 
-/// A store in memory.
+/// A store in memory, and how often it was written.
 #[derive(Default)]
-struct Shelf(Mutex<HashMap<String, (Vec<u8>, UnixTime)>>);
+struct Shelf(Mutex<HashMap<String, (Vec<u8>, UnixTime)>>, AtomicUsize);
 
 impl ProbeStore for Shelf {
     fn load<'a>(
@@ -136,6 +139,7 @@ impl ProbeStore for Shelf {
         expires: UnixTime,
     ) -> Soon<'a, Result<(), String>> {
         self.0.lock().unwrap().insert(name.to_owned(), (value, expires));
+        self.1.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { Ok(()) })
     }
 }
@@ -159,32 +163,120 @@ async fn what_was_seen_survives_a_restart_and_is_asked_again_when_it_is_old() {
     assert_eq!(world.connections(), [2 * CONNECTIONS]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_counts_as_a_look_where_that_is_wanted() {
-    let world = World::start(1, 1).await;
-    let surveyor = world.surveyor(Memory::default());
-    let now = Clock::system().now();
-    let mut scope = Scope::new(Depth::Full);
-    let first = surveyor.survey(&domain(0), &scope, now).await;
-    let mut sessions = probe(&first).handshakes.iter().filter_map(|one| match &one.tried {
+/// A session with operator 1, as it was probed, that a delivery saw at another time.
+fn delivery(survey: &Survey, at: UnixTime) -> Session {
+    let mut sessions = probe(survey).handshakes.iter().filter_map(|one| match &one.tried {
         Tried::Session(session) => Some(session.session()),
         Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
     });
-    let mut session = sessions.next_back().unwrap();
-    let tomorrow = now + Duration::from_secs(86_400);
-    session.at = tomorrow;
+    Session { at, ..sessions.next_back().unwrap() }
+}
+
+fn delivered(surveyor: &waxseal::survey::Surveyor, session: Session) {
     surveyor.delivered(&Seen {
         peer: Peer::Name(Domain::parse("mx.operator1.example").unwrap()),
         address: "192.0.2.1:25".parse().unwrap(),
         tls: TlsSeen::Established(session),
     });
-    let soon = tomorrow + Duration::from_secs(600);
+}
+
+/// Waits until the store holds a sight of this time; yields all that it holds of the one address.
+async fn noted(shelf: &Shelf, at: UnixTime) -> Vec<serde_json::Value> {
+    let kept = async {
+        loop {
+            let json = shelf.0.lock().unwrap().values().next().map(|(json, _)| json.clone());
+            let sights: Vec<serde_json::Value> =
+                json.map(|json| serde_json::from_slice(&json).unwrap()).unwrap_or_default();
+            if sights.iter().any(|one| one["at"] == at.0) {
+                return sights;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), kept).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_counts_as_a_look_where_that_is_wanted() {
+    let world = World::start(1, 1).await;
+    let now = Clock::system().now();
+    let mut scope = Scope::new(Depth::Full);
+    let first = world.surveyor(Memory::default()).survey(&domain(0), &scope, now).await;
+    let gateway = world.surveyor(Memory::default());
+    delivered(&gateway, delivery(&first, now));
+    let soon = now + Duration::from_secs(600);
     scope.deliveries = Deliveries::Count;
-    let second = surveyor.survey(&domain(0), &scope, soon).await;
-    assert_eq!((probe(&second).at, probe(&second).handshakes.len()), (tomorrow, 1));
+    let second = gateway.survey(&domain(0), &scope, soon).await;
+    assert_eq!((probe(&second).at, probe(&second).handshakes.len()), (now, 1));
     assert_eq!(world.connections(), [CONNECTIONS], "nobody was asked");
-    scope.deliveries = Deliveries::DoNotCount;
-    let third = surveyor.survey(&domain(0), &scope, soon).await;
+    for (done, deliveries) in [Deliveries::Refresh, Deliveries::DoNotCount].into_iter().enumerate()
+    {
+        let gateway = world.surveyor(Memory::default());
+        delivered(&gateway, delivery(&first, now));
+        scope.deliveries = deliveries;
+        let third = gateway.survey(&domain(0), &scope, soon).await;
+        assert_eq!(probe(&third).at, soon, "{deliveries:?}");
+        assert_eq!(world.connections(), [(2 + done) * CONNECTIONS]);
+    }
+}
+
+/// A partner that we write to: what the delivery saw is kept for other processes, and brings the last
+/// probe up to date without a connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_brings_a_probe_of_last_week_up_to_date() {
+    let world = World::start(1, 1).await;
+    let shelf = Arc::new(Shelf::default());
+    let gateway = world.surveyor(Memory::kept_in(Arc::clone(&shelf) as Arc<dyn ProbeStore>));
+    let now = Clock::system().now();
+    let mut scope = Scope { deliveries: Deliveries::Refresh, ..Scope::new(Depth::Full) };
+    let first = gateway.survey(&domain(0), &scope, now).await;
+    let tomorrow = now + Duration::from_secs(86_400);
+    delivered(&gateway, delivery(&first, tomorrow));
+    noted(&shelf, tomorrow).await;
+    let other = world.surveyor(Memory::kept_in(shelf));
+    let soon = tomorrow + Duration::from_secs(600);
+    scope.oldest_probe = Duration::from_secs(3_600);
+    let second = other.survey(&domain(0), &scope, soon).await;
+    assert_eq!(probe(&second).at, tomorrow);
+    assert_eq!(probe(&second).handshakes.len(), probe(&first).handshakes.len());
+    assert_eq!(world.connections(), [CONNECTIONS], "nobody was asked");
+    // After a week the whole host is looked at again, whatever deliveries see.
+    let late = now + Duration::from_secs(8 * 86_400);
+    delivered(&other, delivery(&first, late));
+    let soon = late + Duration::from_secs(600);
+    let third = other.survey(&domain(0), &scope, soon).await;
     assert_eq!(probe(&third).at, soon);
     assert_eq!(world.connections(), [2 * CONNECTIONS]);
+}
+
+/// A provider with a name for each customer, whose host nobody probes: what is kept of it stays
+/// small, and its mail does not cost a write each.
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_to_a_thousand_names_at_one_address_are_kept_in_bounds() {
+    let world = World::start(1, 1).await;
+    let now = Clock::system().now();
+    let first = world.surveyor(Memory::default());
+    let first = first.survey(&domain(0), &Scope::new(Depth::Full), now).await;
+    let shelf = Arc::new(Shelf::default());
+    let gateway = world.surveyor(Memory::kept_in(Arc::clone(&shelf) as Arc<dyn ProbeStore>));
+    let deliver = |customer: u32, at: UnixTime| {
+        let name = Domain::parse(&format!("customer{customer}.operator1.example")).unwrap();
+        delivered(&gateway, Session { sni: Some(name), ..delivery(&first, at) });
+    };
+    for round in 0..12 {
+        let at = now + Duration::from_secs(3_600) * round;
+        deliver(round % 2, at);
+        let sights = noted(&shelf, at).await;
+        assert_eq!(sights.len(), if round == 0 { 1 } else { 2 }, "each name once");
+    }
+    let at = now + Duration::from_hours(24);
+    deliver(0, at);
+    noted(&shelf, at).await;
+    let writes = shelf.1.load(Ordering::Relaxed);
+    (2..1_000).for_each(|customer| deliver(customer, at + Duration::from_secs(1)));
+    let later = at + Duration::from_secs(61);
+    deliver(1_000, later);
+    let sights = noted(&shelf, later).await;
+    assert_eq!(shelf.1.load(Ordering::Relaxed), writes + 1);
+    assert!(sights.len() <= 8, "{}", sights.len());
 }

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -14,11 +14,17 @@ use tokio::{
     time::timeout,
 };
 use waxseal::{
+    gather::PolicyStore,
     secrets::{SecretSource, StoreKeys},
     store::{Access, Entry, Settings, Space, Store},
     watch::{Glance, History, Sight, Whose, history},
 };
-use waxseal_core::{assess::Delivery, domain::Domain, time::UnixTime};
+use waxseal_core::{
+    assess::Delivery,
+    domain::Domain,
+    sts::cache::{Kept, Remembered},
+    time::UnixTime,
+};
 use waxseal_lab::{
     lab::{Lab, Pinning, SENDER_DOMAIN, is_for},
     site::{Attack, Protection},
@@ -263,4 +269,119 @@ async fn a_domain_that_we_sent_to_is_checked_again() {
     let kept = looked(&beside, &domain, 2).await;
     assert_eq!(kept.whose, Whose::Partner);
     assert_eq!(kept.looks[1].level, Some(waxseal_core::channel::Level::Dane));
+}
+
+/// What a check finds of a domain, by id, and what it says on standard error.
+async fn check(folder: &Path, words: &[&str]) -> (Vec<String>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    command.arg("-c").arg(folder.join("waxseal.toml")).args(["check", "--json"]).args(words);
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let (out, said) = (String::from_utf8(ran.stdout), String::from_utf8(ran.stderr).unwrap());
+    let document: serde_json::Value =
+        serde_json::from_str(&out.unwrap()).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let ids = document["findings"].as_array().unwrap().iter();
+    (ids.map(|one| one["id"].as_str().unwrap().to_owned()).collect(), said)
+}
+
+/// All files and directories in a directory.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<_> = entries
+        .flat_map(|path| {
+            let within = if path.is_dir() { files(&path) } else { Vec::new() };
+            std::iter::once(path).chain(within)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// The gateway has known the policy for long: `check` says what is wrong with it now, beside the
+/// server, and nothing is written. Without a gateway the same command knows nothing of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_uses_what_the_gateway_knows_and_leaves_it_as_it_is() {
+    let cells = [(Protection::StsTesting, Attack::Nobody), (Protection::StsCold, Attack::Nobody)];
+    let lab = Lab::start(&cells, &["plain"]).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    configure(&lab, folder.path(), "");
+    let names: Vec<_> = lab.sites().iter().map(|site| site.domains()[0].clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let folder = folder.path();
+    let has = |ids: &[String], id: &str| ids.iter().any(|one| one == id);
+    let there = files(folder);
+    let (before, said) = check(folder, &[names[0]]).await;
+    assert!(has(&before, "STS-TESTING") && !has(&before, "STS-TESTING-TOO-LONG"), "{before:?}");
+    assert!(!has(&check(folder, &[names[1]]).await.0, "STS-ID-STALE"));
+    assert_eq!(said, "", "that there is no gateway here is no news");
+    assert_eq!(files(folder), there, "a check makes no store and no key");
+
+    let server = store(folder, Access::Serve);
+    let policy = |mode: &str| {
+        let text =
+            format!("version: STSv1\r\nmode: {mode}\r\nmx: mx.old.example\r\nmax_age: 604800\r\n");
+        waxseal_core::sts::Policy::parse(text.as_bytes()).unwrap()
+    };
+    let kept = |mode: &str| Remembered {
+        policy: Some(Kept {
+            policy: policy(mode),
+            id: Some("20261122".into()),
+            fetched_at: now(),
+            mode_since: Some(UnixTime(now().0 - 90 * 86_400)),
+        }),
+        ..Remembered::default()
+    };
+    for (name, mode) in names.iter().zip(["testing", "enforce"]) {
+        let domain = Domain::parse(name).unwrap();
+        PolicyStore::save(&server, &domain, Some(&kept(mode)), now()).await.unwrap();
+    }
+    for (name, id) in names.iter().zip(["STS-TESTING-TOO-LONG", "STS-ID-STALE"]) {
+        let (known, said) = check(folder, &[name]).await;
+        assert!(has(&known, id), "{known:?}");
+        assert_eq!(said, "");
+        let (fresh, _) = check(folder, &["--fresh", name]).await;
+        assert!(!has(&fresh, id), "{fresh:?}");
+    }
+    for (name, mode) in names.iter().zip(["testing", "enforce"]) {
+        let domain = Domain::parse(name).unwrap();
+        let known = PolicyStore::load(&server, &domain, now()).await.unwrap().unwrap();
+        assert_eq!(known.policy.unwrap().policy, policy(mode), "a check writes nothing");
+    }
+}
+
+/// A check goes on without a store that it cannot use, and says so in one sentence: a newer version
+/// wrote it, or its key is away. An empty file is no store, and stays empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_does_without_a_store_that_it_cannot_read() {
+    let cells = [(Protection::StsTesting, Attack::Nobody)];
+    let lab = Lab::start(&cells, &["plain"]).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    configure(&lab, folder.path(), "");
+    let folder = folder.path();
+    let name = lab.sites()[0].domains()[0].clone();
+    drop(store(folder, Access::Serve));
+    let config = waxseal::config::Config::load(&folder.join("waxseal.toml")).unwrap();
+    let database = Settings::of(&config).database;
+    let set_version = |version: i64| {
+        let connection = rusqlite::Connection::open(&database).unwrap();
+        connection.pragma_update(None, "user_version", version).unwrap();
+    };
+    let lines = async |words: &str| {
+        let (ids, said) = check(folder, &[&name]).await;
+        assert!(ids.iter().any(|id| id == "STS-TESTING"), "{ids:?} {said}");
+        assert_eq!(said.lines().count(), usize::from(!words.is_empty()), "{said}");
+        assert!(said.contains(words), "{said}");
+    };
+    lines("").await;
+    set_version(99);
+    lines("checking without what the gateway knows: the store has schema version 99").await;
+    set_version(1);
+    let SecretSource::File(key) = SecretSource::from(&config.store.key) else { panic!("a file") };
+    let away = folder.join("away");
+    std::fs::rename(&key, &away).unwrap();
+    lines("the store key is missing").await;
+    assert!(!key.exists(), "no new one is made");
+    std::fs::rename(&away, &key).unwrap();
+    std::fs::write(&database, "").unwrap();
+    lines("").await;
+    assert_eq!(database.metadata().unwrap().len(), 0);
 }

@@ -69,6 +69,9 @@ pub(super) struct Header {
     depth: Depth,
     selectors: Vec<String>,
     internet_nl: bool,
+    /// Whether nothing was used that a gateway knew.
+    #[serde(default)]
+    pub(super) fresh: bool,
 }
 
 /// The version of the format.
@@ -82,6 +85,7 @@ impl Header {
             depth: scope.depth,
             selectors: scope.selectors.clone(),
             internet_nl: internet_nl.is_some(),
+            fresh: false,
         }
     }
 }
@@ -162,8 +166,8 @@ fn is_header(line: &[u8], wanted: &Header) -> Result<(), String> {
     match found {
         Some(Header { waxseal_check_resume: FORMAT, .. }) if found.as_ref() == Some(wanted) => Ok(()),
         Some(Header { waxseal_check_resume: FORMAT, .. }) => Err(
-            "it was begun with other --dns-only, --selector or --internet-nl; use the same, or \
-             another file for --resume"
+            "it was begun with other --dns-only, --selector, --internet-nl or --fresh; use the \
+             same, or another file for --resume"
                 .to_owned(),
         ),
         Some(_) | None => Err(
