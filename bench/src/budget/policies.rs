@@ -66,7 +66,7 @@ async fn one(store: Store, number: u64, now: UnixTime) -> anyhow::Result<()> {
         max_age: Duration::from_hours(7 * 24),
     };
     let id = Some("20261122T090000".to_owned());
-    let kept = Kept { policy, id, fetched_at: now };
+    let kept = Kept { policy, id, fetched_at: now, mode_since: Some(now) };
     let remembered = Remembered { policy: Some(kept), ..Remembered::default() };
     PolicyStore::save(&store, &destination, Some(&remembered), now)
         .await
