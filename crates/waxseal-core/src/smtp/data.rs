@@ -311,7 +311,7 @@ impl Chunks {
 
 /// The octets `from..to` of a message with leading dots doubled (RFC 5321 §4.5.2), in pieces that
 /// are borrowed: a message is written in windows and never copied.
-pub(super) fn stuffed(message: &[u8], from: usize, to: usize) -> Vec<Cow<'_, [u8]>> {
+pub fn stuffed(message: &[u8], from: usize, to: usize) -> Vec<Cow<'_, [u8]>> {
     let mut pieces = Vec::with_capacity(3);
     let mut start = from;
     let mut cut = |dot: usize| {
