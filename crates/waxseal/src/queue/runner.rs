@@ -103,11 +103,16 @@ impl<P: Path> Runner<P> {
         });
     }
 
-    /// What else has come to pass meanwhile: one look around does for all of it.
-    pub(super) fn catch_up(&mut self, inbox: &mut Inbox) {
+    /// Takes out the turns that have ended.
+    fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next() {
             self.ended(&ended);
         }
+    }
+
+    /// What else has come to pass meanwhile: one look around does for all of it.
+    pub(super) fn catch_up(&mut self, inbox: &mut Inbox) {
+        self.reap();
         for _ in 0..BURST {
             let Ok(news) = inbox.news.try_recv() else { break };
             self.hear(news);
@@ -237,6 +242,9 @@ impl<P: Path> Runner<P> {
         let shared = Arc::clone(&self.queue.0);
         let (mut outcome, mut failures) = (Ok(()), 0);
         while shared.slots.has_room() && failures < FAILURES {
+            // Where turns end as fast as they begin, this goes on for as long as anything is due; each
+            // that has ended keeps its memory until it is taken out.
+            self.reap();
             let Some(destination) = self.times.take(shared.now()) else { break };
             let free = shared.slots.free(destination);
             // What waits in memory came before.
