@@ -27,11 +27,21 @@ const OPERATOR: Duration = Duration::from_secs(1);
 const FRESH: usize = 64;
 /// Due groups of one destination that are read ahead of a free slot.
 const AHEAD: usize = 64;
-/// What is heard or taken up at once before the next look around.
+/// What is heard, or taken up, at once before the next look around: operators, a stop and the turns
+/// that have ended do not wait until nothing more is due.
 const BURST: usize = 64;
 /// Destinations that the store could not read before all of them wait a moment: one that is damaged
 /// does not hold up the others, and a store that fails is not asked for each.
 const FAILURES: usize = 16;
+
+/// How far a look at what is due came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To all of it, or as far as there are slots.
+    End,
+    /// So far for this time: more is due, and there may be slots.
+    Burst,
+}
 
 /// Resolves when the queue is to stop, or nobody is left who could say so.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -201,21 +211,26 @@ impl<P: Path> Runner<P> {
         // One after the other, whatever came of the first: what cannot be done for some mail is no
         // reason to let the rest wait.
         let steps = [self.take_fresh().await, self.take_due().await];
-        let failed = steps.into_iter().filter_map(Result::err);
-        let failed = failed.inspect(|error| {
-            tracing::error!(%error, "the queue cannot be read; trying again");
-        });
-        if failed.count() > 0 {
-            return BACK_OFF;
+        let mut reach = Reach::End;
+        for step in steps {
+            match step {
+                Ok(Reach::End) => {}
+                Ok(Reach::Burst) => reach = Reach::Burst,
+                Err(error) => {
+                    tracing::error!(%error, "the queue cannot be read; trying again");
+                    return BACK_OFF;
+                }
+            }
         }
         match self.times.next() {
+            _ if reach == Reach::Burst => Duration::ZERO,
             Some(due) if due > self.queue.0.now() => due.since(self.queue.0.now()).min(SWEEP),
             // Due, and no slot is free: the next that comes free wakes us.
             Some(_) | None => SWEEP,
         }
     }
 
-    async fn take_fresh(&mut self) -> Result<(), StoreError> {
+    async fn take_fresh(&mut self) -> Result<Reach, StoreError> {
         while self.fresh && self.queue.0.slots.has_room() && self.tasks.len() < FRESH {
             let claimed = self.queue.0.store.claim_fresh(FRESH).await?;
             self.fresh = claimed.len() == FRESH;
@@ -224,10 +239,10 @@ impl<P: Path> Runner<P> {
                 self.tasks.spawn(async move { queue.begin_stored(claimed).await });
             }
         }
-        Ok(())
+        Ok(Reach::End)
     }
 
-    pub(super) async fn take_due(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn take_due(&mut self) -> Result<Reach, StoreError> {
         let mut later = Vec::new();
         let outcome = self.take_due_but(&mut later).await;
         // However it ended: nobody else would think of them before the next start (promise P4).
@@ -238,13 +253,10 @@ impl<P: Path> Runner<P> {
 
     /// Takes up what is due. Destinations that are due still are left in `later`: they have no
     /// slot, or the store could not say what they have.
-    async fn take_due_but(&mut self, later: &mut Vec<Destination>) -> Result<(), StoreError> {
+    async fn take_due_but(&mut self, later: &mut Vec<Destination>) -> Result<Reach, StoreError> {
         let shared = Arc::clone(&self.queue.0);
-        let (mut outcome, mut failures) = (Ok(()), 0);
+        let (mut outcome, mut failures, mut claims) = (Ok(Reach::End), 0, 0);
         while shared.slots.has_room() && failures < FAILURES {
-            // Where turns end as fast as they begin, this goes on for as long as anything is due; each
-            // that has ended keeps its memory until it is taken out.
-            self.reap();
             let Some(destination) = self.times.take(shared.now()) else { break };
             let free = shared.slots.free(destination);
             // What waits in memory came before.
@@ -252,6 +264,11 @@ impl<P: Path> Runner<P> {
                 later.push(destination);
                 continue;
             }
+            if claims == BURST {
+                later.push(destination);
+                return outcome.map(|_| Reach::Burst);
+            }
+            claims += 1;
             let now = shared.now();
             match self.claim(destination, (now, free)).await {
                 Ok(Some(due)) if due <= now => later.push(destination),

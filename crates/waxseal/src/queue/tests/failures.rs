@@ -87,6 +87,22 @@ async fn what_has_a_verdict_goes_on_while_what_has_none_cannot_be_read() {
     bench.deliveries(2).await;
 }
 
+/// After a restore very much is due, and each ends as soon as it begins: the queue looks around in
+/// between, for a stop, for operators and for the turns that have ended, and takes up everything.
+#[tokio::test]
+async fn a_long_list_of_what_is_due_is_taken_up_in_bursts() {
+    let mut bench = Bench::new(Settings::default());
+    bench.runner = Runner::new(bench.queue.clone(), true);
+    for number in 0..150 {
+        bench.accept(&format!("a@n{number}.example"), "hello").await;
+    }
+    bench.queue.0.tell(News::Unpaused);
+    bench.runner.catch_up(&mut bench.inbox);
+    assert_eq!(bench.runner.advance().await, Duration::ZERO, "more is due");
+    assert!(bench.world.delivered.lock().unwrap().len() <= 64);
+    bench.deliveries(150).await;
+}
+
 /// Hostile recipient domains, many of them, that keep every session open and say nothing: once they
 /// are known as slow, an honest one gets its mail while they go on.
 #[tokio::test]
