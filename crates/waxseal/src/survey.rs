@@ -12,6 +12,7 @@
 //! | `policy` | what the MTA-STS policy host serves now |
 //! | `probe` | addresses of mail hosts: one probe each, shared and paced |
 //! | `memory` | what is known of mail hosts already |
+//! | `span` | how long all of it may take, and what is said of what did not end in time |
 //! | `smtp` | one connection up to STARTTLS |
 //! | `weak` | what a host takes that nobody should offer |
 //!
@@ -24,14 +25,15 @@ mod policy;
 pub mod probe;
 mod servers;
 mod smtp;
+mod span;
 mod text;
 mod weak;
 mod zone;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 use waxseal_core::{
     assess::{
         HostSurvey, MailRecords, MxSurvey, PolicySurvey, Published, Quoted, Servers, Signing,
@@ -41,12 +43,16 @@ use waxseal_core::{
     dns::Answer,
     dnssec::RecordType,
     domain::Domain,
-    facts::{Facts, HostFacts, MxFact, Peer},
+    facts::{Facts, HostFacts, MxFact, Peer, StsFact, StsFailure},
     time::UnixTime,
 };
 
-use self::probe::{Deliveries, Prober};
+use self::{
+    probe::{Deliveries, Prober},
+    span::{Span, late},
+};
 use crate::{
+    deliver::operator,
     fetch::PolicyFetcher,
     gather::Gatherer,
     resolve::{Authorities, Exchange, Resolver},
@@ -74,7 +80,13 @@ pub struct Scope {
     pub oldest_probe: Duration,
     /// Whether our own deliveries count as probes.
     pub deliveries: Deliveries,
+    /// How long all of it may take. What was not seen by then is in [`Survey::unasked`].
+    pub patience: Duration,
 }
+
+/// How long a survey may take: a domain of a few hosts takes seconds, and twenty hosts that answer
+/// an octet a second would take hours.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Scope {
     /// So much, without selectors; probes may be six hours old.
@@ -84,6 +96,7 @@ impl Scope {
             selectors: Vec::new(),
             oldest_probe: Duration::from_secs(6 * 3_600),
             deliveries: Deliveries::DoNotCount,
+            patience: PATIENCE,
         }
     }
 }
@@ -132,10 +145,16 @@ impl Surveyor {
         Self(Arc::new(Shared { tools }))
     }
 
-    /// Everything about a domain. Never fails: what could not be found out is a fact, too.
+    /// Everything about a domain, within its time. Never fails: what could not be found out is a
+    /// fact, too.
     pub async fn survey(&self, domain: &Domain, scope: &Scope, now: UnixTime) -> Survey {
-        let gathered = self.0.tools.gatherer.gather(domain, None, now).await;
-        let facts = Facts::clone(&gathered.facts);
+        let errand = Errand { scope: scope.clone(), now, span: Span::of(scope.patience) };
+        let span = &errand.span;
+        let gathering = self.0.tools.gatherer.gather(domain, None, now);
+        let facts = match span.within(format!("the mail hosts of {domain}"), gathering).await {
+            Some(gathered) => Facts::clone(&gathered.facts),
+            None => unknown(domain, now),
+        };
         if matches!(facts.mx, MxFact::NoDomain { .. }) {
             return nothing(facts);
         }
@@ -144,17 +163,19 @@ impl Surveyor {
             (domain.below("_mta-sts").unwrap_or_else(|_| domain.clone()), RecordType::TXT),
         ];
         let (mx, zone, hosts, policy, tlsrpt, mail, security_txt) = tokio::join!(
-            self.exchangers(domain),
-            self.zone(domain, wanted, scope.depth, now),
-            self.hosts(&facts, scope, now),
-            self.policy(domain, scope.depth),
-            self.tls_reports(domain),
-            self.mail(domain, scope),
-            self.security_txt(domain, scope.depth, now),
+            span.within(format!("the MX records of {domain}"), self.exchangers(domain)),
+            self.zone(domain, wanted, &errand),
+            self.hosts(&facts, &errand),
+            self.policy(domain, &errand),
+            span.published("the TLSRPT record", domain, self.tls_reports(domain)),
+            self.mail(domain, &errand),
+            span.published("the security.txt", domain, self.security_txt(domain, &errand)),
         );
-        let report_targets = self.report_targets(&tlsrpt).await;
+        let mx = mx.unwrap_or_default();
+        let report_targets = self.report_targets(&tlsrpt, span).await;
         let mail = MailRecords { security_txt, ..mail };
-        Survey { facts, mx, zone, hosts, policy, tlsrpt, report_targets, mail }
+        let unasked = span.unasked();
+        Survey { facts, mx, zone, hosts, policy, tlsrpt, report_targets, mail, unasked }
     }
 
     /// Learns from a delivery what was seen of a mail host.
@@ -184,21 +205,45 @@ impl Surveyor {
         survey
     }
 
-    /// Each host that is a name, side by side, in the order of the facts.
-    async fn hosts(&self, facts: &Facts, scope: &Scope, now: UnixTime) -> Vec<HostSurvey> {
+    /// Each host that is a name, side by side, in the order of the facts. Hosts of one operator take
+    /// turns, so that a domain with many of them stands in a queue for that operator only once:
+    /// otherwise it would keep others who ask the same operator waiting, our own domains too.
+    async fn hosts(&self, facts: &Facts, errand: &Errand) -> Vec<HostSurvey> {
         let mut asking = JoinSet::new();
+        let mut lines: HashMap<String, Arc<Mutex<()>>> = HashMap::new();
         for (place, host) in facts.hosts.iter().enumerate() {
             let Peer::Name(name) = &host.host else { continue };
+            let line = Arc::clone(lines.entry(operator(&host.host)).or_default());
             let (surveyor, name) = (self.clone(), name.clone());
-            let (host, scope) = (HostFacts::clone(host), scope.clone());
+            let (host, errand) = (HostFacts::clone(host), errand.clone());
             asking.spawn(async move {
-                let survey = surveyor.host(&name, &host, &scope, now).await;
+                let survey = surveyor.host(&name, &host, &errand, &line).await;
                 (place, survey)
             });
         }
         let mut found = asking.join_all().await;
         found.sort_by_key(|(place, _)| *place);
         found.into_iter().map(|(_, survey)| survey).collect()
+    }
+}
+
+/// One survey while it is made.
+#[derive(Clone, Debug)]
+struct Errand {
+    scope: Scope,
+    now: UnixTime,
+    span: Span,
+}
+
+/// Of a domain of which nothing was found out in time.
+fn unknown(domain: &Domain, now: UnixTime) -> Facts {
+    Facts {
+        destination: domain.clone(),
+        at: now,
+        mx: MxFact::Failed(late(domain)),
+        hosts: Vec::new(),
+        sts: StsFact::Unknown { failure: StsFailure::Record(late(domain)), since: now },
+        witnesses: Vec::new(),
     }
 }
 
@@ -218,5 +263,6 @@ fn nothing(facts: Facts) -> Survey {
         tlsrpt: Published::NotAsked,
         report_targets: Vec::new(),
         mail: MailRecords::default(),
+        unasked: Vec::new(),
     }
 }

@@ -218,6 +218,7 @@ impl Watcher {
                 Whose::Partner if !history.is_suspicious() => Deliveries::Refresh,
                 Whose::Partner | Whose::Own => Deliveries::DoNotCount,
             },
+            patience: checks.probing.domain_timeout,
             ..Scope::new(Depth::Full)
         };
         let survey = parts.surveyor.survey(domain, &scope, now).await;

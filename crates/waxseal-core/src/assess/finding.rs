@@ -89,6 +89,8 @@ ids! {
     DomainMissing = "DOMAIN-MISSING",
     /// A DNS lookup that the assessment needs failed.
     DnsFailed = "DNS-FAILED",
+    /// The time for the domain was used up before all was asked.
+    CutShort = "CUT-SHORT",
     /// The domain says that it takes no mail (RFC 7505).
     MxNull = "MX-NULL",
     /// A null MX stands beside other MX records (RFC 7505 §3).

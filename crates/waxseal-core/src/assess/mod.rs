@@ -30,8 +30,9 @@ pub use self::{
     published::Published,
     quoted::Quoted,
     survey::{
-        AddressSurvey, HostSurvey, MailRecords, MxSurvey, NameServer, Observed, PolicySurvey,
-        Reachable, ReportTarget, ServerAnswer, Servers, Signing, Survey, Unprobed, ZoneSurvey,
+        AddressSurvey, HostSurvey, MOST_UNASKED, MailRecords, MxSurvey, NameServer, Observed,
+        PolicySurvey, Reachable, ReportTarget, ServerAnswer, Servers, Signing, Survey, Unprobed,
+        ZoneSurvey,
     },
 };
 

@@ -36,7 +36,14 @@ pub struct Survey {
     pub report_targets: Vec<ReportTarget>,
     /// What it publishes for the mail that it sends, and for people.
     pub mail: MailRecords,
+    /// What was not asked, or not to its end, because the time of the survey was used up; in words,
+    /// at most [`MOST_UNASKED`]. Nothing follows from what is missing for that reason.
+    #[serde(default)]
+    pub unasked: Vec<String>,
 }
+
+/// The most entries of [`Survey::unasked`].
+pub const MOST_UNASKED: usize = 16;
 
 /// One `rua` of a TLSRPT record (RFC 8460 §3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,6 +219,8 @@ pub enum Unprobed {
     OverLimit,
     /// Too many asked about its operator: it was not our turn in time.
     NoTurn,
+    /// The survey had used up its time.
+    OutOfTime,
 }
 
 /// MTA-STS in detail (RFC 8461).

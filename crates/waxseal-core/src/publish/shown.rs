@@ -233,5 +233,6 @@ fn words(why: &Unprobed) -> String {
         Unprobed::NoFamily => "there is no way to that address from here".to_owned(),
         Unprobed::OverLimit => "more addresses than are asked".to_owned(),
         Unprobed::NoTurn => "it was not our turn in time".to_owned(),
+        Unprobed::OutOfTime => "the time was used up".to_owned(),
     }
 }

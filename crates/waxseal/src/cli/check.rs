@@ -106,6 +106,8 @@ pub(crate) struct Args {
 
 /// What was seen of a mail host so recently is not asked again.
 const RECENT: Duration = Duration::from_secs(3_600);
+/// How long one of many domains may take, with the time that it waits for others.
+const TURN: Duration = Duration::from_hours(1);
 /// More domains than this are told in one line each.
 const FEW: usize = 3;
 
@@ -310,8 +312,11 @@ impl Checker {
             None => Memory::default(),
         };
         let around = Around { policies, probes, exceptions: Vec::new(), mark: None, now };
+        let patience = config.checks.probing.domain_timeout;
         let parts = Parts::build(config, around, None).map_err(refuse)?;
-        let mut scope = scope(args);
+        // Of many domains those of one provider wait for each other, as long as for a turn.
+        let patience = if total > FEW { patience.max(TURN) } else { patience };
+        let mut scope = Scope { patience, ..scope(args) };
         if known.is_some() {
             scope.oldest_probe = RECENT;
             // Whoever asks about a few wants to know everything of them.

@@ -35,6 +35,8 @@ pub struct Probing {
     pub timeout: Duration,
     /// All connections to one address together.
     pub host_timeout: Duration,
+    /// Everything about one domain together.
+    pub domain_timeout: Duration,
 }
 
 impl Probing {
@@ -91,6 +93,8 @@ pub const MOST_PARTNERS: usize = 1_000;
 const MOST_PACE: usize = 600;
 /// Longer than this nobody waits for one address.
 const MOST_HOST: Duration = Duration::from_secs(600);
+/// Longer than this no domain may keep others from being looked at.
+const MOST_DOMAIN: Duration = Duration::from_hours(1);
 /// Looks at others more often than this are not polite.
 const LEAST_PARTNERS: Duration = Duration::from_hours(1);
 /// Looks at ourselves more often than this say nothing new.
@@ -153,7 +157,13 @@ impl Build<'_> {
                 "at least `timeout`, and at most 10m: a slow host must not hold up all others";
             self.fault("checks.host_timeout", what);
         }
-        Probing { pace, timeout, host_timeout }
+        let default = crate::survey::PATIENCE.as_secs();
+        let domain_timeout = self.span(raw.domain_timeout, default, "checks.domain_timeout");
+        if domain_timeout < host_timeout || domain_timeout > MOST_DOMAIN {
+            let what = "at least `host_timeout`, and at most 1h: own domains wait for no longer";
+            self.fault("checks.domain_timeout", what);
+        }
+        Probing { pace, timeout, host_timeout, domain_timeout }
     }
 
     /// A span, or never where it is nothing.

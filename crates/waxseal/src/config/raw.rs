@@ -178,6 +178,7 @@ table!(RawChecks {
     pace: usize,
     timeout: Span,
     host_timeout: Span,
+    domain_timeout: Span,
     repeat: Span,
     mail: bool,
     webhook: String,

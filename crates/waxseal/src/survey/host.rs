@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use tokio::sync::Mutex;
 use waxseal_core::{
     assess::{AddressSurvey, HostSurvey, Observed, Unprobed},
     dane::{self, Tlsa},
@@ -9,11 +10,10 @@ use waxseal_core::{
     dnssec::{Name, RecordType, signed_ttl},
     domain::Domain,
     facts::{Dane, HostFacts, NoTlsa, Refused},
-    time::UnixTime,
 };
 
 use super::{
-    Depth, Scope, Surveyor,
+    Depth, Errand, Surveyor,
     probe::{Enough, Target},
 };
 
@@ -21,25 +21,29 @@ use super::{
 const MOST_PROBED: usize = 8;
 
 impl Surveyor {
+    /// One host; `line` is where hosts of its operator take turns.
     pub(super) async fn host(
         &self,
         name: &Domain,
         facts: &HostFacts,
-        scope: &Scope,
-        now: UnixTime,
+        errand: &Errand,
+        line: &Mutex<()>,
     ) -> HostSurvey {
+        let span = &errand.span;
         let owner = dane::owner(name, facts.port).ok();
         let wanted = owner.map(|owner| (owner, RecordType::TLSA)).into_iter().collect();
         let (alias, zone, tlsa, orphans, aaaa_fault, tlsrpt, addresses) = tokio::join!(
-            self.alias(name),
-            self.zone(name, wanted, scope.depth, now),
-            self.tlsa(facts),
-            self.orphans(name, facts),
-            self.aaaa_fault(name),
-            self.tls_reports(name),
-            self.addresses(name, facts, scope, now),
+            span.within(format!("whether {name} is an alias"), self.alias(name)),
+            self.zone(name, wanted, errand),
+            span.within(format!("the TLSA records of {name}"), self.tlsa(facts)),
+            span.within(format!("the TLSA records of {name}"), self.orphans(name, facts)),
+            span.within(format!("the IPv6 addresses of {name}"), self.aaaa_fault(name)),
+            span.published("the TLSRPT record", name, self.tls_reports(name)),
+            self.addresses(name, facts, errand, line),
         );
-        let (tlsa_ttl, denial_fault) = tlsa;
+        let (tlsa_ttl, denial_fault) = tlsa.unwrap_or_default();
+        let (alias, aaaa_fault) = (alias.flatten(), aaaa_fault.flatten());
+        let orphans = orphans.unwrap_or_default();
         HostSurvey {
             host: name.clone(),
             alias,
@@ -116,14 +120,15 @@ impl Surveyor {
         &self,
         name: &Domain,
         facts: &HostFacts,
-        scope: &Scope,
-        now: UnixTime,
+        errand: &Errand,
+        line: &Mutex<()>,
     ) -> Vec<AddressSurvey> {
         let refused = facts.refused.iter().map(|(ip, why)| AddressSurvey {
             ip: *ip,
             observed: Observed::Not(Unprobed::Refused(refusal(*why).to_owned())),
         });
         let mut found: Vec<AddressSurvey> = refused.collect();
+        let Errand { scope, now, span } = errand;
         let enough = Enough { oldest: scope.oldest_probe, deliveries: scope.deliveries };
         let good: &[IpAddr] = facts.addresses.value().map_or(&[], Vec::as_slice);
         for (place, ip) in good.iter().copied().enumerate() {
@@ -136,7 +141,12 @@ impl Surveyor {
                         sni: server_name(name, facts),
                         address: (ip, facts.port).into(),
                     };
-                    self.0.tools.prober.probe(&target, enough, now).await
+                    let probing = async {
+                        let _turn = line.lock().await;
+                        self.0.tools.prober.probe(&target, enough, *now).await
+                    };
+                    let seen = span.within(format!("{name} [{ip}]"), probing).await;
+                    seen.unwrap_or(Observed::Not(Unprobed::OutOfTime))
                 }
             };
             found.push(AddressSurvey { ip, observed });

@@ -10,7 +10,7 @@ use waxseal_core::{
     domain::Domain,
 };
 
-use super::{Scope, Surveyor, text::Read};
+use super::{Errand, Surveyor, text::Read};
 use crate::resolve::Lookup;
 
 /// Questions that following one SPF record may cost us.
@@ -24,13 +24,14 @@ const MOST_SELECTORS: usize = 16;
 
 impl Surveyor {
     /// All of it.
-    pub(super) async fn mail(&self, domain: &Domain, scope: &Scope) -> MailRecords {
+    pub(super) async fn mail(&self, domain: &Domain, errand: &Errand) -> MailRecords {
+        let span = &errand.span;
         let (spf, dmarc, dkim, caa, bimi) = tokio::join!(
-            self.spf(domain),
-            self.dmarc(domain),
-            self.dkim(domain, scope),
-            self.caa(domain),
-            self.bimi(domain),
+            span.published("the SPF record", domain, self.spf(domain)),
+            span.published("the DMARC record", domain, self.dmarc(domain)),
+            self.dkim(domain, errand),
+            span.published("the CAA records", domain, self.caa(domain)),
+            span.published("the BIMI record", domain, self.bimi(domain)),
         );
         MailRecords { spf, dmarc, dkim, caa, bimi, security_txt: Published::NotAsked }
     }
@@ -82,9 +83,9 @@ impl Surveyor {
     }
 
     /// DKIM keys (RFC 6376 §3.6.1) at the selectors that were given.
-    async fn dkim(&self, domain: &Domain, scope: &Scope) -> Vec<(String, Published<DkimKey>)> {
+    async fn dkim(&self, domain: &Domain, errand: &Errand) -> Vec<(String, Published<DkimKey>)> {
         let mut found = Vec::new();
-        for selector in scope.selectors.iter().take(MOST_SELECTORS) {
+        for selector in errand.scope.selectors.iter().take(MOST_SELECTORS) {
             let read = |records: &[Vec<u8>]| {
                 let Some(record) = records.first() else { return Read::Nothing };
                 let text = Quoted::octets(record);
@@ -97,7 +98,9 @@ impl Surveyor {
                 }
             };
             let below = format!("{selector}._domainkey");
-            found.push((selector.clone(), self.published(domain, &below, read).await));
+            let asking = self.published(domain, &below, read);
+            let key = errand.span.published("a DKIM key", domain, asking).await;
+            found.push((selector.clone(), key));
         }
         found
     }

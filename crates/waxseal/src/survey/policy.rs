@@ -10,7 +10,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{Depth, Surveyor};
+use super::{Depth, Errand, Scope, Surveyor};
 use crate::fetch::{Body, Fetched, Wanted, policy};
 
 /// Redirects of a security.txt that are followed: to `www`, and to the right place there.
@@ -20,20 +20,25 @@ const SECURITY_TXT: &str = "/.well-known/security.txt";
 
 impl Surveyor {
     /// The record, and what the policy host serves now.
-    pub(super) async fn policy(&self, domain: &Domain, depth: Depth) -> PolicySurvey {
-        let record = self.policy_record(domain).await;
+    pub(super) async fn policy(&self, domain: &Domain, errand: &Errand) -> PolicySurvey {
+        let Errand { scope: Scope { depth, .. }, span, .. } = errand;
+        let asking = self.policy_record(domain);
+        let record = span.published("the MTA-STS record", domain, asking).await;
         let (absence, ask) = match &record {
             Published::Absent { absence, .. } => (Some(*absence), false),
-            Published::Found { .. } | Published::Broken { .. } => (None, depth == Depth::Full),
+            Published::Found { .. } | Published::Broken { .. } => (None, *depth == Depth::Full),
             Published::Failed(_) | Published::NotAsked => (None, false),
         };
         let survey = PolicySurvey { record, absence, ..PolicySurvey::default() };
         if !ask {
             return survey;
         }
-        match self.0.tools.fetcher.served(domain).await {
-            Err(failure) => PolicySurvey { served: Some(Err(failure)), ..survey },
-            Ok(fetched) => described(survey, domain, &fetched),
+        let asking = self.0.tools.fetcher.served(domain);
+        match span.within(format!("the MTA-STS policy of {domain}"), asking).await {
+            // As if nobody had asked: that a policy host is slow withdraws nothing.
+            None => survey,
+            Some(Err(failure)) => PolicySurvey { served: Some(Err(failure)), ..survey },
+            Some(Ok(fetched)) => described(survey, domain, &fetched),
         }
     }
 
@@ -41,10 +46,10 @@ impl Surveyor {
     pub(super) async fn security_txt(
         &self,
         domain: &Domain,
-        depth: Depth,
-        now: UnixTime,
+        errand: &Errand,
     ) -> Published<UnixTime> {
-        if depth == Depth::DnsOnly {
+        let now = errand.now;
+        if errand.scope.depth == Depth::DnsOnly {
             return Published::NotAsked;
         }
         let (mut host, mut path) = (domain.clone(), SECURITY_TXT.to_owned());

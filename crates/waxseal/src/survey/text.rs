@@ -8,7 +8,10 @@ use waxseal_core::{
     tlsrpt::{self, NoReports, Record, ReportTo},
 };
 
-use super::Surveyor;
+use super::{
+    Surveyor,
+    span::{Span, USED_UP},
+};
 use crate::resolve::{Exchange, Lookup};
 
 /// The most report addresses that are looked at.
@@ -32,24 +35,32 @@ impl Surveyor {
     }
 
     /// Whether reports can go where a record says, as far as DNS tells.
-    pub(super) async fn report_targets(&self, record: &Published<Record>) -> Vec<ReportTarget> {
+    pub(super) async fn report_targets(
+        &self,
+        record: &Published<Record>,
+        span: &Span,
+    ) -> Vec<ReportTarget> {
         let mut targets = Vec::new();
         for to in record.value().map_or(&[][..], |record| &record.rua).iter().take(MOST_TARGETS) {
-            targets.push(match to {
-                ReportTo::Mailto { address, domain } => ReportTarget {
-                    uri: Quoted::new(&format!("mailto:{address}")),
-                    reachable: self.takes_mail(domain).await,
-                },
-                ReportTo::Https { uri, host } => ReportTarget {
-                    uri: uri.clone(),
-                    reachable: match host {
-                        Some(host) => self.has_address(host).await,
-                        None => Reachable::Unknown("an address instead of a name".into()),
-                    },
-                },
-            });
+            let uri = match to {
+                ReportTo::Mailto { address, .. } => Quoted::new(&format!("mailto:{address}")),
+                ReportTo::Https { uri, .. } => uri.clone(),
+            };
+            let reachable = span.within("where its reports go", self.reachable(to)).await;
+            let reachable = reachable.unwrap_or_else(|| Reachable::Unknown(USED_UP.into()));
+            targets.push(ReportTarget { uri, reachable });
         }
         targets
+    }
+
+    async fn reachable(&self, to: &ReportTo) -> Reachable {
+        match to {
+            ReportTo::Mailto { domain, .. } => self.takes_mail(domain).await,
+            ReportTo::Https { host: Some(host), .. } => self.has_address(host).await,
+            ReportTo::Https { host: None, .. } => {
+                Reachable::Unknown("an address instead of a name".into())
+            }
+        }
     }
 
     /// RFC 5321 §5.1: MX records, or an address.

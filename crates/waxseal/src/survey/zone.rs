@@ -9,7 +9,10 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{Depth, Surveyor};
+use super::{
+    Errand, Surveyor,
+    span::{USED_UP, late},
+};
 
 /// How many names are looked at on the way up to the apex of an unsigned zone.
 const MOST_STEPS: usize = 6;
@@ -20,15 +23,21 @@ impl Surveyor {
         &self,
         name: &Domain,
         wanted: Vec<(Domain, RecordType)>,
-        depth: Depth,
-        now: UnixTime,
+        errand: &Errand,
     ) -> ZoneSurvey {
-        let (zone, signing) = self.signing(name, now).await;
+        let Errand { scope, now, span } = errand;
+        let signing = self.signing(name, *now);
+        let (zone, signing) = match span.within(format!("how {name} is signed"), signing).await {
+            Some(found) => found,
+            None => (name.clone(), Signing::Failed(late(name))),
+        };
         let servers = match &signing {
             // Which zone it is could not be found out.
             Signing::Failed(failure) => Servers::NotAsked(failure.detail.clone()),
             Signing::Signed { .. } | Signing::Unsigned { .. } | Signing::NotAsked => {
-                self.servers(&zone, wanted, depth).await
+                let asking = self.servers(&zone, wanted, scope.depth);
+                let asked = span.within(format!("the name servers of {zone}"), asking).await;
+                asked.unwrap_or_else(|| Servers::NotAsked(USED_UP.into()))
             }
         };
         ZoneSurvey { zone, signing, servers }

@@ -153,7 +153,7 @@ impl History {
         repeat: std::time::Duration,
     ) -> Outcome {
         let now = assessment.checked_at;
-        let sight = self.sight(assessment);
+        let sight = self.sight(survey, assessment);
         self.testing(survey, now);
         self.expiries = expiries(survey);
         let kept = Baseline { survey: slim(survey), assessment: assessment.clone() };
@@ -205,8 +205,12 @@ impl History {
         Outcome { fresh, alert }
     }
 
-    /// Whether a look leaves nothing unknown that the baseline knew.
-    fn sight(&self, assessment: &Assessment) -> Sight {
+    /// Whether a look leaves nothing unknown that the baseline knew. One that was cut short does
+    /// always: what it did not come to is another thing each time.
+    fn sight(&self, survey: &Survey, assessment: &Assessment) -> Sight {
+        if !survey.unasked.is_empty() {
+            return Sight::Partial;
+        }
         let unknown = |assessment: &Assessment| -> Vec<(Id, String)> {
             let unknown =
                 |finding: &&waxseal_core::assess::Finding| finding.severity == Severity::Unknown;

@@ -85,6 +85,8 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     assert!(refused("pace = 601").contains("from 1 to 600"));
     assert!(refused("host_timeout = \"10s\"").contains("at least `timeout`"));
     assert!(refused("host_timeout = \"11m\"").contains("at most 10m"));
+    assert!(refused("domain_timeout = \"1m\"").contains("at least `host_timeout`"));
+    assert!(refused("domain_timeout = \"61m\"").contains("at most 1h"));
     let outside = "mail = true\n[author]\npostmaster = \"me@elsewhere.example\"";
     assert!(refused(outside).contains("one of our own domains"));
 }

@@ -1,6 +1,6 @@
 //! The surveyor that a configuration comes to, in the lab's little Internet.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use waxseal::{
     config::Config,
@@ -10,13 +10,19 @@ use waxseal::{
     survey::{Depth, Scope, probe::Memory},
 };
 use waxseal_core::{
-    assess::{Contact, KeyKind, Observed, Probe, Signing, StartTlsSeen, Survey, Tried, Unprobed},
+    assess::{
+        Against, Contact, Delivery, Id, KeyKind, Observed, Probe, Published, Severity, Signing,
+        StartTlsSeen, Survey, Tried, Unprobed, assess,
+    },
     domain::Domain,
+    org::Terms,
 };
 use waxseal_lab::{
     lab::{Lab, Pinning},
     site::{Attack, Protection},
 };
+
+use super::{file::File, world};
 
 struct World {
     lab: Lab,
@@ -101,4 +107,43 @@ async fn two_domains_at_one_host_cost_one_probe() {
     let (one, two) = tokio::join!(world.survey(0, 0, Depth::Full), world.survey(0, 1, Depth::Full));
     assert_eq!(probes(&one), probes(&two));
     assert!(!probes(&one).is_empty());
+}
+
+/// Attacker: a hostile recipient domain whose hosts take every connection and never greet: twenty of
+/// them would keep us for hours. What was seen is kept, and what was not is unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_never_answer_do_not_keep_a_survey_longer_than_its_time() {
+    let mut text = String::from("[zone.\"receiver.example\"]\nsigned = true\n");
+    text.push_str("records = [\"@ TXT v=spf1 -all\"]\n");
+    for number in 1..=4 {
+        text.push_str(&format!(
+            "[[host]]\nname = \"mx{number}.receiver.example\"\nmx = 10\n\
+             fault = [\"greeting\", \"silence\"]\n"
+        ));
+    }
+    text.push_str("[expect]\nlevel = \"none\"\nfindings = []\n");
+    let file: File = toml::from_str(&format!("about = \"tarpits\"\n{text}")).unwrap();
+    let world = world::World::start(&file).await;
+    let domain = Domain::parse("receiver.example").unwrap();
+    let now = Clock::system().now();
+    let scope = Scope { patience: Duration::from_secs(1), ..Scope::new(Depth::Full) };
+    let began = std::time::Instant::now();
+    let survey = world.surveyor.survey(&domain, &scope, now).await;
+    // One connection alone may take 8 s here, and all hosts are of one operator.
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    for host in &survey.hosts {
+        let observed = &host.addresses[0].observed;
+        assert_eq!(*observed, Observed::Not(Unprobed::OutOfTime), "{}", host.host);
+    }
+    assert_eq!(survey.hosts.len(), 4);
+    assert!(matches!(survey.zone.signing, Signing::Signed { .. }), "{:?}", survey.zone);
+    assert!(matches!(survey.mail.spf, Published::Found { .. }), "{:?}", survey.mail.spf);
+    assert!(survey.unasked[0].starts_with("mx1.receiver.example ["), "{:?}", survey.unasked);
+    let terms = Terms::default();
+    let against =
+        Against { roots: &world.roots, terms: &terms, before: None, testing_since: None, now };
+    let assessment = assess(&survey, &against);
+    assert_eq!((assessment.level, assessment.delivery), (None, Delivery::Unknown));
+    let cut = assessment.findings.iter().find(|one| one.id == Id::CutShort).unwrap();
+    assert_eq!(cut.severity, Severity::Unknown);
 }

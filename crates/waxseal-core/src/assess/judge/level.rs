@@ -267,6 +267,11 @@ impl Case<'_> {
             Observed::Not(Unprobed::NoTurn) => {
                 return Outlook::Unseen("nobody looked: too many asked its operator".into());
             }
+            Observed::Not(Unprobed::OutOfTime) => {
+                return Outlook::Unseen(
+                    "nobody looked: the time for the domain was used up".into(),
+                );
+            }
             // The gateway does not connect there either.
             Observed::Not(Unprobed::Refused(_) | Unprobed::NoFamily | Unprobed::OverLimit) => {
                 return Outlook::Nothing;

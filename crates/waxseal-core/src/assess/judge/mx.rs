@@ -36,6 +36,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         }
         MxFact::Failed(failure) => failed(out, place(), failure),
     }
+    cut_short(case, out);
     records(case, out);
     for host in &case.hosts {
         addresses(host, out);
@@ -43,6 +44,17 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         contacts(case, host, out);
     }
     without_ipv6(case, out);
+}
+
+/// Whoever answers slowly enough, from enough addresses, is never seen whole.
+fn cut_short(case: &Case<'_>, out: &mut Findings) {
+    let unasked = &case.survey.unasked;
+    if !unasked.is_empty() {
+        let evidence =
+            format!("the time for it was used up before this was seen: {}", unasked.join(", "));
+        let fix = "check again later; let its servers answer sooner, or be fewer";
+        out.add(Id::CutShort, Severity::Unknown, Place::named(case.domain()), said(evidence, fix));
+    }
 }
 
 /// What a domain that takes no mail should do: nobody should be able to send in its name, either.
@@ -174,6 +186,8 @@ fn contacts(case: &Case<'_>, host: &Host<'_>, out: &mut Findings) {
                 out.add(Id::MxTurnedAway, Severity::Unknown, host.at(ip), words);
                 continue;
             }
+            // The finding for all of them together is `CUT-SHORT`.
+            Observed::Not(Unprobed::OutOfTime) => continue,
             Observed::Not(Unprobed::DnsOnly | Unprobed::NoFamily | Unprobed::OverLimit) => continue,
         };
         let (id, severity, evidence, fix) = match &probe.contact {

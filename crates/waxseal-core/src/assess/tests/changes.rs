@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::{
     assess::{
-        Published, Signing, StartTlsSeen,
+        Delivery, Id, Observed, Published, Severity, Signing, StartTlsSeen, Unprobed,
         change::{Certainty, Change, Class, Event, Kind, Look, Watch, Weight, changes},
     },
     dns::{Authenticity, FailureKind},
@@ -46,6 +46,41 @@ fn a_renewal_that_its_record_announced_is_drift() {
     assert!(kinds.contains(&Kind::Certificate), "{changed:?}");
     assert!(kinds.contains(&Kind::Tlsa) && kinds.contains(&Kind::Sts), "{changed:?}");
     assert!(changed.iter().all(|change| change.class == Class::Drift), "{changed:?}");
+}
+
+/// Attacker: a hostile recipient domain, or somebody on the path, that answers so slowly that a look is
+/// cut short. Nothing became weaker by that, and nothing is called good.
+#[test]
+fn a_look_that_was_cut_short_is_unknown_and_no_weakening() {
+    let mut cut = World::two();
+    let slow = || failure(FailureKind::Timeout);
+    cut.survey.unasked = vec!["mx.example.net [192.0.2.1]".into()];
+    for host in &mut cut.survey.hosts {
+        host.zone.signing = Signing::Failed(slow());
+        host.tlsrpt = Published::Failed(slow());
+        (host.alias, host.tlsa_ttl) = (None, None);
+        for address in &mut host.addresses {
+            address.observed = Observed::Not(Unprobed::OutOfTime);
+        }
+    }
+    cut.survey.zone.signing = Signing::Failed(slow());
+    cut.survey.policy.served = None;
+    (cut.survey.tlsrpt, cut.survey.mail.spf) =
+        (Published::Failed(slow()), Published::Failed(slow()));
+    (cut.survey.mail.dmarc, cut.survey.mail.caa) =
+        (Published::Failed(slow()), Published::Failed(slow()));
+    let changed = between(&World::two(), &cut);
+    assert!(changed.iter().all(|change| !change.class.alarms()), "{changed:?}");
+    let assessment = cut.assess();
+    let finding = assessment.findings.iter().find(|one| one.id == Id::CutShort).unwrap();
+    assert_eq!(finding.severity, Severity::Unknown);
+    assert!(finding.evidence.contains("mx.example.net [192.0.2.1]"), "{finding:?}");
+    // Nothing is promised, nothing was seen.
+    let mut plain = World::plain();
+    for address in &mut plain.host(0).addresses {
+        address.observed = Observed::Not(Unprobed::OutOfTime);
+    }
+    assert_eq!((plain.assess().level, plain.assess().delivery), (None, Delivery::Unknown));
 }
 
 fn second_record(authenticity: Authenticity) -> Published<crate::assess::Quoted> {

@@ -55,6 +55,7 @@ const MX: &[(Id, Spoil)] = &[
         w.survey.facts.mx = MxFact::NoDomain { absence: Absence::Secure, chain: None };
     }),
     (Id::DnsFailed, |w| w.survey.facts.mx = MxFact::Failed(failure(FailureKind::Timeout))),
+    (Id::CutShort, |w| w.survey.unasked = vec!["the MTA-STS policy".into()]),
     (Id::MxNull, |w| {
         w.survey.facts.mx = MxFact::Null { authenticity: Authenticity::Secure, chain: None };
     }),

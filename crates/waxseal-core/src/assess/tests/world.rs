@@ -301,6 +301,7 @@ impl World {
             },
             tlsrpt: found(reports()),
             report_targets: Vec::new(),
+            unasked: Vec::new(),
             mail: records(),
         };
         let (before, testing_since) = (None, None);
