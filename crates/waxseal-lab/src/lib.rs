@@ -12,6 +12,7 @@
 //! | [`lab`] | all of it: addresses, map, configuration for a gateway |
 //! | [`sink`] | what arrived, and what an attacker could read |
 
+pub mod aged;
 pub mod attacker;
 pub mod ca;
 pub mod dns;

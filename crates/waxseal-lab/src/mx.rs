@@ -15,6 +15,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    aged::{self, Aged, Answer},
     ca::Identity,
     sink::{Received, Sink, TlsFacts, Transcript},
 };
@@ -28,6 +29,8 @@ pub enum StartTls {
     Works(Identity),
     /// It speaks nothing newer than TLS 1.0: its ServerHello says 3.1, whatever was offered.
     Legacy,
+    /// It takes what is old in the clear; what is left is for its TLS library, if it has one.
+    Aged(Option<Identity>, Aged),
     /// Its certificate has so many octets.
     HugeCertificate(usize),
     /// Another server behind it speaks TLS; it listens there.
@@ -275,6 +278,18 @@ impl Session {
             StartTls::Absent => bail!("STARTTLS was refused before"),
             StartTls::Legacy => return legacy_hello(&mut stream).await,
             StartTls::HugeCertificate(size) => return huge_certificate(&mut stream, size).await,
+            StartTls::Aged(identity, aged) => {
+                let hello = aged::record(&mut stream).await?;
+                return match (aged.answer(&hello, identity.is_some())?, identity) {
+                    (Answer::Library, Some(identity)) => {
+                        let (read, write) = stream.into_split();
+                        let read = std::io::Cursor::new(hello).chain(read);
+                        self.under_tls(tokio::io::join(read, write), identity).await
+                    }
+                    (Answer::Octets(octets), _) => aged::say(&mut stream, &octets).await,
+                    (Answer::Library, None) => bail!("there is no library"),
+                };
+            }
             StartTls::Through(address) => {
                 let mut behind = TcpStream::connect(address).await?;
                 tokio::io::copy_bidirectional(&mut stream, &mut behind).await?;
@@ -282,6 +297,14 @@ impl Session {
             }
             StartTls::Works(identity) => identity,
         };
+        self.under_tls(stream, identity).await
+    }
+
+    async fn under_tls<S: AsyncRead + AsyncWrite + Unpin>(
+        mut self,
+        stream: S,
+        identity: Identity,
+    ) -> Result<()> {
         let stream = TlsAcceptor::from(identity.config).accept(stream).await?;
         let (_, session) = stream.get_ref();
         self.tls = Some(TlsFacts {

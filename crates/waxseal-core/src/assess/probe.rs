@@ -204,6 +204,9 @@ pub struct WeakOffer {
     /// Whether a TLS 1.2 session had the extended master secret (RFC 7627); `None` where that was
     /// not seen.
     pub extended_master_secret: Option<bool>,
+    /// Whether it speaks TLS 1.2 at all; `None` where nobody answered.
+    #[serde(default)]
+    pub tls12: Option<bool>,
 }
 
 /// Certificates as base64, so that a stored survey is half the size.

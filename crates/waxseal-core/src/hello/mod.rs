@@ -17,6 +17,6 @@ pub use self::{
     said::{Nonsense, Said, ServerHello, Until, Words},
     suites::{
         GOOD_SUITES, Suite, WEAK_GROUPS_1_2, WEAK_GROUPS_1_3, WEAK_SUITES, Weakness, group_name,
-        suite_name,
+        suite_name, weakness,
     },
 };

@@ -22,6 +22,17 @@ pub enum Weakness {
     Cbc,
 }
 
+impl Weakness {
+    /// Whether it takes away what TLS is for: that nobody reads along, or that there is a peer at
+    /// all. Keys of 40 or 56 bits, RC4 and blocks of 64 bits can be broken today.
+    pub const fn is_broken(self) -> bool {
+        match self {
+            Self::Null | Self::Anonymous | Self::Export | Self::Rc4 | Self::Des => true,
+            Self::StaticRsa | Self::FiniteField | Self::Cbc => false,
+        }
+    }
+}
+
 /// A suite: number, name in IANA's registry, and why it is weak.
 pub type Suite = (u16, &'static str, Weakness);
 
@@ -104,6 +115,11 @@ pub const WEAK_GROUPS_1_3: &[u16] = &[256];
 pub fn suite_name(number: u16) -> String {
     let known = WEAK_SUITES.iter().find(|(weak, ..)| *weak == number);
     known.map_or_else(|| format!("0x{number:04X}"), |(_, name, _)| (*name).to_owned())
+}
+
+/// Why a suite is weak, by its IANA name; `None` for one that is not in [`WEAK_SUITES`].
+pub fn weakness(name: &str) -> Option<Weakness> {
+    WEAK_SUITES.iter().find(|(_, known, _)| *known == name).map(|(_, _, weakness)| *weakness)
 }
 
 /// The name of a group in IANA's registry; the number of one that is not known here.

@@ -22,11 +22,9 @@ impl Visit<'_> {
     pub(super) async fn weaknesses(&self) -> (Option<Vec<LegacyVersion>>, Option<WeakOffer>) {
         let legacy = self.legacy().await;
         let Some(suites) = self.weak_suites().await else { return (legacy, None) };
-        let offer = WeakOffer {
-            suites,
-            groups: self.weak_groups().await,
-            extended_master_secret: self.extended_master_secret().await,
-        };
+        let groups = self.weak_groups().await;
+        let (tls12, extended_master_secret) = self.extended_master_secret().await;
+        let offer = WeakOffer { suites, groups, extended_master_secret, tls12 };
         (legacy, Some(offer))
     }
 
@@ -113,13 +111,17 @@ impl Visit<'_> {
         (!unanswered || !found.is_empty()).then_some(found)
     }
 
-    /// RFC 7627: `None` where the host does not speak TLS 1.2.
-    async fn extended_master_secret(&self) -> Option<bool> {
-        match self.say(Version::V1_2, GOOD_SUITES, ANY_GROUPS, Until::Hello).await {
+    /// Whether the host speaks TLS 1.2, and whether it has the extended master secret there (RFC 7627
+    /// §5.1). All suites are offered, since old servers have only weak ones.
+    async fn extended_master_secret(&self) -> (Option<bool>, Option<bool>) {
+        let weak = WEAK_SUITES.iter().rev().map(|(number, ..)| *number);
+        let suites: Vec<u16> = GOOD_SUITES.iter().copied().chain(weak).collect();
+        match self.say(Version::V1_2, &suites, ANY_GROUPS, Until::Hello).await {
             Answer::Chose(hello) if hello.version == Version::V1_2.number() => {
-                Some(hello.extended_master_secret)
+                (Some(true), Some(hello.extended_master_secret))
             }
-            Answer::Chose(_) | Answer::Refused | Answer::Nothing => None,
+            Answer::Chose(_) | Answer::Refused => (Some(false), None),
+            Answer::Nothing => (None, None),
         }
     }
 

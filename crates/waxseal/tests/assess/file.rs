@@ -41,6 +41,9 @@ pub(super) struct Expect {
     /// `findings` has those of every world, too.
     #[serde(default)]
     pub(super) complete: bool,
+    /// Words of a finding: id, severity, subject, evidence and fix, in this order; `…` stands for anything.
+    #[serde(default)]
+    pub(super) says: Vec<String>,
     /// The worst severity of them.
     pub(super) worst: Option<String>,
 }

@@ -14,13 +14,27 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// With this certificate and key, and these options.
-    pub(super) fn start(folder: &Path, certificate: &str, key: &str, options: &[&str]) -> Self {
+    /// With this certificate and key, these options, and this as its configuration.
+    pub(super) fn start(
+        folder: &Path,
+        (certificate, key): (&str, &str),
+        options: &[&str],
+        configuration: &[String],
+    ) -> Self {
         let (chain, private) = (folder.join("server.pem"), folder.join("server.key"));
         std::fs::write(&chain, certificate).unwrap();
         std::fs::write(&private, key).unwrap();
-        let mut child = Command::new("openssl")
-            .args(["s_server", "-accept", "127.0.0.1:0", "-cert"])
+        let mut command = Command::new("openssl");
+        command.arg("s_server");
+        if !configuration.is_empty() {
+            let settings = folder.join("openssl.cnf");
+            let sections =
+                "openssl_conf = all\n[all]\nssl_conf = tls\n[tls]\nserver = lines\n[lines]\n";
+            std::fs::write(&settings, format!("{sections}{}\n", configuration.join("\n"))).unwrap();
+            command.env("OPENSSL_CONF", &settings).args(["-ssl_config", "server"]);
+        }
+        let mut child = command
+            .args(["-accept", "127.0.0.1:0", "-cert"])
             .arg(&chain)
             .arg("-key")
             .arg(&private)

@@ -9,7 +9,7 @@ use waxseal::{
     survey::{Depth, Scope},
 };
 use waxseal_core::{
-    assess::{Against, assess},
+    assess::{Against, Finding, assess},
     domain::Domain,
     org::Terms,
 };
@@ -53,6 +53,23 @@ async fn every_world_is_assessed_as_written() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+fn line(finding: &Finding) -> String {
+    let Finding { id, severity, subject, evidence, fix } = finding;
+    format!("{id} {severity} {subject}: {evidence}: {fix}")
+}
+
+/// Whether the words are there in this order.
+fn reads(line: &str, wanted: &str) -> bool {
+    let mut rest = line;
+    wanted.split('…').all(|part| match rest.split_once(part.trim()) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
 async fn run(file: &File) -> Result<(), String> {
     let world = World::start(file).await;
     let domain = Domain::parse(DOMAIN).unwrap();
@@ -77,6 +94,12 @@ async fn run(file: &File) -> Result<(), String> {
     let wanted: BTreeSet<&str> = file.expect.findings.iter().map(String::as_str).collect();
     if found != wanted || level != file.expect.level {
         return Err(format!("\n  level = {level:?}\n  findings = {found:?}\n  of {wanted:?}"));
+    }
+    for wanted in &file.expect.says {
+        let lines: Vec<String> = assessment.findings.iter().map(line).collect();
+        if !lines.iter().any(|line| reads(line, wanted)) {
+            return Err(format!("\n  nothing says {wanted:?}\n  {}", lines.join("\n  ")));
+        }
     }
     let worst = assessment.worst().map(|severity| severity.as_str());
     if file.expect.worst.is_some() && worst != file.expect.worst.as_deref() {

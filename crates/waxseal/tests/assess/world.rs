@@ -176,7 +176,7 @@ impl Building {
         let (identity, others) = build::identity(&self.ca, host);
         build::pin(&mut self.zones, host, (&identity, &others), &self.ca);
         let starttls = match &host.openssl {
-            Some(options) => StartTls::Through(self.openssl(&host.name, options)),
+            Some(options) => StartTls::Through(self.openssl(host, options)),
             None => build::starttls(host, identity),
         };
         let personality = build::personality(host, starttls);
@@ -188,9 +188,9 @@ impl Building {
         self.servers.push(server);
     }
 
-    fn openssl(&mut self, name: &str, options: &[String]) -> SocketAddr {
+    fn openssl(&mut self, host: &Host, options: &[String]) -> SocketAddr {
         let key = ServerKey::of(KeyKind::Rsa).unwrap();
-        let identity = self.ca.issue(&key, &[name], Validity::Current).unwrap();
+        let identity = self.ca.issue(&key, &[&host.name], Validity::Current).unwrap();
         let pem = |der: &[u8]| {
             let text = STANDARD.encode(der);
             format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
@@ -199,7 +199,8 @@ impl Building {
         let folder = self.folder.path().join(self.openssl.len().to_string());
         std::fs::create_dir(&folder).unwrap();
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
-        let server = openssl::Server::start(&folder, &chain, &key.pem(), &options);
+        let server =
+            openssl::Server::start(&folder, (&chain, &key.pem()), &options, &host.openssl_config);
         let address = server.address;
         self.openssl.push(server);
         address

@@ -7,7 +7,9 @@ use std::{
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
+use waxseal_core::hello::{Version, WEAK_SUITES};
 use waxseal_lab::{
+    aged::Aged,
     attacker::Method,
     ca::{Ca, Identity, KeyKind, ServerKey, Speaks, Validity},
     dns::{Act, Algorithm, Data, Denial, Name, OptOut, Signing, Tampering, Zone, rcode, rtype},
@@ -212,6 +214,9 @@ pub(crate) fn identity(ca: &Ca, host: &Host) -> (Identity, Vec<Identity>) {
 
 /// The TLS of a server of ours.
 pub(crate) fn starttls(host: &Host, identity: Identity) -> StartTls {
+    if let Some(written) = &host.aged {
+        return StartTls::Aged((!written.alone).then_some(identity), aged(written));
+    }
     match host.tls {
         Tls::None => StartTls::Absent,
         Tls::Tls10 => StartTls::Legacy,
@@ -220,6 +225,21 @@ pub(crate) fn starttls(host: &Host, identity: Identity) -> StartTls {
             StartTls::Works(identity)
         }
     }
+}
+
+fn aged(written: &file::Aged) -> Aged {
+    let versions = written.versions.iter().map(|name| match name.as_str() {
+        "SSLv3" => Version::Ssl3.number(),
+        "TLSv1.0" => Version::V1_0.number(),
+        "TLSv1.1" => Version::V1_1.number(),
+        "TLSv1.2" => Version::V1_2.number(),
+        other => panic!("{other}"),
+    });
+    let suites = written.suites.iter().map(|name| {
+        let known = WEAK_SUITES.iter().find(|(_, known, _)| known == name);
+        known.unwrap_or_else(|| panic!("{name}")).0
+    });
+    Aged { versions: versions.collect(), suites: suites.collect() }
 }
 
 pub(crate) fn personality(host: &Host, starttls: StartTls) -> Personality {

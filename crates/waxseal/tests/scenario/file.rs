@@ -84,6 +84,24 @@ pub(crate) struct Host {
     pub(crate) attacker: Option<String>,
     /// TLS is done by `openssl s_server` with these options.
     pub(crate) openssl: Option<Vec<String>>,
+    /// Lines of its configuration, `Options = -ExtendedMasterSecret`.
+    #[serde(default)]
+    pub(crate) openssl_config: Vec<String>,
+    /// What it takes of old.
+    pub(crate) aged: Option<Aged>,
+}
+
+/// What a server takes of old, in hellos that nobody means.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Aged {
+    /// `SSLv3`, `TLSv1.0`, `TLSv1.1`, `TLSv1.2`
+    pub(crate) versions: Vec<String>,
+    /// IANA names.
+    pub(crate) suites: Vec<String>,
+    /// It speaks nothing else.
+    #[serde(default)]
+    pub(crate) alone: bool,
 }
 
 /// What a server shows.

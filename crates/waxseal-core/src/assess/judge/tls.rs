@@ -10,6 +10,7 @@ use crate::{
     },
     channel::{Legacy, TlsVersion},
     guideline::{self, Grade},
+    hello::{Weakness, weakness},
 };
 
 pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
@@ -142,17 +143,21 @@ fn parameters(host: &Host<'_>, ip: IpAddr, probe: &Probe, out: &mut Findings) {
             weak(host, ip, Named::Group(group), Severity::Warning, out);
         }
     }
-    let Some(WeakOffer { suites, groups, extended_master_secret }) = &probe.weak else { return };
+    let Some(weak_offer) = &probe.weak else { return };
+    let WeakOffer { suites, groups, extended_master_secret, tls12: _ } = weak_offer;
     for suite in suites {
-        weak(host, ip, Named::Suite(suite), Severity::Notice, out);
+        // Whoever offers such a suite gets it, and has nothing from it.
+        let broken = weakness(suite).is_some_and(Weakness::is_broken);
+        let severity = if broken { Severity::Warning } else { Severity::Notice };
+        weak(host, ip, Named::Suite(suite), severity, out);
     }
     for group in groups.iter().flatten() {
         weak(host, ip, Named::Group(group), Severity::Notice, out);
     }
     if *extended_master_secret == Some(false) {
         let words = said(
-            "a TLS 1.2 session without the extended master secret",
-            "upgrade the TLS library (RFC 7627)",
+            "TLS 1.2 without the extended master secret",
+            "upgrade the TLS library, or switch the extension on in it (RFC 7627)",
         );
         out.add(Id::TlsNoEms, Severity::Notice, host.at(ip), words);
     }

@@ -216,11 +216,28 @@ impl View<'_> {
     }
 
     pub(super) fn extended_master_secret(&self) -> Said {
-        let seen = self.probes().any(|(_, probe)| {
-            probe.weak.as_ref().is_some_and(|weak| weak.extended_master_secret.is_some())
-        });
-        let judged = self.none_of(&[Id::TlsNoEms]);
-        if seen || judged.0 != Status::Met { judged } else { unknown("not looked at") }
+        let judged = self.seen(|| self.none_of(&[Id::TlsNoEms]));
+        let (mut has, mut unasked) = (false, None);
+        for (host, probe) in self.probes() {
+            if !is_ready(probe) {
+                continue;
+            }
+            let weak = probe.weak.as_ref();
+            has |= weak.is_some_and(|weak| weak.extended_master_secret == Some(true));
+            // Without TLS 1.2 there is nothing to extend.
+            if weak.is_none_or(|weak| {
+                weak.extended_master_secret.is_none() && weak.tls12 != Some(false)
+            }) {
+                unasked = Some(format!("it was not seen at {}", host.host));
+            }
+        }
+        match (judged.0, unasked) {
+            (Status::Met, Some(why)) => unknown(why),
+            (Status::Met, None) if !has => {
+                (Status::NotApplicable, "no mail host speaks TLS 1.2".into())
+            }
+            _ => judged,
+        }
     }
 
     /// The chain and its dates; the name has a requirement of its own.
@@ -261,13 +278,9 @@ impl View<'_> {
         let bare = self.assessment.hosts.iter().find(|host| sessions(host) == 0);
         match (judged.0, bare) {
             (Status::Met, Some(host)) => {
-                let offered = self.probes().any(|(survey, probe)| {
-                    survey.host == host.host
-                        && matches!(
-                            probe.contact,
-                            Contact::Spoke { starttls: StartTlsSeen::Ready, .. }
-                        )
-                });
+                let offered = self
+                    .probes()
+                    .any(|(survey, probe)| survey.host == host.host && is_ready(probe));
                 let why = format!("no TLS session with {}", host.host);
                 if offered { unknown(why) } else { not_met(why) }
             }
@@ -285,7 +298,7 @@ impl View<'_> {
                 Old::Suites => weak.is_some(),
                 Old::Groups => weak.is_some_and(|weak| weak.groups.is_some()),
             };
-            matches!(probe.contact, Contact::Spoke { starttls: StartTlsSeen::Ready, .. }) && !tried
+            is_ready(probe) && !tried
         });
         match (judged.0, untried) {
             (Status::Met, Some((host, _))) => {
@@ -422,6 +435,11 @@ impl View<'_> {
             false => not_met("it does not say who may issue"),
         })
     }
+}
+
+/// Whether it let us begin with TLS.
+const fn is_ready(probe: &Probe) -> bool {
+    matches!(probe.contact, Contact::Spoke { starttls: StartTlsSeen::Ready, .. })
 }
 
 fn sessions(host: &HostAssessment) -> usize {

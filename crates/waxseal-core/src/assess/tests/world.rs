@@ -174,6 +174,7 @@ pub(super) fn address(text: &str, session: OfferedSession) -> AddressSurvey {
             weak: Some(WeakOffer {
                 groups: Some(Vec::new()),
                 extended_master_secret: Some(true),
+                tls12: Some(true),
                 ..WeakOffer::default()
             }),
         })),
