@@ -71,5 +71,11 @@ pub fn weigh(all: &[Witnessed]) -> Weighed {
     if everybody && !all.is_empty() { Weighed::Agreed } else { Weighed::Unconfirmed }
 }
 
+/// Weighs what was said of one thing that our own resolver does not see.
+pub fn weigh_of(all: &[Witnessed], missing: Missing) -> Weighed {
+    let about: Vec<_> = all.iter().filter(|one| one.missing == missing).cloned().collect();
+    weigh(&about)
+}
+
 #[cfg(test)]
 mod tests;

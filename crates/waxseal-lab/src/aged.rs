@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// It chooses as servers do: the highest version that both speak, then the first of its own suites that is offered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aged {
-    /// Versions below TLS 1.3, as they stand in messages: 0x0300 is SSL 3.0 (RFC 6101 §5.6.1.3).
+    /// Versions below TLS 1.3, as they stand in messages: 0x0300 is SSL 3.0 (RFC 6101).
     pub versions: Vec<u16>,
     /// Numbers of the suites that it takes in these versions, its favourite first.
     pub suites: Vec<u16>,

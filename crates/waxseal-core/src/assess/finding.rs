@@ -115,6 +115,10 @@ ids! {
     MxTurnedAway = "MX-TURNED-AWAY",
     /// A mail host does not keep to SMTP.
     MxMisbehaved = "MX-MISBEHAVED",
+    /// Other resolvers see what ours does not: somebody may hide it from us (RFC 8461 §10.2).
+    DnsHidden = "DNS-HIDDEN",
+    /// The resolvers that should confirm an absence could not all be asked.
+    DnsUnconfirmed = "DNS-UNCONFIRMED",
     /// The domain is not signed with DNSSEC.
     ZoneUnsigned = "ZONE-UNSIGNED",
     /// Signatures are there and do not hold.

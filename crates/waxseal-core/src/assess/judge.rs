@@ -10,6 +10,7 @@ mod reporting;
 mod sts;
 mod tls;
 mod tlsa;
+mod witness;
 mod zone;
 
 use rustls_pki_types::TrustAnchor;
@@ -130,6 +131,7 @@ pub fn assess(survey: &Survey, against: &Against<'_>) -> Assessment {
     let case = Case::new(survey, against);
     let mut findings = Findings::default();
     mx::judge(&case, &mut findings);
+    witness::judge(&case, &mut findings);
     match case.takes_mail() {
         // Nothing else can be said of what is not there.
         TakesMail::NoDomain => {}

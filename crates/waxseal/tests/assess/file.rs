@@ -24,6 +24,11 @@ pub(crate) struct File {
     /// The same at the second name server, 192.0.2.54, alone.
     #[serde(default)]
     pub(super) second_server: Vec<[String; 3]>,
+    /// So many resolvers of other operators (`[dns] confirm`), whose answers are damaged like this.
+    #[serde(default)]
+    pub(super) witnesses: u8,
+    #[serde(default)]
+    pub(super) witness_damage: Vec<[String; 3]>,
     /// The domain is not there at all.
     #[serde(default)]
     pub(super) no_domain: bool,

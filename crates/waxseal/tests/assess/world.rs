@@ -14,7 +14,7 @@ use waxseal::{
     deliver::Pace,
     dial::{self, Dialler},
     fetch::{self, PolicyFetcher},
-    gather::{self, Dns, Forgetful, Gatherer, Own},
+    gather::{self, Dns, Forgetful, Gatherer, Own, Witness},
     resolve::{self, Authorities, Resolver, Transport, Upstream},
     survey::{
         Surveyor, Tools,
@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(super) roots: Vec<TrustAnchor<'static>>,
     /// For the program itself.
     pub(crate) configuration: PathBuf,
-    _dns: [DnsServer; 2],
+    _dns: [Vec<DnsServer>; 2],
     _hosts: (Vec<MxServer>, Vec<Attacker>, Option<PolicyHost>, Vec<openssl::Server>),
     _folder: tempfile::TempDir,
 }
@@ -85,24 +85,31 @@ impl World {
         let tree = Tree::build(zones.into_values().collect()).unwrap();
         let first = DnsServer::start(tree).await.unwrap();
         let second = first.twin().await.unwrap();
-        for tampering in file.damage.iter().map(build::damage) {
-            first.tamper(tampering.clone());
+        for tampering in file.second_server.iter().map(build::damage) {
             second.tamper(tampering);
         }
-        for tampering in file.second_server.iter().map(build::damage) {
+        let mut others = Vec::new();
+        for _ in 0..file.witnesses {
+            // Told apart from its twins by its answers alone.
+            let other = first.twin().await.unwrap();
+            file.witness_damage.iter().map(build::damage).for_each(|damage| other.tamper(damage));
+            others.push(other);
+        }
+        for tampering in file.damage.iter().map(build::damage) {
+            first.tamper(tampering.clone());
             second.tamper(tampering);
         }
         map.insert(([192, 0, 2, 53], 53).into(), first.addr());
         map.insert(([192, 0, 2, 54], 53).into(), second.addr());
         let roots = vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()];
-        let configuration = configuration(folder.path(), &first, &map, &ca);
-        let surveyor = surveyor(&first, map, &roots, Memory::default());
+        let configuration = configuration(folder.path(), (&first, &others), &map, &ca);
+        let surveyor = surveyor((&first, &others), map, &roots, Memory::default());
         let hosts = (servers, attackers, policy, openssl);
         Self {
             surveyor,
             roots,
             configuration,
-            _dns: [first, second],
+            _dns: [vec![first, second], others],
             _hosts: hosts,
             _folder: folder,
         }
@@ -112,7 +119,7 @@ impl World {
 /// What a person would write who runs the program here.
 fn configuration(
     folder: &Path,
-    dns: &DnsServer,
+    (dns, others): (&DnsServer, &[DnsServer]),
     map: &HashMap<SocketAddr, SocketAddr>,
     ca: &Ca,
 ) -> PathBuf {
@@ -120,9 +127,10 @@ fn configuration(
     std::fs::write(folder.join("roots.pem"), ca.pem()).unwrap();
     let mut text = format!(
         "hostname = \"gw.sender.example\"\n\
-         [dns]\nupstream = [\"{}\"]\ntrust_anchors = \"root.ds\"\n\
+         [dns]\nupstream = [\"{}\"]\nconfirm = {:?}\ntrust_anchors = \"root.ds\"\n\
          [tls]\nroots = \"roots.pem\"\n[web.metrics]\naddress = \"127.0.0.1:0\"\n[network.map]\n",
-        dns.addr()
+        dns.addr(),
+        others.iter().map(|other| other.addr().to_string()).collect::<Vec<_>>()
     );
     for (from, to) in map {
         text.push_str(&format!("\"{from}\" = \"{to}\"\n"));
@@ -134,22 +142,23 @@ fn configuration(
 
 /// A surveyor at the pace of a test.
 pub(super) fn surveyor(
-    dns: &DnsServer,
+    (dns, others): (&DnsServer, &[DnsServer]),
     map: HashMap<SocketAddr, SocketAddr>,
     roots: &[TrustAnchor<'static>],
     memory: Memory,
 ) -> Surveyor {
-    let upstream = Upstream { address: dns.addr(), transport: Transport::Udp };
-    let anchors = Anchors::parse(&dns.root_ds()).unwrap();
-    let settings = resolve::Settings { anchors, ..resolve::Settings::new(vec![upstream]) };
-    let resolver = Resolver::new(settings);
+    let witnesses = others
+        .iter()
+        .map(|other| Witness { name: other.addr().to_string(), dns: Arc::new(resolver(other)) });
+    let witnesses: Vec<_> = witnesses.collect();
+    let resolver = resolver(dns);
     let asks: Arc<dyn Dns> = Arc::new(resolver.clone());
     let dialler = Dialler::new(dial::Settings { map, ..dial::Settings::default() });
     let timeout = Duration::from_secs(10);
     let fetching = fetch::Settings { timeout, ..fetch::Settings::default() };
     let fetcher = PolicyFetcher::new(fetching, Arc::clone(&asks), dialler.clone(), roots).unwrap();
     let gatherer = Gatherer::new(
-        gather::Settings::default(),
+        gather::Settings { witnesses, ..gather::Settings::default() },
         asks,
         Arc::new(fetcher.clone()),
         Arc::new(Forgetful::default()),
@@ -162,6 +171,12 @@ pub(super) fn surveyor(
     let prober = Prober::new(probing, dialler.clone(), memory).unwrap();
     let authorities = Authorities::new(resolver.clone(), dialler, Own::default());
     Surveyor::new(Tools { resolver, gatherer, fetcher, authorities, prober })
+}
+
+fn resolver(dns: &DnsServer) -> Resolver {
+    let upstream = Upstream { address: dns.addr(), transport: Transport::Udp };
+    let anchors = Anchors::parse(&dns.root_ds()).unwrap();
+    Resolver::new(resolve::Settings { anchors, ..resolve::Settings::new(vec![upstream]) })
 }
 
 impl Building {

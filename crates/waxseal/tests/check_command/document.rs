@@ -39,6 +39,14 @@ async fn the_document_shows_what_the_command_really_says() {
     );
 }
 
+/// Attacker: on the path to our resolver, hides the MTA-STS record. A configuration with `[dns] confirm`
+/// is enough to hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_only_others_see_is_told() {
+    let said = said_in("witness-sees-policy").await;
+    assert!(said.contains("DNS-HIDDEN") && !said.contains("STS-MISSING"), "{said}");
+}
+
 /// What the program prints there.
 async fn said_in(name: &str) -> String {
     let text =

@@ -11,6 +11,7 @@ use crate::{
     dns::Absence,
     facts::{Known, StsFact, StsFailure},
     sts::{Mode, MxPattern, Policy},
+    witness::{Missing, Weighed, weigh_of},
 };
 
 /// Less than this protects hardly anybody who writes now and then.
@@ -60,15 +61,26 @@ fn record(case: &Case<'_>, out: &mut Findings) {
                 );
                 out.add(Id::StsRemovedHot, Severity::Warning, place(case), said(evidence, fix));
             }
+            // It is there, and hidden from us: `DNS-HIDDEN` says so.
+            None if hidden(case) == Weighed::Contradicted => {}
             None => {
                 let protected = !case.hosts.is_empty() && case.hosts.iter().all(Host::has_dane);
                 let severity = if protected { Severity::Notice } else { Severity::Warning };
                 let fix = format!("{}, and at its address: {}", wanted_record(case), file(case));
-                let words = said("no _mta-sts record", fix);
+                let sure = match hidden(case) {
+                    Weighed::Agreed => "; other resolvers see none either",
+                    Weighed::Contradicted | Weighed::Unconfirmed => "",
+                };
+                let words = said(format!("no _mta-sts record{sure}"), fix);
                 out.add(Id::StsMissing, severity, place(case), words);
             }
         },
     }
+}
+
+/// What others say of a record that we do not see.
+fn hidden(case: &Case<'_>) -> Weighed {
+    weigh_of(&case.survey.facts.witnesses, Missing::StsRecord)
 }
 
 /// Until when somebody still enforces a policy whose record is gone, in words.

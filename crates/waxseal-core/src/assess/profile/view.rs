@@ -15,6 +15,7 @@ use crate::{
     guideline::{Grade, Guideline},
     pki::Certificate,
     sts::Mode,
+    witness::{Missing, Weighed, weigh_of},
 };
 
 /// Status and evidence.
@@ -373,7 +374,12 @@ impl View<'_> {
             (Some(Ok(policy)), Published::Found { .. }) => {
                 not_met(format!("mode: {}", policy.mode))
             }
-            (_, Published::Absent { .. }) => not_met("no _mta-sts record"),
+            (_, Published::Absent { .. }) => {
+                match weigh_of(&self.survey.facts.witnesses, Missing::StsRecord) {
+                    Weighed::Contradicted => unknown("others see the record, and we do not"),
+                    Weighed::Agreed | Weighed::Unconfirmed => not_met("no _mta-sts record"),
+                }
+            }
             (_, Published::Broken { why, .. }) => not_met(why.clone()),
             (_, Published::Failed(failure)) => unknown(failure.to_string()),
             (Some(Err(StsFailure::Unreached(why))), Published::Found { .. }) => {

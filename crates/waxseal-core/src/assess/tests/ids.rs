@@ -15,6 +15,7 @@ use crate::{
     facts::{Dane, MxFact, NoTlsa, Refused, StsFailure},
     pki::bench::{NOW, tlv},
     sts::Mode,
+    witness::{Missing, Testimony, Witnessed},
 };
 
 #[test]
@@ -85,6 +86,27 @@ const MX: &[(Id, Spoil)] = &[
     (Id::MxTurnedAway, |w| w.contact(&Contact::TurnedAway("421 too many".into()))),
     (Id::MxMisbehaved, |w| w.contact(&Contact::Misbehaved("a greeting without end".into()))),
     (Id::AaaaDoeBroken, |w| w.host(0).aaaa_fault = Some("SERVFAIL for AAAA".into())),
+];
+
+/// What one other resolver says of a record that ours does not see.
+fn witness(world: &mut World, missing: Missing, said: Testimony) {
+    let witness = "tls://192.0.2.1#dns.other.example".to_owned();
+    world.survey.facts.witnesses.push(Witnessed { missing, witness, said });
+}
+
+const WITNESS: &[(Id, Spoil)] = &[
+    (Id::DnsHidden, |w| {
+        w.without_sts();
+        witness(w, Missing::StsRecord, Testimony::Contradicts);
+    }),
+    (Id::DnsHidden, |w| {
+        w.survey.facts.mx = MxFact::Failed(failure(FailureKind::Indeterminate));
+        witness(w, Missing::Mx, Testimony::Contradicts);
+    }),
+    (Id::DnsUnconfirmed, |w| {
+        w.without_sts();
+        witness(w, Missing::StsRecord, Testimony::Failed("silent".into()));
+    }),
 ];
 
 const ZONE: &[(Id, Spoil)] = &[
@@ -287,7 +309,7 @@ const MAIL: &[(Id, Spoil)] = &[
 ];
 
 pub(super) fn all() -> impl Iterator<Item = &'static (Id, Spoil)> {
-    [MX, ZONE, TLSA, STS, TLS, MAIL].into_iter().flatten()
+    [MX, WITNESS, ZONE, TLSA, STS, TLS, MAIL].into_iter().flatten()
 }
 
 /// With `a_domain_at_its_best_has_no_findings`: every kind once where it belongs and once not.
