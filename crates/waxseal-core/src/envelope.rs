@@ -114,7 +114,7 @@ pub enum Notify {
 }
 
 impl Default for Notify {
-    /// Failure and delay, as RFC 3461 §4.1 lets a server choose.
+    /// What holds where nothing was said: failure and delay, as RFC 3461 §4.1 lets a server choose.
     fn default() -> Self {
         Self::On { success: false, failure: true, delay: true }
     }
@@ -125,8 +125,9 @@ impl Default for Notify {
 pub struct Recipient {
     /// Where the message goes.
     pub mailbox: Mailbox,
-    /// What the sender wants to hear of it.
-    pub notify: Notify,
+    /// What the sender wants to hear of it, where it was said: saying nothing is not the same as
+    /// saying what is then assumed (RFC 3461 §5.2.1). Rows of before this was told apart hold a value.
+    pub notify: Option<Notify>,
     /// `ORCPT=` as received, xtext still encoded (RFC 3461 §4.2).
     pub original: Option<String>,
 }
@@ -134,7 +135,7 @@ pub struct Recipient {
 impl Recipient {
     /// RCPT TO without parameters.
     pub fn new(mailbox: Mailbox) -> Self {
-        Self { mailbox, notify: Notify::default(), original: None }
+        Self { mailbox, notify: None, original: None }
     }
 }
 

@@ -87,7 +87,8 @@ impl Author {
         }
         let body = if message.is_ascii() { Body::SevenBit } else { Body::EightBit };
         // RFC 3461 §4.1: nothing is ever said about a letter of ours.
-        let recipient = Recipient { notify: Notify::Never, ..Recipient::new(address.to.clone()) };
+        let recipient =
+            Recipient { notify: Some(Notify::Never), ..Recipient::new(address.to.clone()) };
         let envelope = Envelope {
             body,
             charset: address.charset,

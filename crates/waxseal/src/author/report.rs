@@ -95,7 +95,9 @@ impl Author {
             ReversePath::Mailbox(mailbox) => mailbox,
         };
         let mut wanted = report.clone();
-        wanted.fates.retain(|fate| fate.action.is_wanted(fate.recipient.notify));
+        wanted
+            .fates
+            .retain(|fate| fate.action.is_wanted(fate.recipient.notify.unwrap_or_default()));
         let first = wanted.fates.first()?;
         let subject = subject(first, wanted.fates.len());
         let charset = charset(&wanted, sender);

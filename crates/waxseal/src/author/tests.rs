@@ -198,12 +198,12 @@ fn nobody_is_answered_who_must_not_be() {
     null.reverse_path = ReversePath::Null;
     assert_eq!(author().report(&report(&null, Action::Failed, Quote::Headers), NOW), None);
     let mut never = envelope(&["bob@example.net"]);
-    never.recipients[0].notify = Notify::Never;
+    never.recipients[0].notify = Some(Notify::Never);
     assert_eq!(author().report(&report(&never, Action::Failed, Quote::Headers), NOW), None);
     let default = envelope(&["bob@example.net"]);
     assert_eq!(author().report(&report(&default, Action::Relayed, Quote::Headers), NOW), None);
     let mut success = envelope(&["bob@example.net"]);
-    success.recipients[0].notify = Notify::On { success: true, failure: false, delay: false };
+    success.recipients[0].notify = Some(Notify::On { success: true, failure: false, delay: false });
     assert!(author().report(&report(&success, Action::Delivered, Quote::Headers), NOW).is_some());
     assert_eq!(author().report(&report(&success, Action::Failed, Quote::Headers), NOW), None);
 }
@@ -278,7 +278,7 @@ fn notice(event: Event) -> (Letter, String) {
 fn a_notice_goes_to_the_postmaster_and_is_never_answered() {
     let (letter, text) = notice(Event::Dropped);
     assert_eq!(letter.envelope.reverse_path, ReversePath::Null);
-    assert_eq!(letter.envelope.recipients[0].notify, Notify::Never);
+    assert_eq!(letter.envelope.recipients[0].notify, Some(Notify::Never));
     assert!(text.contains("Auto-Submitted: auto-generated\r\n"), "{text}");
 }
 

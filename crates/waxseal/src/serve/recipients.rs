@@ -14,7 +14,7 @@ use std::{
 use tokio::{sync::Semaphore, time::timeout};
 use waxseal_core::{
     decide::{Ask, Case, Origin, Plan, Route, inbound, plan},
-    envelope::{Body, Notify, Recipient, ReversePath},
+    envelope::{Body, Recipient, ReversePath},
     memory::Memory,
     org::Terms,
     outcome::{Cause, Outcome},
@@ -195,7 +195,7 @@ async fn inquire(parts: &Parts, question: &Question, now: UnixTime) -> Answer {
     };
     let plan = plan(&case, 0, now);
     let mailbox = question.mailbox.clone();
-    let recipients = [Recipient { mailbox, notify: Notify::default(), original: None }];
+    let recipients = [Recipient::new(mailbox)];
     let job = Job {
         plan: &plan,
         reverse_path: &ReversePath::Null,

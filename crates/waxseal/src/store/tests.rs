@@ -5,7 +5,7 @@ use waxseal_core::{
     channel::Floor,
     decide::{Fallback, History, Verdict},
     domain::Domain,
-    envelope::{Direction, Envelope, Mailbox, Recipient, ReversePath},
+    envelope::{Direction, Envelope, Mailbox, Notify, Recipient, ReversePath},
     queue_id::QueueId,
     time::UnixTime,
 };
@@ -690,6 +690,20 @@ async fn a_claim_never_sees_a_group_as_it_was_before_it_was_settled() {
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
     }
+}
+
+/// Mail that waits while the gateway is renewed: what it says of reports is read as it was kept.
+#[test]
+fn a_recipient_of_an_older_version_keeps_what_it_asked() {
+    let bob = r#"{"local":"bob","domain":"there.example"}"#;
+    let row = |notify| format!(r#"{{"mailbox":{bob},{notify}"original":null}}"#);
+    let read = |notify| serde_json::from_str::<Recipient>(&row(notify)).unwrap().notify;
+    let on = Notify::On { success: false, failure: true, delay: true };
+    assert_eq!(read(r#""notify":{"On":{"success":false,"failure":true,"delay":true}},"#), Some(on));
+    assert_eq!(read(r#""notify":"Never","#), Some(Notify::Never));
+    assert_eq!((read(r#""notify":null,"#), read("")), (None, None));
+    let plain = Recipient::new(mailbox("bob@there.example"));
+    assert_eq!(serde_json::to_value(&plain).unwrap()["notify"], serde_json::Value::Null);
 }
 
 /// Messages of before there was another way went out; the file needs no other layout for it.

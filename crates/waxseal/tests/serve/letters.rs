@@ -36,7 +36,7 @@ fn mailbox(text: &str) -> Mailbox {
 /// A message as the queue holds it: from ann, taken in `ago`.
 fn message(to: &[(&str, Notify)], ago: Duration) -> NewMessage {
     let recipient = |(to, notify): &(&str, Notify)| Recipient {
-        notify: *notify,
+        notify: Some(*notify),
         ..Recipient::new(mailbox(to))
     };
     let from = ReversePath::Mailbox(mailbox(&format!("ann@{SENDER_DOMAIN}")));
@@ -136,6 +136,28 @@ async fn a_host_without_dsn_means_a_relayed_report_where_success_was_asked_for()
     assert_eq!(world.lab.inside_sink().all().len(), 1, "nobody else asked");
     let sent = world.lab.sink().all();
     assert!(sent.iter().all(|message| !message.mail.contains("ENVID")), "{sent:?}");
+}
+
+/// RFC 3461 §5.2.1 (c): what would be assumed anyway is said where it was said, and only there.
+#[tokio::test]
+async fn a_host_with_dsn_hears_of_notify_just_where_the_client_said_it() {
+    let world = World::new(&[CELL]).await;
+    world.mx().become_like(world.mx().personality().dsn());
+    let gateway = world.start().await;
+    let usual = world.recipient(CELL.0, CELL.1);
+    let silent = usual.replace("bob", "silent");
+    let mut session = Session::open(door(&gateway)).await;
+    session.send_with((&usual, " NOTIFY=FAILURE,DELAY"), ("", "said")).await;
+    session.send_with((&silent, ""), ("", "unsaid")).await;
+    let told = async |to: &str| {
+        let sent = world.lab.sink().find(|message| is_for(message, to), PATIENCE).await.unwrap();
+        sent.recipients[0].clone()
+    };
+    let (said, unsaid) = (told(&usual).await, told(&silent).await);
+    assert!(said.contains("NOTIFY=FAILURE,DELAY"), "{said}");
+    assert!(!unsaid.contains("NOTIFY"), "{unsaid}");
+    empty(&gateway).await;
+    gateway.stop().await;
 }
 
 /// RFC 3461 §5.2.1.

@@ -126,12 +126,14 @@ impl<'m> Mail<'m> {
     }
 }
 
-/// `RCPT TO:<..>` with NOTIFY and ORCPT where the peer knows DSN (RFC 3461 §4.1, §4.2).
+/// `RCPT TO:<..>` with NOTIFY and ORCPT as they were said, where the peer knows DSN (RFC 3461 §5.2.1).
 pub(super) fn write_rcpt(recipient: &Recipient, peer: &Extensions, out: &mut Vec<u8>) {
     out.extend_from_slice(b"RCPT TO:");
     write_path(out, &recipient.mailbox.local, recipient.mailbox.domain.as_str());
     if peer.dsn {
-        write_notify(recipient.notify, out);
+        if let Some(notify) = recipient.notify {
+            write_notify(notify, out);
+        }
         if let Some(original) = recipient.original.as_deref().filter(|text| is_xtext(text)) {
             out.extend_from_slice(format!(" ORCPT={original}").as_bytes());
         }
@@ -139,11 +141,7 @@ pub(super) fn write_rcpt(recipient: &Recipient, peer: &Extensions, out: &mut Vec
     out.extend_from_slice(b"\r\n");
 }
 
-/// The default is left unsaid, so that the next host applies its own.
 fn write_notify(notify: Notify, out: &mut Vec<u8>) {
-    if notify == Notify::default() {
-        return;
-    }
     match notify {
         Notify::Never => out.extend_from_slice(b" NOTIFY=NEVER"),
         Notify::On { success, failure, delay } => {

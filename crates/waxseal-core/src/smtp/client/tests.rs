@@ -118,7 +118,7 @@ impl Letter {
             envelope_id: None,
             content: b"Subject: x\r\n\r\nhello\r\n".to_vec(),
         };
-        let (mut notify, mut original) = (Notify::default(), None);
+        let (mut notify, mut original) = (None, None);
         let mut to = vec!["b@example.net".to_owned()];
         for word in line.split_whitespace() {
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
@@ -135,13 +135,13 @@ impl Letter {
                 "ret" => letter.ret = Some(Return::Full),
                 "envid" => letter.envelope_id = Some(value.into()),
                 "orcpt" => original = Some(value.to_owned()),
-                "notify" if value == "never" => notify = Notify::Never,
+                "notify" if value == "never" => notify = Some(Notify::Never),
                 "notify" => {
-                    notify = Notify::On {
+                    notify = Some(Notify::On {
                         success: value.contains("success"),
                         failure: value.contains("failure"),
                         delay: value.contains("delay"),
-                    }
+                    });
                 }
                 other => panic!("no such key: {other}"),
             }

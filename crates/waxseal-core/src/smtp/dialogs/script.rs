@@ -123,9 +123,9 @@ pub(crate) fn describe(envelope: &Envelope) -> String {
     let recipients = envelope.recipients.iter().map(|recipient| {
         let mut text = recipient.mailbox.to_string();
         match recipient.notify {
-            Notify::Never => text.push_str(" NOTIFY=NEVER"),
-            Notify::On { success: false, failure: true, delay: true } => {}
-            Notify::On { success, failure, delay } => {
+            None => {}
+            Some(Notify::Never) => text.push_str(" NOTIFY=NEVER"),
+            Some(Notify::On { success, failure, delay }) => {
                 let words = [(success, "SUCCESS"), (failure, "FAILURE"), (delay, "DELAY")];
                 let said: Vec<_> = words.iter().filter(|w| w.0).map(|w| w.1).collect();
                 text.push_str(&format!(" NOTIFY={}", said.join(",")));

@@ -234,8 +234,7 @@ impl Server {
             self.refuse(format_args!("550 5.1.1 there is no mailbox here"));
             return None;
         };
-        let notify = rcpt.notify.unwrap_or_default();
-        let recipient = Recipient { mailbox, notify, original: rcpt.original };
+        let recipient = Recipient { mailbox, notify: rcpt.notify, original: rcpt.original };
         match &self.standing {
             Standing::Outside => return self.stranger_names(recipient),
             Standing::Relay(_) | Standing::Shared | Standing::Stranger => self.add(recipient),
