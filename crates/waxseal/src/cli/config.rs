@@ -167,6 +167,7 @@ fn listener(listen: &Listen) -> String {
     };
     let tls = match listen.tls {
         ListenTls::Starttls => "STARTTLS",
+        ListenTls::Required => "nothing before STARTTLS",
         ListenTls::Implicit => "TLS first",
         ListenTls::None => "no TLS",
     };

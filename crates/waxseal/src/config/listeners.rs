@@ -107,10 +107,16 @@ impl Build<'_> {
         for (key, _) in relays.iter().filter(|(_, written)| *written) {
             self.fault(format!("{at}.{key}"), what);
         }
-        if listen.tls == ListenTls::Implicit {
-            let what = "other mail servers begin in the clear and ask for STARTTLS: \"starttls\"";
-            self.fault(format!("{at}.tls"), what);
-        }
+        let what = match listen.tls {
+            ListenTls::Starttls | ListenTls::None => return,
+            ListenTls::Implicit => {
+                "other mail servers begin in the clear and ask for STARTTLS: \"starttls\""
+            }
+            ListenTls::Required => {
+                "whoever cannot do TLS writes to our people too (RFC 3207 §4): \"starttls\""
+            }
+        };
+        self.fault(format!("{at}.tls"), what);
     }
 
     /// Mail that we hand to ourselves would run in a circle.

@@ -208,6 +208,8 @@ words! {
     ListenTls {
         /// TLS is offered after EHLO (RFC 3207).
         Starttls,
+        /// The same, and no mail is taken before it: not for a public MX host (RFC 3207 §4).
+        Required,
         /// The connection begins with TLS (RFC 8314 §3.3).
         Implicit,
         /// None: for loopback only.

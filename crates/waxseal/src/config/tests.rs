@@ -247,6 +247,7 @@ fn a_listener_for_inbound_mail_relays_for_nobody() {
         ("client_ca = \"ca.pem\"\nclients = [\"*\"]", "client_ca"),
         ("proof = \"dkim\"", "proof"),
         ("tls = \"implicit\"", "tls"),
+        ("tls = \"required\"", "tls"),
     ] {
         let said = refused(&format!("{listener}{setting}\n"));
         assert!(said.starts_with(&format!("w.toml:4: listen[0].{key}: ")), "{setting}\n{said}");

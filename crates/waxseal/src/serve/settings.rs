@@ -253,8 +253,12 @@ pub(super) fn listener(
         hostname: hostname.clone(),
         senders: config.domains.iter().map(|domain| domain.name.clone()).collect(),
         postmaster: Some(author(config, hostname)?.postmaster),
-        // The listener sets these two from what it has.
-        starttls: server::StartTls::NotOffered,
+        starttls: match listen.tls {
+            ListenTls::Required => server::StartTls::Required,
+            ListenTls::Starttls => server::StartTls::Offered,
+            ListenTls::Implicit | ListenTls::None => server::StartTls::NotOffered,
+        },
+        // The listener says what it has.
         auth: server::AuthOffer::No,
         limits: server::Limits {
             message: usize::try_from(limits.message).unwrap_or(usize::MAX),
@@ -270,7 +274,7 @@ pub(super) fn listener(
         tls,
         begin: match listen.tls {
             ListenTls::Implicit => listen::Begin::Handshake,
-            ListenTls::Starttls | ListenTls::None => listen::Begin::Greeting,
+            ListenTls::Starttls | ListenTls::Required | ListenTls::None => listen::Begin::Greeting,
         },
         kind: match listen.kind {
             ListenKind::Inbound => listen::Kind::Inbound,
@@ -317,7 +321,7 @@ pub(super) fn certificate(config: &Config) -> Result<(), String> {
 fn server_tls(config: &Config, listen: &Listen) -> Result<Option<listen::ServerTls>, String> {
     match listen.tls {
         ListenTls::None => return Ok(None),
-        ListenTls::Starttls | ListenTls::Implicit => {}
+        ListenTls::Starttls | ListenTls::Required | ListenTls::Implicit => {}
     }
     let Some(identity) = listen.identity.as_ref().or(config.tls.identity.as_ref()) else {
         return Err(format!(

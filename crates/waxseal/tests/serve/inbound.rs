@@ -135,6 +135,26 @@ async fn hand_in(wire: &mut Wire, from: &str, to: &str) {
     wire.says("Subject: from outside\r\n\r\nThe text.\r\n.", "250 2.0.0 accepted as").await;
 }
 
+/// On the path between our own server and us, taking STARTTLS out of what we offer: with
+/// `tls = "required"` the server's mail stays where it is, instead of being read on the way.
+#[tokio::test]
+async fn where_tls_is_required_nothing_is_handed_in_before_it() {
+    let listener = "\n[[listen]]\naddress = \"127.0.0.3:0\"\nkind = \"relay\"\n\
+                    tls = \"required\"\nrelay_from = [\"127.0.0.0/8\"]\n\
+                    certificate = \"mx.pem\"\nkey = \"mx.key\"\n";
+    let exchange = Exchange::with(listener).await;
+    let exchange = Exchange { mx: exchange.gateway.addresses()[2].1, ..exchange };
+    let from = format!("<{}>", ours("ann"));
+    let mut stripped = exchange.stranger().await;
+    stripped.says(&format!("MAIL FROM:{from}"), "530 5.7.0").await;
+    stripped.says(&format!("RCPT TO:<{}>", exchange.bob()), "503").await;
+    hand_in(&mut exchange.secured().await, &from, &exchange.bob()).await;
+    let to = exchange.bob();
+    let sink = exchange.world.lab.sink();
+    assert!(sink.find(|mail| is_for(mail, &to), PATIENCE).await.is_some());
+    exchange.gateway.stop().await;
+}
+
 #[tokio::test]
 async fn mail_from_outside_reaches_people_of_ours_under_tls_and_without() {
     let exchange = Exchange::new().await;
