@@ -153,6 +153,16 @@ fn standing(row: &Listed) -> &'static str {
     }
 }
 
+/// Why the body of a message cannot be read: by reading it.
+async fn damage(store: &Store, message: QueueId) -> anyhow::Result<Option<String>> {
+    match store.content(message).await {
+        // It may have gone meanwhile.
+        Ok(_) | Err(StoreError::Absent(_)) => Ok(None),
+        Err(error) if error.is_of_one_message() => Ok(Some(error.to_string())),
+        Err(error) => Err(fault(&error)),
+    }
+}
+
 async fn list(
     store: &Store,
     (to, which): (Option<Domain>, Held),
@@ -161,11 +171,17 @@ async fn list(
     let now = system_clock()();
     let (mut after, mut count) = (None, 0_u64);
     loop {
-        let (page, end) = store.list(after, PAGE).await.map_err(|error| fault(&error))?;
+        let (mut page, end) = store.list(after, PAGE).await.map_err(|error| fault(&error))?;
         if end.is_none() {
             break;
         }
         after = end;
+        // Those without a verdict are few, and have no group that says what was found.
+        for row in page.iter_mut().filter(|row| row.state == WorkState::Fresh) {
+            if row.unreadable.is_none() {
+                row.unreadable = damage(store, row.message).await?;
+            }
+        }
         let mut text = String::new();
         for row in &page {
             let domain = row.group.as_ref().map(|group| &group.destination);
@@ -222,12 +238,12 @@ fn row_text(row: &Listed, now: UnixTime) -> String {
         true => span(row.due.since(now)),
         false => "now".to_owned(),
     };
-    let to = match (&row.unreadable, group) {
-        (Some(_), _) => "unknown",
-        (None, Some(group)) => group.destination.as_str(),
+    let to = match (group, &row.unreadable) {
+        (Some(group), _) => group.destination.as_str(),
+        (None, Some(_)) => "unknown",
         (None, None) => "no verdict yet",
     };
-    let why = group.and_then(|group| group.note.as_deref()).or(row.unreadable.as_deref());
+    let why = row.unreadable.as_deref().or(group.and_then(|group| group.note.as_deref()));
     format!(
         "{}  {:<6}  {:<6}  {:<7}  {:<6}  {:<4}  {}: {}",
         row.message,
@@ -268,9 +284,16 @@ async fn show(store: &Store, id: QueueId, context: &Context) -> anyhow::Result<E
             ));
             return Ok(Exit::Negative);
         }
+        Err(error) if error.is_of_one_row() => {
+            context
+                .say(format!("{id} is unreadable: {error}; waxseal queue drop {id} gives it up"));
+            return Ok(Exit::Negative);
+        }
         Err(error) => return Err(fault(&error)),
     };
-    let rows = store.groups_of(id).await.map_err(|error| fault(&error))?;
+    let mut rows = store.groups_of(id).await.map_err(|error| fault(&error))?;
+    let damage = damage(store, id).await?;
+    rows.iter_mut().for_each(|row| row.unreadable = row.unreadable.take().or(damage.clone()));
     match context.output {
         Output::Json => {
             let groups: Vec<_> = rows
@@ -297,7 +320,10 @@ async fn show(store: &Store, id: QueueId, context: &Context) -> anyhow::Result<E
 /// One group of a message, in full.
 fn group_text(row: &Listed, now: UnixTime, text: &mut String) -> std::fmt::Result {
     if let Some(why) = &row.unreadable {
-        return writeln!(text, "  unreadable: {why}; waxseal queue drop gives it up");
+        writeln!(text, "  unreadable: {why}; waxseal queue drop {} gives it up", row.message)?;
+        if row.group.is_none() {
+            return Ok(());
+        }
     }
     let Some(group) = &row.group else { return writeln!(text, "  no verdict yet") };
     let next = match row.due > now {

@@ -25,6 +25,7 @@ impl<P: Path> Queue<P> {
         let Claimed { lease, message, head, .. } = claimed;
         match self.read(message, head).await {
             Ok(loaded) => self.split(loaded, lease).await,
+            // Where it is not set aside, the next sweep brings it back.
             Err(error) => self.set_aside((message, lease), &error),
         }
     }
@@ -32,17 +33,31 @@ impl<P: Path> Queue<P> {
     /// A due group from the store.
     pub(super) async fn turn_stored(&self, claimed: Claimed, slot: Slot) {
         let Claimed { lease, message, head, group, .. } = claimed;
-        match (self.read(message, head).await, group) {
-            (Ok(loaded), Some(group)) => self.turn(Ready { loaded, group, lease }, slot).await,
-            (Ok(_), None) => {}
-            (Err(error), group) => {
-                self.set_aside((message, lease), &error);
-                if let Some(group) = group {
-                    let later = self.0.now() + super::SWEEP;
-                    self.0.tell(News::Due(self.0.store.destination(&group.destination), later));
-                }
+        let Some(group) = group else { return };
+        match self.read(message, head).await {
+            Ok(loaded) => self.turn(Ready { loaded, group, lease }, slot).await,
+            Err(error) => self.without_message((group, lease), message, &error).await,
+        }
+    }
+
+    /// The turn of a group whose message cannot be read: that is noted where `waxseal queue list`
+    /// finds it, because no other process looks into each body.
+    async fn without_message(
+        &self,
+        (mut group, lease): (Group, Lease),
+        message: QueueId,
+        error: &StoreError,
+    ) {
+        let why = Some(error.to_string());
+        if error.is_of_one_message() && group.unreadable != why {
+            group.unreadable = why;
+            if let Err(error) = self.0.store.note(&lease, (message, &group)).await {
+                tracing::warn!(%message, %error, "it could not be noted that a message cannot be read");
             }
         }
+        self.set_aside((message, lease), error);
+        let later = self.0.now() + super::SWEEP;
+        self.0.tell(News::Due(self.0.store.destination(&group.destination), later));
     }
 
     async fn read(&self, message: QueueId, head: Head) -> Result<Loaded, StoreError> {
@@ -109,6 +124,7 @@ impl<P: Path> Queue<P> {
         let now = self.0.now();
         let attempt = group.history.attempts + 1;
         let Loaded { message, head, content, room } = loaded;
+        let group = Group { unreadable: None, ..group };
         let mut turn = Turn { message, head, group, content, attempt, now };
         if let Some(owed) = turn.group.owed.take() {
             self.pay(turn, (owed, lease)).await;

@@ -135,7 +135,9 @@ impl<P: Path> Queue<P> {
     /// what is being sent cannot be called back.
     async fn change(&self, claimed: Claimed, command: &Command) -> Result<u64, StoreError> {
         let now = self.0.now();
-        let Some(group) = claimed.group.clone() else { return Ok(0) };
+        let Some(group) = claimed.group.clone() else {
+            return self.change_fresh(claimed, command).await;
+        };
         if let Target::Destination(domain) = &command.target
             && group.destination != *domain
         {
@@ -154,7 +156,8 @@ impl<P: Path> Queue<P> {
             Verb::Release if !held && !floor_held => return Ok(0),
             Verb::Retry if held => return Ok(0),
             Verb::Release | Verb::Retry => {
-                let mut group = self.judged_anew(&claimed, group.clone(), now).await;
+                let group = Group { unreadable: None, ..group.clone() };
+                let mut group = self.judged_anew(&claimed, group, now).await;
                 if command.verb == Verb::Release {
                     group.history.held_since = None;
                 }
@@ -162,11 +165,23 @@ impl<P: Path> Queue<P> {
             }
         };
         let waits = matches!(next, Next::Retry(..));
-        let event = override_event((&claimed, &group), command, now);
+        let event = override_event((&claimed, Some(&group)), command, now);
         self.0.store.resume(claimed, next, Some(event)).await?;
         if waits {
             self.0.tell(News::Due(self.0.store.destination(&group.destination), now));
         }
+        Ok(1)
+    }
+
+    /// A message without a verdict can only be given up, and only as a whole.
+    async fn change_fresh(&self, claimed: Claimed, command: &Command) -> Result<u64, StoreError> {
+        match (command.verb, &command.target) {
+            (Verb::Drop, Target::Message(_) | Target::All) => {}
+            (Verb::Drop, Target::Destination(_))
+            | (Verb::Retry | Verb::Hold | Verb::Release, _) => return Ok(0),
+        }
+        let event = override_event((&claimed, None), command, self.0.now());
+        self.0.store.resume(claimed, Next::Done, Some(event)).await?;
         Ok(1)
     }
 
@@ -243,11 +258,16 @@ fn may_mean(target: &Target, row: &Listed) -> bool {
     }
 }
 
-fn override_event((claimed, group): (&Claimed, &Group), command: &Command, now: UnixTime) -> Event {
+fn override_event(
+    (claimed, group): (&Claimed, Option<&Group>),
+    command: &Command,
+    now: UnixTime,
+) -> Event {
+    let everybody = &claimed.head.envelope.recipients;
     let body = json!({
         "verb": command.verb,
-        "destination": group.destination,
-        "recipients": group.recipients.len(),
+        "destination": group.map(|group| &group.destination),
+        "recipients": group.map_or(everybody, |group| &group.recipients).len(),
         "reason": command.reason,
     });
     event(command.actor.clone(), now, (claimed.message, body.to_string()))

@@ -141,6 +141,12 @@ impl StoreError {
         }
     }
 
+    /// Whether it is about this message: damage, or a file that the disk does not give back. There is
+    /// no other reason to keep it waiting.
+    pub fn is_of_one_message(&self) -> bool {
+        self.is_of_one_row() || matches!(self, Self::File { .. })
+    }
+
     /// Whether the operator has to change something before a start can work (exit 78).
     pub const fn is_configuration(&self) -> bool {
         matches!(

@@ -23,7 +23,8 @@ pub struct Listed {
     pub due: UnixTime,
     /// The group; `None` before the verdict, and where it cannot be read.
     pub group: Option<Group>,
-    /// Why it cannot be read, for the operator.
+    /// Why it or its message cannot be read, for the operator: the body as it was found when its
+    /// turn came, which may be long ago.
     pub unreadable: Option<String>,
 }
 
@@ -40,7 +41,7 @@ impl Store {
         let keys = self.keys();
         self.read(move |connection| {
             let sql = "SELECT w.id, w.message, w.state, w.due, w.sealed, m.key_id, m.key, \
-                       m.arrived, m.size FROM work w JOIN message m ON m.id = w.message \
+                       m.arrived, m.size, m.head FROM work w JOIN message m ON m.id = w.message \
                        WHERE w.id > ?1 ORDER BY w.id LIMIT ?2";
             let mut statement = connection.prepare_cached(sql)?;
             let after = after.map_or(-1, |work| signed(work.0));
@@ -64,7 +65,7 @@ impl Store {
         let keys = self.keys();
         self.read(move |connection| {
             let sql = "SELECT w.id, w.message, w.state, w.due, w.sealed, m.key_id, m.key, \
-                       m.arrived, m.size FROM work w JOIN message m ON m.id = w.message \
+                       m.arrived, m.size, m.head FROM work w JOIN message m ON m.id = w.message \
                        WHERE w.message = ?1 ORDER BY w.id";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query([signed(message.number())])?;
@@ -111,21 +112,41 @@ impl Store {
     }
 }
 
+/// What was read, or why that cannot be.
+fn shown<T>(
+    read: Result<Option<T>, StoreError>,
+) -> Result<(Option<T>, Option<String>), StoreError> {
+    match read {
+        Ok(found) => Ok((found, None)),
+        Err(error) if error.is_of_one_row() => Ok((None, Some(error.to_string()))),
+        Err(error) => Err(error),
+    }
+}
+
 fn listed(row: &Row<'_>, keys: &StoreKeys) -> Result<Listed, StoreError> {
     let work = unsigned(row.get(0)?);
     let sealed: Option<Vec<u8>> = row.get(4)?;
-    let group = sealed.map(|sealed| -> Result<Group, StoreError> {
-        let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(5)?, row.get(6)?);
-        let key = MessageKey::unwrap(keys, &key_id, &key)?;
-        Ok(serde_json::from_slice(&key.open(Place::Group(work), sealed)?)?)
-    });
-    let message = QueueId::new(unsigned(row.get(1)?));
-    // One that cannot be read is listed too, and hides none of the others.
-    let (group, unreadable) = match group.transpose() {
-        Ok(group) => (group, None),
-        Err(error) if error.is_of_one_row() => (None, Some(error.to_string())),
-        Err(error) => return Err(error),
+    let number = unsigned(row.get(1)?);
+    let (key_id, key): (Vec<u8>, Vec<u8>) = (row.get(5)?, row.get(6)?);
+    let key = MessageKey::unwrap(keys, &key_id, &key);
+    let read = |key: &MessageKey| -> Result<Option<Group>, StoreError> {
+        let open = |sealed| -> Result<Group, StoreError> {
+            Ok(serde_json::from_slice(&key.open(Place::Group(work), sealed)?)?)
+        };
+        sealed.map(open).transpose()
     };
+    let head = |key: &MessageKey| key.open(Place::Head(number), row.get(9)?).map(drop);
+    // One that cannot be read is listed too, and hides none of the others.
+    let (group, unreadable) = match key {
+        Ok(key) => {
+            let (group, unreadable) = shown(read(&key))?;
+            let (_, headless) = shown(head(&key).map(Some))?;
+            let body = group.as_ref().and_then(|group| group.unreadable.clone());
+            (group, unreadable.or(headless).or(body))
+        }
+        Err(error) => shown(Err(error))?,
+    };
+    let message = QueueId::new(number);
     let state = WorkState::of(row.get(2)?);
     let unreadable = unreadable.or(state.as_ref().err().map(ToString::to_string));
     Ok(Listed {

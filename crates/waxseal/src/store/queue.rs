@@ -68,6 +68,9 @@ pub struct Group {
     /// What is to be told of its last attempt before anything else is done.
     #[serde(default)]
     pub owed: Option<Owed>,
+    /// Why its message could not be read when its turn came.
+    #[serde(default)]
+    pub unreadable: Option<String>,
 }
 
 impl Group {
@@ -86,6 +89,7 @@ impl Group {
             short_since: None,
             note: None,
             owed: None,
+            unreadable: None,
         }
     }
 }
@@ -225,7 +229,7 @@ impl Store {
         guard(&self.0.leases).insert(work).then(|| Lease { inner: Arc::clone(&self.0), work })
     }
 
-    fn message_key(&self, message: QueueId) -> Result<MessageKey, StoreError> {
+    pub(super) fn message_key(&self, message: QueueId) -> Result<MessageKey, StoreError> {
         let keys = self.keys();
         self.read_here(|connection| {
             let sql = "SELECT key_id, key FROM message WHERE id = ?1";

@@ -7,8 +7,8 @@ use rusqlite::{Connection, params};
 use waxseal_core::queue_id::QueueId;
 
 use super::{
-    Destination, Event, Lease, Store, StoreError, WorkId, guard, queue::settle_rows, signed,
-    unsigned,
+    Destination, Event, Group, Lease, Place, Store, StoreError, WorkId, guard, queue::settle_rows,
+    signed, unsigned,
 };
 use crate::secrets::KeyId;
 
@@ -42,6 +42,26 @@ impl Store {
         // The lease stays taken as long as it is set aside.
         drop(aside);
         drop(lease);
+    }
+
+    /// Keeps what a group says of its message, and its time and state as they are.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn note(
+        &self,
+        lease: &Lease,
+        (message, group): (QueueId, &Group),
+    ) -> Result<(), StoreError> {
+        let WorkId(work) = lease.work();
+        let plain = serde_json::to_vec(group)?;
+        let sealed = self.message_key(message)?.seal(Place::Group(work), plain)?;
+        let write = move |connection: &Connection| {
+            let sql = "UPDATE work SET sealed = ?2 WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute(params![signed(work), sealed])?;
+            Ok(())
+        };
+        self.0.writer.write(write).await
     }
 
     /// How many groups are set aside.

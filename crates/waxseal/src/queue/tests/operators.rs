@@ -98,3 +98,20 @@ async fn mail_that_cannot_be_read_can_be_dropped_and_leaves_the_rest_alone() {
     assert_eq!(running.ask(Verb::Release, Target::All).await, 1);
     running.world.deliveries(3).await;
 }
+
+/// A message that broke the rules' reader, and lost its body too: nobody reads it any more, and it
+/// can be given up all the same.
+#[tokio::test]
+async fn a_message_without_a_verdict_can_be_dropped() {
+    let running = Running::start(Settings::default());
+    let large = format!("unreadable{}", "x".repeat(100_000));
+    let id = running.accept(&["a@one.example"], &large).await;
+    std::fs::remove_dir_all(running.data.path().join("spool")).unwrap();
+    assert_eq!(running.ask(Verb::Drop, domain("one.example")).await, 0, "its parts are not known");
+    while running.ask(Verb::Drop, Target::Message(id)).await == 0 {}
+    running.left(0).await;
+    let query = EventQuery { message: Some(id), limit: 10, ..EventQuery::default() };
+    let events = running.store.events(query).await.unwrap();
+    let last = String::from_utf8(events.last().unwrap().event.body.clone()).unwrap();
+    assert!(last.contains("\"drop\"") && last.contains("\"recipients\":1"), "{last}");
+}
