@@ -25,8 +25,15 @@ impl<P: Path> Queue<P> {
         let Claimed { lease, message, head, .. } = claimed;
         match self.read(message, head).await {
             Ok(loaded) => self.split(loaded, lease).await,
-            // Where it is not set aside, the next sweep brings it back.
-            Err(error) => self.set_aside((message, lease), &error),
+            Err(error) => {
+                let passes = !error.is_of_one_row();
+                self.set_aside((message, lease), &error);
+                if passes {
+                    // It has no time of its own that would bring it back.
+                    tokio::time::sleep(BACK_OFF).await;
+                    self.0.tell(News::Fresh);
+                }
+            }
         }
     }
 

@@ -103,6 +103,29 @@ async fn a_long_list_of_what_is_due_is_taken_up_in_bursts() {
     bench.deliveries(150).await;
 }
 
+/// The disk does not give the file of a message back for a moment: it is read as soon as it does,
+/// and not only after the next start.
+#[tokio::test]
+async fn a_message_without_a_verdict_outlives_a_moment_without_its_file() {
+    let mut bench = Bench::new(Settings::default());
+    let store = bench.queue.0.store.clone();
+    let large = "x".repeat(100 * 1024);
+    let (id, lease) = store.accept(message(&["a@one.example"], &large)).await.unwrap();
+    drop(lease);
+    let shards = std::fs::read_dir(bench.data.path().join("spool")).unwrap();
+    let mut files = shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap());
+    let (file, away) = (files.next().unwrap().unwrap().path(), bench.data.path().join("away"));
+    std::fs::rename(&file, &away).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    bench.runner.advance().await;
+    while store.claim_message(id).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&away, &file).unwrap();
+    bench.deliveries(1).await;
+}
+
 /// Hostile recipient domains, many of them, that keep every session open and say nothing: once they
 /// are known as slow, an honest one gets its mail while they go on.
 #[tokio::test]
