@@ -328,7 +328,7 @@ impl Deliverer {
     /// Carries out a plan. `intent` is asked before each final dot.
     pub async fn deliver(&self, job: Job<'_>, intent: &impl Intent) -> Delivery {
         let settings = &self.shared.settings;
-        let limit = Limit::at(Instant::now() + settings.attempt);
+        let limit = Limit::new(Instant::now() + settings.attempt, job.content.len());
         let mut walk = pin!(Walk::new(&self.shared, job, (Purpose::Deliver, &limit)).run(intent));
         tokio::select! {
             biased;
@@ -345,7 +345,7 @@ impl Deliverer {
     /// and no other: who exists is nobody else's business either. `Accepted` means taken; nothing
     /// of the content is said.
     pub async fn ask(&self, job: Job<'_>) -> Delivery {
-        let limit = Limit::at(Instant::now() + self.shared.settings.attempt);
+        let limit = Limit::new(Instant::now() + self.shared.settings.attempt, 0);
         Walk::new(&self.shared, job, (Purpose::Ask, &limit)).run(&AlreadyDurable).await
     }
 

@@ -7,6 +7,7 @@
 
 mod attempt;
 mod operator;
+mod room;
 mod runner;
 mod slots;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use waxseal_core::{
     decide::{Origin, Plan, Verdict},
     org::Schedule,
@@ -33,6 +34,7 @@ use waxseal_core::{
 use crate::deliver::Aside;
 use crate::store::{Destination, Event, Group, Head, Lease, NewMessage, Store, StoreError, WorkId};
 pub use crate::store::{Dsn, Fate, Remote};
+use room::{Room, Rooms};
 use runner::Runner;
 use slots::{Slot, Slots};
 use waiting::{Loaded, Ready};
@@ -49,7 +51,8 @@ pub struct Settings {
     pub per_destination: usize,
     /// Groups in hand.
     pub total: usize,
-    /// Octets of message content in memory; one message may always be there, however large.
+    /// Octets of message content in memory, and as many more of what has stepped aside; one message
+    /// may always be there, however large.
     pub content: usize,
 }
 
@@ -177,6 +180,7 @@ pub struct Done<'a, F, D> {
 #[derive(Clone)]
 pub struct Promise {
     slot: Arc<Slot>,
+    room: Arc<Room>,
     news: mpsc::UnboundedSender<News>,
     store: Store,
     work: WorkId,
@@ -193,12 +197,12 @@ impl std::fmt::Debug for Promise {
 impl Promise {
     /// Lets other mail go first: this turn waits, or its peer is slow.
     pub fn step_aside(&self) -> Aside {
-        let aside = self.slot.step_aside();
-        if aside == Aside::Stood {
-            // The runner may have stopped; then nobody goes first.
-            let _ = self.news.send(News::Room);
+        if self.room.step_aside() == Aside::NoRoom || self.slot.step_aside() == Aside::NoRoom {
+            return Aside::NoRoom;
         }
-        aside
+        // The runner may have stopped; then nobody goes first.
+        let _ = self.news.send(News::Room);
+        Aside::Stood
     }
 
     /// Durable when this answers: after a crash the attempt is recorded as `Unknown`.
@@ -231,11 +235,9 @@ enum News {
 struct Shared<P> {
     store: Store,
     path: P,
-    settings: Settings,
     clock: Clock,
     slots: Slots,
-    /// Content in memory, in KiB.
-    room: Arc<Semaphore>,
+    rooms: Rooms,
     news: mpsc::UnboundedSender<News>,
     arrivals: mpsc::Sender<Arrival>,
     standing: watch::Sender<Standing>,
@@ -287,14 +289,13 @@ impl<P: Path> Queue<P> {
         let (news, news_in) = mpsc::unbounded_channel();
         let (arrivals, arrivals_in) = mpsc::channel(settings.total.max(1));
         let slots = Slots::new(settings.per_destination, settings.total);
-        let room = Arc::new(Semaphore::new(kib(settings.content)));
+        let rooms = Rooms::new(settings.content);
         let shared = Shared {
             store,
             path,
-            settings,
             clock,
             slots,
-            room,
+            rooms,
             news,
             arrivals,
             standing: watch::Sender::default(),
@@ -349,13 +350,8 @@ impl<P: Path> Queue<P> {
 
     /// A message in memory, if there is room for it.
     fn loaded(&self, message: QueueId, head: Head, content: Bytes) -> Option<Loaded> {
-        let room = self.room(content.len())?;
-        Some(Loaded { message, head, content, room: Arc::new(room) })
-    }
-
-    fn room(&self, octets: usize) -> Option<OwnedSemaphorePermit> {
-        let wanted = self.0.share(octets);
-        Arc::clone(&self.0.room).try_acquire_many_owned(wanted).ok()
+        let room = self.0.rooms.try_take(content.len())?;
+        Some(Loaded { message, head, content, room })
     }
 
     /// Runs until `stop` is true, then ends what is in hand. Before anything is sent, attempts
@@ -391,14 +387,4 @@ impl<P> Shared<P> {
             self.tell(News::Due(self.store.destination(&group.destination), self.now()));
         }
     }
-
-    /// What a content takes of the room: at most all of it, so that the largest message fits.
-    fn share(&self, octets: usize) -> u32 {
-        let share = kib(octets).min(kib(self.settings.content));
-        u32::try_from(share).unwrap_or(u32::MAX)
-    }
-}
-
-fn kib(octets: usize) -> usize {
-    octets.div_ceil(1024).clamp(1, Semaphore::MAX_PERMITS)
 }

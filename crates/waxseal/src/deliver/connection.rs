@@ -38,7 +38,7 @@ const READ: usize = 4_096;
 /// How long a judgement may be used again for an equal route.
 const FRESH: Duration = Duration::from_secs(10);
 /// Why an attempt ended before the message was said.
-pub(super) const TOO_LONG: &str = "the attempt took too long before the message could be said";
+pub(super) const TOO_LONG: &str = "the attempt took too long before all of the message was said";
 /// How long a peer that we leave gets to take our QUIT.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -380,11 +380,21 @@ async fn transact(
     Bounds { timeouts, limit }: Bounds<'_>,
 ) -> Vec<Outcome> {
     let mut patience = Patience::default();
+    let mut intent_is_durable = false;
     loop {
         match transaction.step() {
             TxStep::Write(flight) => {
-                let writing = stream.write(&flight);
-                if let Err(why) = within(Instant::now() + timeouts.block, writing).await {
+                let writing = within(Instant::now() + timeouts.block, stream.write(&flight));
+                let written = if intent_is_durable {
+                    // The final dot is in it: what comes of it has to be heard.
+                    writing.await
+                } else {
+                    if transaction.awaits() == Awaits::FinalDot {
+                        limit.message_begins();
+                    }
+                    limit.within(writing).await.unwrap_or_else(|| Err(TOO_LONG.to_owned()))
+                };
+                if let Err(why) = written {
                     last_words(stream, buffer, &mut transaction).await;
                     transaction.disconnected(&why);
                 }
@@ -412,7 +422,10 @@ async fn transact(
                 }
             }
             TxStep::Intend => match intent.before_final_dot().await {
-                Ok(()) => transaction.intended(),
+                Ok(()) => {
+                    intent_is_durable = true;
+                    transaction.intended();
+                }
                 Err(IntentLost(why)) => {
                     transaction.disconnected(&format!("the intent to send was not stored ({why})"));
                 }

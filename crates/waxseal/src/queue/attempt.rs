@@ -69,8 +69,7 @@ impl<P: Path> Queue<P> {
 
     async fn read(&self, message: QueueId, head: Head) -> Result<Loaded, StoreError> {
         let size = usize::try_from(head.size).unwrap_or(usize::MAX);
-        let room = Arc::clone(&self.0.room).acquire_many_owned(self.0.share(size)).await;
-        let room = Arc::new(room.map_err(|_| StoreError::Closed)?);
+        let room = self.0.rooms.take(size).await.ok_or(StoreError::Closed)?;
         let content = self.0.store.content(message).await?;
         Ok(Loaded { message, head, content, room })
     }
@@ -143,6 +142,7 @@ impl<P: Path> Queue<P> {
         let slot = Arc::new(slot);
         let promise = Promise {
             slot: Arc::clone(&slot),
+            room: Arc::clone(&room),
             news: self.0.news.clone(),
             store: self.0.store.clone(),
             work: lease.work(),

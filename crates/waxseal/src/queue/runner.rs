@@ -309,11 +309,11 @@ impl<P: Path> Runner<P> {
         };
         let destination = self.queue.0.store.destination(destination);
         let slot = self.queue.0.slots.take(destination);
-        let room = |content: &Bytes| self.queue.room(content.len());
+        let room = |content: &Bytes| self.queue.0.rooms.try_take(content.len());
         match (claimed.content.as_ref().and_then(room), slot, claimed.content.take()) {
             (Some(room), slot, Some(content)) => {
                 let Claimed { lease, message, head, group, .. } = claimed;
-                let loaded = Loaded { message, head, content, room: Arc::new(room) };
+                let loaded = Loaded { message, head, content, room };
                 let ready = Ready { loaded, group: group?, lease };
                 match slot {
                     Some(slot) => self.begin(ready, slot),

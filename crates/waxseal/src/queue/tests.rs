@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
+    sync::{Notify, Semaphore},
     task::{JoinHandle, JoinSet},
 };
 use waxseal_core::{

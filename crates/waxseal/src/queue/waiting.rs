@@ -7,9 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use waxseal_core::queue_id::QueueId;
 
+use super::room::Room;
 use crate::store::{Destination, Group, Head, Lease};
 
 /// Groups of one destination that wait in memory at most.
@@ -26,7 +26,7 @@ pub(super) struct Loaded {
     pub(super) message: QueueId,
     pub(super) head: Head,
     pub(super) content: Bytes,
-    pub(super) room: Arc<OwnedSemaphorePermit>,
+    pub(super) room: Arc<Room>,
 }
 
 /// A group that could begin its turn.

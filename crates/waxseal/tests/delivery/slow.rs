@@ -101,6 +101,25 @@ async fn a_tarpit_does_not_hold_an_attempt_for_long() {
     }
 }
 
+/// Hostile recipient domain: it reads the message octet by octet, which RFC 5321 §4.5.3.2.5 alone
+/// would allow for days. Where too many others are slow already, it is left, and the message comes
+/// back later: nothing was delivered.
+#[tokio::test]
+async fn a_peer_that_drips_the_message_is_left_where_others_need_the_room() {
+    let (address, peer) = server(Reads::Steadily(64, Duration::from_millis(50)));
+    let gateway = Gateway::with(|settings| Settings { slow: Duration::from_secs(1), ..settings });
+    let room = Room(Aside::NoRoom, AtomicUsize::default());
+    let content = vec![b'x'; LARGE];
+    let (hosts, bob) = (vec![route(address, Demand::Opportunistic)], [recipient("bob")]);
+    let run = gateway.send(hosts, &bob, (&content, &room));
+    let delivery = timeout(Duration::from_secs(60), run).await.expect("it ends");
+    let [Outcome::Disconnected { detail }] = delivery.outcomes.as_slice() else {
+        panic!("{:?}", delivery.outcomes);
+    };
+    assert!(detail.contains("took too long") && detail.contains("at the content"), "{detail}");
+    peer.abort();
+}
+
 /// One host keeps all our sessions to it busy: whatever else waits for it stands aside, or comes
 /// back soon, and holds up nobody.
 #[tokio::test]

@@ -144,6 +144,23 @@ async fn many_tarpits_do_not_keep_an_honest_destination_waiting() {
     assert!(most <= 10, "{most} in hand");
 }
 
+/// Hostile recipient domains that take large messages octet by octet: they take no more of the memory
+/// for contents than what stands aside may have, and small mail goes on.
+#[tokio::test]
+async fn large_messages_to_tarpits_leave_room_for_other_mail() {
+    let running = Running::start(Settings { content: 1 << 20, ..Settings::default() });
+    let large = "x".repeat(600 << 10);
+    for number in 0..3 {
+        running.accept(&[&format!("a@n{number}.tarpit.example")], &large).await;
+    }
+    running.accept(&["a@honest.example"], "hello").await;
+    running.accept(&["b@honest.example"], &large).await;
+    let limit = Duration::from_secs(60);
+    let honest = running.world.deliveries(2);
+    tokio::time::timeout(limit, honest).await.expect("the honest ones are served");
+    assert_eq!(running.world.in_hand.load(Ordering::SeqCst), 1, "the others were put off");
+}
+
 /// A host that is busy with our other mail: that is no attempt, and the next look is a minute away,
 /// however old the message is.
 #[tokio::test]
