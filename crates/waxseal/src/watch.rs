@@ -7,17 +7,20 @@
 //! | `expiry` | what runs out, and when |
 //! | `partners` | which domains we send to, most used first |
 //! | `schedule` | whose turn it is |
+//! | `looks` | which looks are under way, and for whom there is room |
 //! | `alert` | what somebody is told |
 //! | `outbox` | which alerts wait for the webhook |
 //! | `webhook` | one POST over HTTPS |
 //! | `board` | how everything stands, for the status page |
 //!
-//! Never in the way of mail: two looks at a time, at the pace of the surveyor.
+//! Never in the way of mail: a few looks at a time, at the pace of the surveyor, each within its time.
+//! Partners never take all places, so that our own domains wait for none of them.
 
 mod alert;
 mod board;
 mod expiry;
 mod history;
+mod looks;
 mod outbox;
 mod partners;
 mod schedule;
@@ -47,6 +50,7 @@ pub use self::{
     webhook::{Failure, Network, TIMEOUT, Webhook},
 };
 use self::{
+    looks::{Ended, Looks},
     outbox::{Outbox, Waiting},
     schedule::Schedule,
 };
@@ -62,8 +66,6 @@ use crate::{
     survey::{Depth, Scope, probe::Deliveries},
 };
 
-/// Domains that are looked at at the same time.
-const AT_ONCE: usize = 2;
 /// Alerts that are being told at the same time; a webhook that hangs holds one for minutes.
 const TOLD_AT_ONCE: usize = 16;
 /// The longest nap: after that a new configuration is noticed.
@@ -225,7 +227,7 @@ impl Watcher {
         let outcome = judge(&mut history, &survey, &parts, now);
         // Before the history: rather told twice than never, where we end in between.
         if let (Some(alert), Some(_)) = (&outcome.alert, &parts.webhook) {
-            self.outbox.put(alert.json(&parts.hostname), now).await?;
+            self.outbox.put(whose, alert.json(&parts.hostname), now).await?;
         }
         let value = serde_json::to_vec(&history)?;
         let name = domain.as_str().to_owned();
@@ -274,7 +276,7 @@ impl Watcher {
     /// Looks, until `stop`.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut schedule = Schedule::default();
-        let (mut looks, mut told) = (JoinSet::new(), JoinSet::new());
+        let (mut looks, mut told) = (Looks::default(), JoinSet::new());
         let mut partners = (Vec::new(), None);
         if let Err(error) = self.outbox.load(self.clock.now()).await {
             tracing::error!("the alerts that wait cannot be read: {error}");
@@ -282,14 +284,9 @@ impl Watcher {
         loop {
             let now = self.clock.now();
             self.plan(&mut schedule, &mut partners, now).await;
-            while looks.len() < AT_ONCE
-                && let Some((domain, whose)) = schedule.take(now)
-            {
-                let watcher = self.clone();
-                looks.spawn(async move {
-                    let seen = watcher.look(&domain, whose).await;
-                    (domain, whose, seen)
-                });
+            while let Some((domain, whose)) = schedule.take(now, looks.room()) {
+                let (watcher, name) = (self.clone(), domain.clone());
+                looks.begin(domain, whose, async move { watcher.look(&name, whose).await });
             }
             while told.len() < TOLD_AT_ONCE
                 && let Some(alert) = self.outbox.take(now)
@@ -297,10 +294,10 @@ impl Watcher {
                 let watcher = self.clone();
                 told.spawn(async move { watcher.post_one(alert).await });
             }
-            let nap = schedule.nap(now).min(self.outbox.nap(now)).min(NAP);
-            let seen = tokio::select! {
+            let nap = schedule.nap(now, looks.room()).min(self.outbox.nap(now)).min(NAP);
+            let ended = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                Some(seen) = looks.join_next() => seen,
+                Some(ended) = looks.next() => ended,
                 Some(one) = told.join_next() => {
                     match one {
                         Ok(Ok(())) => {}
@@ -311,13 +308,7 @@ impl Watcher {
                 }
                 () = tokio::time::sleep(nap) => continue,
             };
-            match seen {
-                Ok(seen) => self.take_in(seen, &mut schedule).await,
-                Err(_) => {
-                    metrics::checked(Whose::Partner.as_str(), Checked::Failed);
-                    schedule.lost(self.clock.now());
-                }
-            }
+            self.take_in(ended, &mut schedule).await;
         }
         looks.shutdown().await;
         told.shutdown().await;
@@ -347,18 +338,23 @@ impl Watcher {
         self.board.write(Standing { domains: schedule.rows(), waiting: self.outbox.len() });
     }
 
-    async fn take_in(&self, (domain, whose, seen): (Domain, Whose, Seen), schedule: &mut Schedule) {
+    async fn take_in(&self, ended: Ended, schedule: &mut Schedule) {
+        let Ended { domain, whose, seen } = ended;
         match seen {
-            Ok((history, alert)) => {
+            Ok(Ok((history, alert))) => {
                 metrics::checked(whose.as_str(), result(&history));
                 schedule.done(&domain, &history);
                 if let Some(alert) = alert {
                     self.tell(&alert).await;
                 }
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 metrics::checked(whose.as_str(), Checked::Failed);
                 tracing::error!("a check could not be kept: {error}");
+                schedule.failed(&domain, self.clock.now());
+            }
+            Err(_) => {
+                metrics::checked(whose.as_str(), Checked::Failed);
                 schedule.failed(&domain, self.clock.now());
             }
         }

@@ -1,6 +1,6 @@
 //! What is kept of a domain between looks, and what a new look makes of it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, io};
 
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
@@ -53,6 +53,9 @@ pub struct History {
     announced: Vec<Announced>,
     testing_since: Option<UnixTime>,
     baseline: Option<Baseline>,
+    /// Looks in a row after which something was suspicious.
+    #[serde(default)]
+    suspicious: u32,
 }
 
 /// One look, in short.
@@ -145,6 +148,12 @@ impl History {
             .any(|open| !open.raised && open.seen > 0 && open.change.class == Class::LikelyAttack)
     }
 
+    /// How many looks in a row have left something suspicious. One is confirmed or refuted by the
+    /// next; a domain that always shows something else would be looked at all day long.
+    pub const fn suspicious_looks(&self) -> u32 {
+        self.suspicious
+    }
+
     /// Takes in a look. Nothing that was announced is announced again within `repeat`.
     pub fn observe(
         &mut self,
@@ -157,7 +166,7 @@ impl History {
         self.testing(survey, now);
         self.expiries = expiries(survey);
         let kept = Baseline { survey: slim(survey), assessment: assessment.clone() };
-        let size = serde_json::to_vec(&kept).map_or(usize::MAX, |bytes| bytes.len());
+        let kept = fits(&kept).then_some(kept);
         let mut found = match &self.baseline {
             Some(baseline) => changes(
                 Look { survey: &baseline.survey, assessment: &baseline.assessment },
@@ -165,7 +174,7 @@ impl History {
             ),
             None => Vec::new(),
         };
-        found.extend((size > LARGEST).then(|| too_large(&assessment.domain, size)));
+        found.extend(kept.is_none().then(|| too_large(&assessment.domain)));
         let known = |change: &Change| {
             self.last.iter().any(|last| {
                 (last.kind, &last.subject, &last.after)
@@ -190,9 +199,10 @@ impl History {
         };
         let events = self.watch.observe(&found, certainty, now);
         let (raised, cleared) = self.announce(&events, repeat, now);
-        self.advance((size <= LARGEST).then_some(kept), now, sight);
+        self.advance(kept, now, sight);
         self.last = if self.watch.open.is_empty() { Vec::new() } else { found };
         self.last.truncate(MOST_CHANGES);
+        self.suspicious = if self.is_suspicious() { self.suspicious.saturating_add(1) } else { 0 };
         let alert = (!raised.is_empty() || !cleared.is_empty()).then(|| Alert {
             domain: assessment.domain.clone(),
             whose: self.whose,
@@ -296,35 +306,52 @@ impl History {
     }
 
     /// The next look is compared with this one where nothing is watched; otherwise with the one
-    /// before all that is watched, until it is so old that things are as they are.
+    /// before all that is watched, until it is so old that things are as they are. A look that
+    /// cannot be kept ends nothing: what was told of it would be told again and again.
     fn advance(&mut self, look: Option<Baseline>, now: UnixTime, sight: Sight) {
+        let Some(look) = look else { return };
         let calm = self.watch.open.is_empty() && sight == Sight::Whole;
-        let old = self
-            .baseline
-            .as_ref()
-            .is_none_or(|baseline| now.since(baseline.assessment.checked_at) > TERM);
-        if !calm && !old {
-            return;
-        }
-        if old {
+        let old = |baseline: &Baseline| now.since(baseline.assessment.checked_at) > TERM;
+        if self.baseline.as_ref().is_some_and(old) {
             self.watch = Watch::default();
             // Things are as they are: what comes back later is news again.
             self.announced.iter_mut().for_each(|one| one.over = one.over.or(Some(now)));
+        } else if !calm && self.baseline.is_some() {
+            return;
         }
-        if look.is_some() {
-            self.baseline = look;
-        }
+        self.baseline = Some(look);
+    }
+}
+
+/// Whether a look is small enough to be kept. Written no further than that: a hostile domain's would
+/// be a hundred MiB.
+fn fits(look: &Baseline) -> bool {
+    serde_json::to_writer(Measure(LARGEST), look).is_ok()
+}
+
+/// Takes so many octets, and nothing more.
+struct Measure(usize);
+
+impl io::Write for Measure {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let left = self.0.checked_sub(octets.len());
+        self.0 = left.ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// A look that is too large to be kept. Whoever makes a domain answer with so much also keeps what
 /// they change next out of sight, so that it is told at once.
-fn too_large(domain: &Domain, size: usize) -> Change {
+fn too_large(domain: &Domain) -> Change {
     Change {
         kind: Kind::Comparison,
         subject: domain.to_string(),
         before: "compared".into(),
-        after: format!("{} KiB, of at most {}", size / 1_024, LARGEST / 1_024),
+        after: format!("more than {} KiB", LARGEST / 1_024),
         class: Class::Weakening,
         because: "its hosts answer with so much that a look cannot be kept: changes are only seen \
                   against the last one that could"

@@ -2,6 +2,7 @@
 //! that neither a restart nor an outage of the other side loses it.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,13 +11,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use waxseal_core::time::UnixTime;
 
-use super::webhook::Failure;
+use super::{Whose, webhook::Failure};
 use crate::{
     metrics,
     store::{Entry, Space, Store, StoreError},
 };
 
-/// Alerts that wait at most; the oldest is given up for a new one.
+/// Alerts that wait at most; beyond it one is given up, those about partners first, of them the oldest:
+/// no number of strangers pushes out what is to be told of ourselves.
 const MOST: usize = 256;
 /// After so long an alert is given up: whoever repairs the webhook after a weekend still gets it.
 const LIFE: Duration = Duration::from_hours(72);
@@ -39,6 +41,9 @@ const PAGE: usize = 64;
 pub(super) struct Waiting {
     pub(super) id: String,
     pub(super) body: String,
+    /// Whose domain it is about.
+    #[serde(default)]
+    whose: Whose,
     since: UnixTime,
     next: UnixTime,
     tries: usize,
@@ -98,22 +103,27 @@ impl Outbox {
     }
 
     /// Keeps an alert until it is taken; durable when it answers `Ok`.
-    pub(super) async fn put(&self, body: Vec<u8>, now: UnixTime) -> Result<(), StoreError> {
+    pub(super) async fn put(
+        &self,
+        whose: Whose,
+        body: Vec<u8>,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let body = String::from_utf8(body).unwrap_or_default();
-        let alert = Waiting { id, body, since: now, next: now, tries: 0 };
+        let alert = Waiting { id, body, whose, since: now, next: now, tries: 0 };
         self.save(&alert).await?;
-        let oldest = {
+        let surplus = {
             let mut shared = self.lock();
-            let oldest = (shared.waiting.len() >= MOST)
-                .then(|| shared.waiting.keys().next().cloned())
-                .flatten();
             shared.waiting.insert(alert.id.clone(), alert);
-            oldest
+            let full = shared.waiting.len() > MOST;
+            let first =
+                shared.waiting.values().min_by_key(|alert| (Reverse(alert.whose), &alert.id));
+            first.filter(|_| full).map(|alert| alert.id.clone())
         };
-        if let Some(oldest) = oldest {
-            lost(&format!("{MOST} alerts wait already, and it is the oldest"));
-            self.forget(&oldest).await?;
+        if let Some(surplus) = surplus {
+            lost(&format!("more than {MOST} wait: those about partners go first, then the oldest"));
+            self.forget(&surplus).await?;
         }
         self.count();
         Ok(())
@@ -134,13 +144,14 @@ impl Outbox {
         self.store.remove(Space::Alert, id).await
     }
 
-    /// One whose turn it is, the oldest first.
+    /// One whose turn it is: about our own domains first, of those the oldest.
     pub(super) fn take(&self, now: UnixTime) -> Option<Waiting> {
         let mut shared = self.lock();
         let due = shared
             .waiting
             .values()
-            .find(|alert| alert.next <= now && !shared.in_hand.contains(&alert.id))?;
+            .filter(|alert| alert.next <= now && !shared.in_hand.contains(&alert.id))
+            .min_by_key(|alert| (alert.whose, &alert.id))?;
         let due = due.clone();
         shared.in_hand.push(due.id.clone());
         Some(due)

@@ -8,16 +8,17 @@ use std::{
 
 use waxseal_core::{assess::Delivery, domain::Domain, evidence::BlobId, time::UnixTime};
 
-use super::{Expiries, History, Row, Whose};
+use super::{Expiries, History, Row, Whose, looks::Room};
 use crate::{config::Config, metrics};
 
 /// Open alerts of one domain that the status page shows.
 const MOST_ALERTS: usize = 5;
 /// Between the first looks at our own domains after a start.
 const OWN_APART: u64 = 2;
-/// When something looks like an attack, the next look comes after this.
+/// When something looks like an attack, the next look comes after this; and twice as long after each
+/// further one, as long as each shows something else that nobody was told of.
 const SOON: Duration = Duration::from_secs(60);
-/// After a look that could not be kept.
+/// After a look that could not be kept, or that broke off.
 const AGAIN: Duration = Duration::from_secs(600);
 
 /// The domains that are looked at.
@@ -44,8 +45,8 @@ struct Last {
     /// The label of a metric: a level, `refuses`, `no-mail`, `unknown`.
     level: &'static str,
     expiries: Expiries,
-    /// The next one comes soon.
-    suspicious: bool,
+    /// So many looks in a row left something suspicious: the next one comes soon.
+    suspicious: u32,
     /// What was raised and is not over.
     alerts: Vec<String>,
 }
@@ -66,11 +67,15 @@ impl Slot {
             (State::Unread | State::InHand, _) => None,
             (State::After(at), _) => Some(at),
             (State::Waiting, None) => Some(self.first),
-            (State::Waiting, Some(last)) => {
-                let pause = if last.suspicious { self.interval.min(SOON) } else { self.interval };
-                Some(last.at + pause)
-            }
+            (State::Waiting, Some(last)) => Some(last.at + self.pause(last.suspicious)),
         }
+    }
+
+    /// Between the last look and the next one, after so many suspicious ones in a row.
+    fn pause(&self, suspicious: u32) -> Duration {
+        let Some(doubled) = suspicious.checked_sub(1) else { return self.interval };
+        let factor = 1_u32.checked_shl(doubled).unwrap_or(u32::MAX);
+        SOON.saturating_mul(factor).min(self.interval)
     }
 }
 
@@ -121,9 +126,11 @@ impl Schedule {
         }
     }
 
-    /// One whose turn it is: the one that has waited longest, our own first.
-    pub(super) fn take(&mut self, now: UnixTime) -> Option<(Domain, Whose)> {
-        let due = self.domains.iter().filter_map(|(domain, slot)| {
+    /// One whose turn it is and for whom there is room: the one that has waited longest, our own
+    /// first.
+    pub(super) fn take(&mut self, now: UnixTime, room: Room) -> Option<(Domain, Whose)> {
+        let due = self.domains.iter().filter(|(_, slot)| room.is_for(slot.whose));
+        let due = due.filter_map(|(domain, slot)| {
             let due = slot.due().filter(|due| *due <= now)?;
             Some((slot.whose, due, domain))
         });
@@ -133,9 +140,11 @@ impl Schedule {
         Some((domain, whose))
     }
 
-    /// How long nobody's turn comes.
-    pub(super) fn nap(&self, now: UnixTime) -> Duration {
-        let next = self.domains.values().filter_map(Slot::due).min();
+    /// How long nobody's turn comes for whom there is room. Whoever waits for room is waited for
+    /// elsewhere.
+    pub(super) fn nap(&self, now: UnixTime, room: Room) -> Duration {
+        let may = self.domains.values().filter(|slot| room.is_for(slot.whose));
+        let next = may.filter_map(Slot::due).min();
         let wait = next.map_or(Duration::MAX, |next| next.since(now));
         wait.max(Duration::from_millis(100))
     }
@@ -145,17 +154,10 @@ impl Schedule {
         self.known(domain, Some(history));
     }
 
-    /// A look could not be kept.
+    /// A look could not be kept, or ended without a word, a defect of ours.
     pub(super) fn failed(&mut self, domain: &Domain, now: UnixTime) {
         if let Some(slot) = self.domains.get_mut(domain) {
             slot.state = State::After(now + AGAIN.min(slot.interval));
-        }
-    }
-
-    /// A look ended without a word, a defect of ours: whoever is in hand is tried later.
-    pub(super) fn lost(&mut self, now: UnixTime) {
-        for slot in self.domains.values_mut().filter(|slot| slot.state == State::InHand) {
-            slot.state = State::After(now + AGAIN);
         }
     }
 
@@ -203,7 +205,7 @@ fn last(history: &History) -> Option<Last> {
         (None, Delivery::TakesNoMail) => "no-mail",
         (None, Delivery::Delivers | Delivery::Unknown) => "unknown",
     };
-    let (expiries, suspicious) = (history.expiries, history.is_suspicious());
+    let (expiries, suspicious) = (history.expiries, history.suspicious_looks());
     let open = history.watch.open.iter().filter(|open| open.raised);
     let alerts = open.map(|open| format!("{}: {}", open.change.class, open.change.subject));
     let alerts = alerts.take(MOST_ALERTS).collect();

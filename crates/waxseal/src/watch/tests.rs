@@ -1,8 +1,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use waxseal_core::{domain::Domain, time::UnixTime};
+use waxseal_core::{assess::Delivery, domain::Domain, time::UnixTime};
 
-use super::{Whose, schedule::Schedule};
+use super::{
+    Glance, History, Sight, Whose,
+    looks::{Looks, Room},
+    schedule::Schedule,
+};
 use crate::config::Config;
 
 const NOW: UnixTime = UnixTime(1_795_341_600);
@@ -26,7 +30,7 @@ fn due(schedule: &mut Schedule, until: UnixTime) -> Vec<(Domain, Whose)> {
     for domain in schedule.unknown() {
         schedule.known(&domain, None);
     }
-    std::iter::from_fn(|| schedule.take(until)).collect()
+    std::iter::from_fn(|| schedule.take(until, Room::Everybody)).collect()
 }
 
 #[test]
@@ -41,7 +45,7 @@ fn our_own_domains_come_first_and_partners_are_spread_over_their_day() {
     let half = due(&mut schedule, NOW + DAY / 2).len();
     assert!((30..70).contains(&half), "about half of them after half a day: {half}");
     assert_eq!(soon.len() + half + due(&mut schedule, NOW + DAY).len(), 102);
-    assert_eq!(schedule.take(NOW + DAY * 9), None, "none is in hand twice");
+    assert_eq!(schedule.take(NOW + DAY * 9, Room::Everybody), None, "none is in hand twice");
 }
 
 /// Past the limit: the least used are left out; and what is ours is no partner.
@@ -66,6 +70,74 @@ fn a_new_configuration_takes_effect() {
     schedule.plan(&config("partners = \"0s\"\n"), &partners(5), NOW);
     let all: Vec<_> = due(&mut schedule, NOW + DAY).into_iter().map(|(_, whose)| whose).collect();
     assert_eq!(all, [Whose::Own, Whose::Own]);
+}
+
+/// Attacker: hostile partner domains that take as long as they may. However many are due or in hand,
+/// our own are looked at; and nobody waits busily for a partner for whom there is no room.
+#[tokio::test]
+async fn partners_never_take_the_place_of_our_own_domains() {
+    let mut schedule = Schedule::default();
+    schedule.plan(&config(""), &partners(50), NOW);
+    schedule.unknown().iter().for_each(|domain| schedule.known(domain, None));
+    let (mut looks, mut begun) = (Looks::default(), Vec::new());
+    // Our own are not due yet, since they were looked at a moment ago.
+    let own = ["one.example", "two.example"].map(|name| Domain::parse(name).unwrap());
+    own.iter().for_each(|domain| schedule.done(domain, &looked(NOW + DAY, 0)));
+    while let Some((domain, whose)) = schedule.take(NOW + DAY, looks.room()) {
+        looks.begin(domain, whose, std::future::pending());
+        begun.push(whose);
+    }
+    assert!(!begun.is_empty() && begun.iter().all(|whose| *whose == Whose::Partner), "{begun:?}");
+    assert_eq!(looks.room(), Room::Own);
+    let hour = Duration::from_hours(1);
+    assert_eq!(schedule.nap(NOW + DAY, looks.room()), hour, "not for those that have to wait");
+    let (domain, whose) = schedule.take(NOW + DAY + hour, looks.room()).unwrap();
+    assert_eq!(whose, Whose::Own);
+    looks.begin(domain, whose, async { panic!("a defect of ours") });
+    assert_eq!(looks.room(), Room::Nobody);
+    assert_eq!(schedule.take(NOW + DAY + hour, looks.room()), None);
+    // One that breaks off is that one's failure and nobody else's.
+    let ended = looks.next().await.unwrap();
+    assert!(own.contains(&ended.domain) && ended.seen.is_err());
+    schedule.failed(&ended.domain, NOW + DAY + hour);
+    assert_eq!(looks.room(), Room::Own);
+    let second = schedule.take(NOW + DAY + hour, looks.room()).unwrap();
+    assert!(own.contains(&second.0) && second.0 != ended.domain);
+}
+
+/// What is kept of a domain that was looked at then, for so many times in a row with something
+/// suspicious.
+fn looked(at: UnixTime, suspicious: u32) -> History {
+    let looks = vec![Glance {
+        at,
+        level: None,
+        delivery: Delivery::Unknown,
+        findings: Vec::new(),
+        certainty: Sight::Whole,
+    }];
+    let mut kept = serde_json::to_value(History::new(Whose::Partner)).unwrap();
+    kept["looks"] = serde_json::to_value(looks).unwrap();
+    kept["suspicious"] = suspicious.into();
+    serde_json::from_value(kept).unwrap()
+}
+
+/// Attacker: a hostile partner that shows something else at each look, so that it is always
+/// suspicious and never confirmed. The confirming look comes after a minute, those after it ever
+/// later, and once it is over everything begins anew.
+#[test]
+fn looks_at_what_stays_suspicious_become_rarer() {
+    let mut schedule = Schedule::default();
+    schedule.plan(&config("own = \"0s\"\n"), &partners(1), NOW);
+    let name = schedule.unknown().remove(0);
+    let mut pause = |suspicious| {
+        schedule.done(&name, &looked(NOW, suspicious));
+        schedule.nap(NOW, Room::Everybody)
+    };
+    let minutes: Vec<_> = (1..=12).map(|row| pause(row).as_secs() / 60).collect();
+    assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 1_440]);
+    assert_eq!(pause(u32::MAX), DAY, "never later than any other");
+    assert_eq!(pause(0), DAY);
+    assert_eq!(pause(1), Duration::from_secs(60), "and the next suspicion is confirmed soon again");
 }
 
 #[test]

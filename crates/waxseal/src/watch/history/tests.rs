@@ -1,6 +1,14 @@
 use std::time::Duration;
 
-use waxseal_core::assess::change::Open;
+use waxseal_core::{
+    assess::{
+        Against, MailRecords, MxSurvey, PolicySurvey, Published, Signing, ZoneSurvey, assess,
+        change::Open,
+    },
+    dns::{FailureKind, LookupFailure},
+    facts::{Facts, MxFact},
+    org::Terms,
+};
 
 use super::*;
 
@@ -29,8 +37,118 @@ fn what_became_usual_is_told_when_it_comes_back() {
     assert_eq!(stripped(&mut history, NOW), std::slice::from_ref(&change));
     assert_eq!(stripped(&mut history, NOW + DAY), [], "told once");
     let month = NOW + TERM + DAY;
-    history.advance(None, month, Sight::Whole);
+    let mut old = survey(0);
+    old.facts.at = NOW;
+    history.observe(&old, &assessed(&old), DAY);
+    history.watch.open =
+        vec![Open { change: change.clone(), since: NOW, seen: 2, gone: 0, raised: true }];
+    let look = Baseline { assessment: assessed(&old), survey: old };
+    history.advance(Some(look), month, Sight::Whole);
     assert!(history.watch.open.is_empty());
     history.announce(&[], DAY, month + DAY);
     assert_eq!(stripped(&mut history, NOW + DAY * 365), std::slice::from_ref(&change));
+}
+
+/// A domain without hosts, and with so much text in its answers.
+fn survey(octets: usize) -> Survey {
+    let name = Domain::parse("partner.example").unwrap();
+    let failure = LookupFailure {
+        name: (&name).into(),
+        kind: FailureKind::Timeout,
+        detail: "x".repeat(octets),
+    };
+    Survey {
+        facts: Facts {
+            destination: name.clone(),
+            at: NOW,
+            mx: MxFact::Failed(failure),
+            hosts: Vec::new(),
+            sts: StsFact::NotAsked,
+            witnesses: Vec::new(),
+        },
+        mx: MxSurvey::default(),
+        zone: ZoneSurvey {
+            zone: name,
+            signing: Signing::NotAsked,
+            servers: Servers::NotAsked("it is a test".into()),
+        },
+        hosts: Vec::new(),
+        policy: PolicySurvey::default(),
+        tlsrpt: Published::NotAsked,
+        report_targets: Vec::new(),
+        mail: MailRecords::default(),
+        unasked: Vec::new(),
+    }
+}
+
+fn assessed(survey: &Survey) -> Assessment {
+    let terms = Terms::default();
+    let (before, testing_since, now) = (None, None, survey.facts.at);
+    assess(survey, &Against { roots: &[], terms: &terms, before, testing_since, now })
+}
+
+/// Attacker: a hostile partner domain whose answers are too large to be kept, day after day, from the
+/// first look on. It is told once, not every day, and when it is over.
+#[test]
+fn a_domain_that_is_always_too_large_is_told_once() {
+    let mut history = History::new(Whose::Partner);
+    let mut told = 0;
+    let mut look = |day: u32, octets: usize| {
+        let mut survey = survey(octets);
+        survey.facts.at = NOW + DAY * day;
+        history.observe(&survey, &assessed(&survey), DAY).alert
+    };
+    for day in 0..90 {
+        told += usize::from(look(day, LARGEST).is_some_and(|alert| !alert.raised.is_empty()));
+    }
+    assert_eq!(told, 1);
+    let over = (90..93).find_map(|day| look(day, 10)).unwrap();
+    assert!(over.raised.is_empty() && over.cleared.len() == 1, "{over:?}");
+}
+
+/// Attacker: a hostile partner domain that never ends to answer, and shows one thing more each time. A
+/// look that was cut short ends nothing that is watched.
+#[test]
+fn a_look_that_was_cut_short_is_partial_each_time() {
+    let mut history = History::new(Whose::Partner);
+    let mut cut = survey(10);
+    cut.unasked = vec!["the name servers of partner.example".into()];
+    for _ in 0..3 {
+        history.observe(&cut, &assessed(&cut), DAY);
+    }
+    assert!(history.looks.iter().all(|glance| glance.certainty == Sight::Partial), "{history:?}");
+}
+
+/// Whatever is suspicious is counted as long as it lasts, and no longer.
+#[test]
+fn suspicious_looks_are_counted_until_it_is_over() {
+    let open = |subject: &str| Open {
+        change: Change {
+            kind: Kind::Starttls,
+            subject: subject.to_owned(),
+            before: "offered".to_owned(),
+            after: "not offered".to_owned(),
+            class: Class::LikelyAttack,
+            because: "somebody may strip it".to_owned(),
+            weight: Weight::Ordinary,
+        },
+        since: NOW,
+        seen: 1,
+        gone: 0,
+        raised: false,
+    };
+    let mut history = History::new(Whose::Partner);
+    let mut cut = survey(10);
+    history.observe(&cut, &assessed(&cut), DAY);
+    assert_eq!(history.suspicious_looks(), 0);
+    // Not seen to its end, so that nothing is refuted.
+    cut.unasked = vec!["a host".into()];
+    history.watch.open = vec![open("mx1.partner.example")];
+    for row in 1..4 {
+        history.observe(&cut, &assessed(&cut), DAY);
+        assert_eq!(history.suspicious_looks(), row);
+    }
+    cut.unasked.clear();
+    history.observe(&cut, &assessed(&cut), DAY);
+    assert_eq!((history.suspicious_looks(), history.is_suspicious()), (0, false));
 }
