@@ -2,6 +2,7 @@
 
 mod gateway;
 mod process;
+mod tarpits;
 mod webhook;
 
 use std::{
