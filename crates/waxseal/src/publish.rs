@@ -9,7 +9,7 @@ mod wanted;
 
 pub use self::{
     look::{Depth, DomainLook, HostLook, Looker, Zone},
-    send::{Consent, Sender, Sent, There},
+    send::{Consent, How, Sender, Sent, There},
     state::{State, StateError},
     wanted::{DomainWanted, HostWanted, StsWanted, Wanted},
 };

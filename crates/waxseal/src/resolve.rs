@@ -35,7 +35,9 @@ use waxseal_core::{
 pub use self::{
     agreement::{Answered, Authorities},
     answer::{Alias, Exchange, Lookup, Mx, Record},
-    authority::{Views, as_exchangers, as_texts, as_tlsa, message_id, over_tcp},
+    authority::{
+        Views, as_exchangers, as_texts, as_tlsa, message_id, over_tcp, standing_at, text_of,
+    },
     probe::{Health, Warning},
     servers::Apex,
     settings::{Clock, Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},
@@ -59,6 +61,7 @@ struct Shared {
     merged: Merged,
     known: std::sync::Mutex<Aging<Question, Arc<Known>>>,
     health: tokio::sync::Mutex<Option<(Instant, Health)>>,
+    delegations: tokio::sync::Mutex<servers::Delegations>,
 }
 
 /// A finished lookup, for as long as it may be kept.
@@ -93,6 +96,7 @@ impl Resolver {
             merged: Merged::default(),
             known: std::sync::Mutex::new(Aging::new(settings.cache_entries)),
             health: tokio::sync::Mutex::new(None),
+            delegations: tokio::sync::Mutex::default(),
             settings,
         }))
     }

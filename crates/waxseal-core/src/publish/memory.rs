@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::{clock::Clock, gate::Guessed, lifetime};
 use crate::{
     domain::Domain,
     sts::{Mode, PolicyId},
@@ -25,6 +26,9 @@ const MOST: usize = 100_000;
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     version: u32,
+    /// The clock at the last look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
     /// MX hosts with published keys.
     pub hosts: BTreeMap<Domain, HostMemory>,
     /// Domains with reports or a policy.
@@ -33,7 +37,7 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { version: VERSION, hosts: BTreeMap::new(), domains: BTreeMap::new() }
+        Self { version: VERSION, clock: None, hosts: BTreeMap::new(), domains: BTreeMap::new() }
     }
 }
 
@@ -61,9 +65,10 @@ pub struct First {
     pub saw: BTreeSet<String>,
 }
 
-/// The longest TTL that `[publish]` allows, and that zones usually have: what was replaced before the
-/// first look may have had it.
-const UNSEEN: Duration = Duration::from_secs(86_400);
+/// What nobody saw is guessed: the longest TTL that `[publish]` allows, and that zones usually have. For
+/// absence it is no guess: more than a day has been found to be problematic (RFC 2308 §5), and no cache
+/// that we know goes so far.
+pub(super) const UNSEEN: Duration = Duration::from_secs(86_400);
 /// A first look that sees more than this counts as none.
 const MOST_SEEN: usize = 256;
 
@@ -72,6 +77,7 @@ const MOST_SEEN: usize = 256;
 pub(super) struct Forgotten {
     pub at: UnixTime,
     pub why: String,
+    pub guessed: Guessed,
 }
 
 impl Caches {
@@ -96,7 +102,7 @@ impl Caches {
     /// Ends a look with the longest TTL that any server gave.
     pub(super) fn end(&mut self, ttl: Duration, now: UnixTime) {
         if ttl.as_secs() < self.ttl {
-            let old = now + Duration::from_secs(self.ttl);
+            let old = now + Duration::from_secs(self.ttl).min(lifetime::LONGEST);
             self.stale_until = self.stale_until.max(old);
         }
         self.ttl = ttl.as_secs();
@@ -106,25 +112,28 @@ impl Caches {
     /// `wait`.
     pub(super) fn forgotten(&self, what: &str, since: UnixTime, wait: (u32, u64)) -> Forgotten {
         let (times, ttl) = wait;
+        // The file may be anybody's.
+        let ttl = ttl.min(lifetime::LONGEST.as_secs());
         let mut found = Forgotten {
-            at: since + Duration::from_secs(ttl) * times,
+            at: since + Duration::from_secs(ttl).saturating_mul(times),
             why: format!("{times} x TTL {ttl} s"),
+            guessed: Guessed::No,
         };
         if self.stale_until > found.at {
             let why = "a longer TTL stood there before".to_owned();
-            found = Forgotten { at: self.stale_until, why };
+            found = Forgotten { at: self.stale_until, why, guessed: Guessed::No };
         }
         let unseen = match &self.first {
-            Some(first) if first.saw.contains(what) => Some(first.at + UNSEEN),
+            Some(first) if first.saw.contains(what) => Some(first.at),
             Some(_) => None,
-            None => Some(since + UNSEEN),
+            None => Some(since),
         };
-        if let Some(at) = unseen.filter(|at| *at > found.at) {
-            let why =
-                "it was there at the first look already, so the TTL of what stood there before \
-                       is not known: a day"
-                    .to_owned();
-            found = Forgotten { at, why };
+        if let Some(first) = unseen.filter(|first| *first + UNSEEN > found.at) {
+            let why = format!(
+                "A GUESS: it was there at the first look already, at {first}, so nobody saw the TTL of \
+                 what it replaced; a day is taken for the longest, its own is {ttl} s"
+            );
+            found = Forgotten { at: first + UNSEEN, why, guessed: Guessed::Ttl };
         }
         found
     }
@@ -172,6 +181,8 @@ pub struct PolicyMemory {
     pub announced: Option<(PolicyId, Spell)>,
     /// The mode that is served and announced, and since when.
     pub mode: Option<(Mode, UnixTime)>,
+    /// The first look at the MX records: what was taken out of them before, nobody saw.
+    pub mx_first: Option<UnixTime>,
     /// MX hosts that DNS names or caches may hold, and until when they may.
     pub mx: BTreeMap<Domain, UnixTime>,
     /// The longest `max_age` of a policy that bound anybody, in seconds; 0 where none ever did.

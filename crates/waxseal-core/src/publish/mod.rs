@@ -10,12 +10,16 @@
 //! | [`standing`](Standing) | what is wanted against what is there |
 //! | [`shown`] | which certificates our MX hosts show |
 //! | [`memory`](Memory) | what was seen, and since when |
+//! | [`clock`](Clock) | whether the clock was set between two looks |
+//! | [`lifetime`] | how long caches may hold an answer |
 //! | [`gate`] | whether a new key or an MTA-STS change may go ahead |
 //! | [`rollout`] | the order of a first roll-out, and the current step |
 //! | [`readiness`] | what a domain lacks for DNSSEC |
 //! | [`update`] | RFC 2136 updates, signed as RFC 8945 says |
 
+mod clock;
 pub mod gate;
+pub mod lifetime;
 mod memory;
 pub mod readiness;
 mod record;
@@ -30,6 +34,7 @@ pub mod update;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    clock::{Clock, ClockSet},
     memory::{Caches, DomainMemory, First, HostMemory, Memory, MemoryError, PolicyMemory, Spell},
     record::{Data, Protocol, Record, strings},
     standing::{Act, Finding, Standing, beside, policy_host, spf, text, tlsa},

@@ -6,12 +6,12 @@ use rustls_pki_types::{CertificateDer, TrustAnchor};
 use serde::Serialize;
 
 use super::{
-    gate::{Door, HostKeys, Item, Key, State, list},
+    gate::{Door, Guessed, HostKeys, Item, Key, State, list},
     texts,
 };
 use crate::{
     assess::{Contact, KeyKind, Observed, StartTlsSeen, Tried, Unprobed},
-    dane::{self, Tlsa},
+    dane::{self, Mismatch, Tlsa},
     domain::Domain,
     pki::{self, Certificate},
     sts::Policy,
@@ -59,6 +59,9 @@ pub enum Place {
     Next,
     /// Nothing; an issuer in its chain is configured.
     Issuer,
+    /// The key of an issuer in its chain is configured, and senders refuse the chain all the same: a
+    /// certificate has expired, or names another host (RFC 7672 §3.1.2).
+    Refused,
     /// Nothing at all: no TLSA record is wanted for it.
     Nowhere,
 }
@@ -117,12 +120,30 @@ impl HostShown {
     }
 
     /// What is shown and matches none of these records: a sender that goes by them delivers nothing there
-    /// (RFC 7672 §2.2).
+    /// (RFC 7672 §2.2). Each with the reason and what to do.
     pub fn uncovered(&self, records: &[Tlsa], now: UnixTime) -> Vec<String> {
+        let fails = |chain: &Chain| {
+            let fault = self.fault(chain, records, now)?;
+            Some(format!("{}: {fault}", chain.title()))
+        };
+        self.chains.iter().filter_map(fails).collect()
+    }
+
+    /// Why senders that go by these records refuse a chain, and what to do; `None` where they do not.
+    pub fn fault(&self, chain: &Chain, records: &[Tlsa], now: UnixTime) -> Option<String> {
         let names = std::slice::from_ref(&self.host);
-        let fails =
-            |chain: &&Chain| dane::verify(&chain.certificates, records, names, now).is_err();
-        self.chains.iter().filter(fails).map(Chain::title).collect()
+        match dane::verify(&chain.certificates, records, names, now) {
+            Ok(_) => None,
+            // The key of an issuer is there: a new one would not help.
+            Err(Mismatch::Chain(fault)) => Some(format!(
+                "the key of its issuer is configured, and senders refuse the chain all the same ({fault}): \
+                 renew what has expired or names another host, or name the host's own key in `current`"
+            )),
+            Err(Mismatch::NoneMatches(_) | Mismatch::NothingUsable) => {
+                Some("no configured key or issuer covers it: name it in `current`".to_owned())
+            }
+            Err(why @ Mismatch::TooMany(_)) => Some(why.to_string()),
+        }
     }
 
     /// Why no TLSA record may be taken away so that only `left` stay; `None` where nobody is turned away by
@@ -130,10 +151,7 @@ impl HostShown {
     pub fn holds(&self, left: &[Tlsa], now: UnixTime) -> Option<Held> {
         let uncovered = self.uncovered(left, now);
         if !uncovered.is_empty() {
-            return Some(Held::Shown(format!(
-                "{}; no configured key or issuer covers that: name it in `current`",
-                list(&uncovered)
-            )));
+            return Some(Held::Shown(list(&uncovered)));
         }
         let why = match self.unknown.as_slice() {
             [] if self.chains.is_empty() => "it has no address".to_owned(),
@@ -168,41 +186,59 @@ impl HostShown {
         keys: &HostKeys,
         now: UnixTime,
     ) -> impl Iterator<Item = (&'s Chain, Place)> {
-        let issuers: Vec<Tlsa> =
-            keys.issuers.iter().map(|key| texts::issuer(key.spki_sha256)).collect();
-        let names = std::slice::from_ref(&self.host);
+        let issuers = issuers(keys);
         let (current, next) = (keys.current.clone(), keys.next.clone());
+        let names = std::slice::from_ref(&self.host);
         self.chains.iter().map(move |chain| {
             let is = |key: &Key| key.spki_sha256 == chain.key.spki_sha256;
             let place = if current.iter().any(is) {
                 Place::Current
             } else if next.iter().any(is) {
                 Place::Next
-            } else if dane::verify(&chain.certificates, &issuers, names, now).is_ok() {
-                Place::Issuer
             } else {
-                Place::Nowhere
+                match dane::verify(&chain.certificates, &issuers, names, now) {
+                    Ok(_) => Place::Issuer,
+                    Err(Mismatch::Chain(_)) => Place::Refused,
+                    Err(
+                        Mismatch::NoneMatches(_) | Mismatch::NothingUsable | Mismatch::TooMany(_),
+                    ) => Place::Nowhere,
+                }
             };
             (chain, place)
         })
     }
 
-    /// One door for each key that is shown and that nobody configured: mail is being turned away, or will
-    /// be.
+    /// One door for each key that is shown and that nobody configured, or whose chain senders refuse: mail
+    /// is being turned away, or will be.
     pub fn doors(&self, keys: &HostKeys, now: UnixTime) -> Vec<Item> {
-        let nowhere = self.places(keys, now).filter(|(_, place)| *place == Place::Nowhere);
-        let door = |(chain, _): (&Chain, Place)| Item {
-            subject: self.host.clone(),
-            door: Door::Key,
-            what: format!("cover {}", chain.title()),
-            state: State::Waiting { until: None },
-            because:
-                "it is shown and not configured, so no TLSA record is wanted for it: name its \
-                      certificate in `current`, or deploy the key that is named there"
+        let door = |(chain, place): (&Chain, Place)| {
+            let because = match place {
+                Place::Current | Place::Next | Place::Issuer => return None,
+                Place::Refused => {
+                    let fault = self.fault(chain, &issuers(keys), now).unwrap_or_default();
+                    format!("no record of its own is wanted for it: {fault}")
+                }
+                Place::Nowhere => "it is shown and not configured, so no TLSA record is wanted for it: \
+                                   name its certificate in `current`, or deploy the key that is named there"
                     .to_owned(),
+            };
+            Some(Item {
+                subject: self.host.clone(),
+                door: Door::Key,
+                what: format!("cover {}", chain.title()),
+                state: State::Waiting { until: None },
+                because,
+                not_asked: Vec::new(),
+                guessed: Guessed::No,
+            })
         };
-        nowhere.map(door).collect()
+        self.places(keys, now).filter_map(door).collect()
     }
+}
+
+/// The records of the configured issuers.
+fn issuers(keys: &HostKeys) -> Vec<Tlsa> {
+    keys.issuers.iter().map(|key| texts::issuer(key.spki_sha256)).collect()
 }
 
 impl Chain {

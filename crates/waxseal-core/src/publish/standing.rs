@@ -79,6 +79,17 @@ fn shown(text: &[u8]) -> String {
     }
 }
 
+impl Finding {
+    /// The TLSA records that are wanted.
+    pub fn tlsa(&self) -> Vec<Tlsa> {
+        let data = |record: &Record| match &record.data {
+            Data::Tlsa(tlsa) => Some(tlsa.clone()),
+            Data::Txt(_) | Data::Cname(_) => None,
+        };
+        self.wanted.iter().filter_map(data).collect()
+    }
+}
+
 /// A TXT record of tags that is alone with its version (`v=STSv1`), or alone where that is empty. Spaces
 /// and a last semicolon make no difference. It may say more than ours: other tags stay, and so do other addresses for reports.
 pub fn text(wanted: Record, version: &str, answer: &Answer<Vec<Vec<u8>>>) -> Finding {

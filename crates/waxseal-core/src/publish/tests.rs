@@ -1,5 +1,7 @@
 mod caches;
+mod clock;
 mod doors;
+mod lifetime;
 mod shown;
 mod signed_update;
 mod standing;
@@ -7,10 +9,10 @@ mod standing;
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::{
-    gate::{Door, HostKeys, Item, Key, PolicyFacts, Seen, ServerView, State},
+    gate::{Door, Guessed, HostKeys, Item, Key, Named, PolicyFacts, Seen, ServerView, State},
     readiness::{Signed, readiness},
     rollout::{Progress, Step},
-    update::{Algorithm, Change, UpdateError},
+    update::{Algorithm, Change, Prerequisite, UpdateError},
     *,
 };
 use crate::{

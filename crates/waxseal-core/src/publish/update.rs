@@ -19,6 +19,7 @@ const MOST_OCTETS: usize = 65_535;
 const LEAST_KEY: usize = 16;
 const CLASS_IN: [u8; 2] = [0, 1];
 const CLASS_ANY: [u8; 2] = [0, 255];
+const CLASS_NONE: [u8; 2] = [0, 254];
 const TYPE_TSIG: u16 = 250;
 
 /// The hash under the signature (RFC 8945 §6).
@@ -89,6 +90,19 @@ pub enum Change {
     },
 }
 
+/// What has to stand in the zone for an update to be made at all: whatever changed since we looked is
+/// not overwritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prerequisite {
+    /// The name.
+    pub owner: Domain,
+    /// The type.
+    pub record_type: RecordType,
+    /// Exactly this, each as RDATA without compression (RFC 2136 §2.4.2); nothing at all where it is
+    /// empty (RFC 2136 §2.4.3).
+    pub rdata: Vec<Vec<u8>>,
+}
+
 /// Why an update was not made, or is not known to have been.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpdateError {
@@ -102,6 +116,8 @@ pub enum UpdateError {
     NotAuthentic(&'static str),
     /// The server refused, and why.
     Refused(String),
+    /// The zone is not as it was when we looked: nothing was changed. What stands there now, in words.
+    Changed(&'static str),
 }
 
 impl fmt::Display for UpdateError {
@@ -114,6 +130,11 @@ impl fmt::Display for UpdateError {
                 write!(f, "the answer is not signed with our TSIG key: {why}; look what was done")
             }
             Self::Refused(why) => f.write_str(why),
+            Self::Changed(what) => write!(
+                f,
+                "nothing was changed: somebody else changed the same records since we looked ({what}); \
+                 look again"
+            ),
         }
     }
 }
@@ -129,18 +150,18 @@ pub struct Request {
     pub message: Vec<u8>,
 }
 
-/// An update of `zone`, signed.
+/// An update of `zone`, signed: these changes, if all of this holds.
 ///
 /// # Errors
 /// It is too long.
 pub fn request(
     zone: &Domain,
-    changes: &[Change],
+    (prerequisites, changes): (&[Prerequisite], &[Change]),
     key: &Key,
     id: u16,
     now: UnixTime,
 ) -> Result<Request, UpdateError> {
-    let mut records = Vec::new();
+    let (mut records, required) = required(prerequisites)?;
     let mut count: usize = 0;
     for change in changes {
         let added = match change {
@@ -161,9 +182,10 @@ pub fn request(
         }
     }
     let count = u16::try_from(count).map_err(|_| UpdateError::TooLong)?;
-    // Opcode UPDATE (RFC 2136 §2.2); one zone, no prerequisites.
+    // Opcode UPDATE (RFC 2136 §2.2); one zone.
     let mut message = id.to_be_bytes().to_vec();
-    message.extend([0x28, 0, 0, 1, 0, 0]);
+    message.extend([0x28, 0, 0, 1]);
+    message.extend(required.to_be_bytes());
     message.extend(count.to_be_bytes());
     message.extend([0, 0]);
     message.extend_from_slice(Name::from(zone).as_octets());
@@ -178,6 +200,27 @@ pub fn request(
         return Err(UpdateError::TooLong);
     }
     Ok(Request { id, mac, message })
+}
+
+/// The section of prerequisites, and how many records are in it.
+fn required(prerequisites: &[Prerequisite]) -> Result<(Vec<u8>, u16), UpdateError> {
+    let (mut records, mut count) = (Vec::new(), 0u16);
+    for Prerequisite { owner, record_type, rdata } in prerequisites {
+        // Absence is one record of class NONE without RDATA; what is there is named in full. TTL 0.
+        let (class, empty) = (if rdata.is_empty() { CLASS_NONE } else { CLASS_IN }, [Vec::new()]);
+        let named = if rdata.is_empty() { empty.as_slice() } else { rdata.as_slice() };
+        for rdata in named {
+            let length = u16::try_from(rdata.len()).map_err(|_| UpdateError::TooLong)?;
+            records.extend_from_slice(Name::from(owner).as_octets());
+            records.extend(record_type.to_int().to_be_bytes());
+            records.extend(class);
+            records.extend([0; 4]);
+            records.extend(length.to_be_bytes());
+            records.extend_from_slice(rdata);
+            count = count.checked_add(1).ok_or(UpdateError::TooLong)?;
+        }
+    }
+    Ok((records, count))
 }
 
 fn add(message: &mut Vec<u8>, record: &Record) -> Result<(), UpdateError> {
@@ -258,21 +301,21 @@ pub fn response(
     let tsig = match last_tsig(message)? {
         Some(tsig) => tsig,
         // RFC 8945 §5.4: an error without a signature proves nothing; it is told all the same.
-        None if rcode != 0 => return Err(UpdateError::Refused(refusal(rcode))),
+        None if rcode != 0 => return Err(refusal(rcode)),
         None => return Err(UpdateError::NotAuthentic("it has no TSIG record")),
     };
     if tsig.mac.is_empty() {
-        return Err(UpdateError::Refused(tsig_refusal(tsig.error, rcode)));
+        return Err(tsig_refusal(tsig.error, rcode));
     }
     verify(request, key, message, &tsig)?;
     if tsig.error != 0 {
-        return Err(UpdateError::Refused(tsig_refusal(tsig.error, rcode)));
+        return Err(tsig_refusal(tsig.error, rcode));
     }
     // RFC 8945 §5.4.3.
     if now.0.abs_diff(tsig.signed) > u64::from(tsig.fudge) {
         return Err(UpdateError::NotAuthentic("it was signed at another time: check the clocks"));
     }
-    if rcode == 0 { Ok(()) } else { Err(UpdateError::Refused(refusal(rcode))) }
+    if rcode == 0 { Ok(()) } else { Err(refusal(rcode)) }
 }
 
 /// RFC 8945 §5.4: the MAC of the request, the message before signing, the variables.
@@ -389,30 +432,38 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// RCODE in words (RFC 2136 §2.2, RFC 1035 §4.1.1).
-fn refusal(rcode: u8) -> String {
-    match rcode {
-        1 => "the server does not understand the update (FORMERR)".to_owned(),
-        2 => "the server failed (SERVFAIL): look into its log".to_owned(),
-        4 => "the server takes no updates (NOTIMP)".to_owned(),
-        5 => "the server refuses this update (REFUSED): may the key change these names?".to_owned(),
-        9 => "the server is not the primary of this zone, or does not know our key (NOTAUTH)"
-            .to_owned(),
-        10 => "a name lies outside the zone (NOTZONE)".to_owned(),
-        other => format!("the server refuses the update (RCODE {other})"),
-    }
+fn refusal(rcode: u8) -> UpdateError {
+    let why = match rcode {
+        1 => "the server does not understand the update (FORMERR)",
+        2 => "the server failed (SERVFAIL): look into its log",
+        4 => "the server takes no updates (NOTIMP)",
+        5 => {
+            "the server refuses this update (REFUSED): may the key change these names, and records of \
+             this type?"
+        }
+        9 => "the server is not the primary of this zone, or does not know our key (NOTAUTH)",
+        10 => "a name lies outside the zone (NOTZONE)",
+        // What a prerequisite said does not hold.
+        3 | 8 => return UpdateError::Changed("what was there is gone or differs: NXRRSET"),
+        6 | 7 => return UpdateError::Changed("records stand there that did not before: YXRRSET"),
+        other => {
+            return UpdateError::Refused(format!("the server refuses the update (RCODE {other})"));
+        }
+    };
+    UpdateError::Refused(why.to_owned())
 }
 
 /// TSIG errors in words (RFC 8945).
-fn tsig_refusal(error: u16, rcode: u8) -> String {
-    match error {
-        16 => {
-            "the server holds our signature for wrong: is it the same secret? (BADSIG)".to_owned()
+fn tsig_refusal(error: u16, rcode: u8) -> UpdateError {
+    let why = match error {
+        16 => "the server holds our signature for wrong: is it the same secret? (BADSIG)",
+        17 => "the server does not know our TSIG key, by this name and algorithm (BADKEY)",
+        18 => {
+            "the server's clock and ours differ by more than five minutes (BADTIME): set both right; \
+             nothing was changed"
         }
-        17 => {
-            "the server does not know our TSIG key, by this name and algorithm (BADKEY)".to_owned()
-        }
-        18 => "the server's clock and ours differ (BADTIME): check both".to_owned(),
-        22 => "the server wants a longer signature (BADTRUNC)".to_owned(),
-        _ => refusal(rcode),
-    }
+        22 => "the server wants a longer signature (BADTRUNC)",
+        _ => return refusal(rcode),
+    };
+    UpdateError::Refused(why.to_owned())
 }

@@ -5,7 +5,7 @@ mod show;
 use waxseal_core::{
     domain::Domain,
     publish::{
-        Data, Finding, Record, Standing,
+        Finding, Standing,
         gate::{self, Door, Item, State},
         shown::{Held, Place},
     },
@@ -206,14 +206,14 @@ async fn looked(
     context: &Context,
 ) -> anyhow::Result<Exit> {
     let looker = Looker::new(config).map_err(|error| Exit::Config.because(error))?;
-    let mut state = open(config)?;
     let now = system_clock()();
+    let mut state = open(config, now)?;
     let mut seen =
         Seen { domains: Vec::new(), hosts: Vec::new(), sent: Vec::new(), refused: Vec::new() };
     // Our hosts are asked for their keys where that is the question, or something hangs on it.
     let depth = match part {
         Part::Tlsa | Part::Plan => Depth::Shown,
-        Part::All | Part::Tlsrpt if asked.prune => Depth::Shown,
+        Part::All | Part::Tlsrpt if asked.update => Depth::Shown,
         Part::All | Part::MtaSts | Part::Tlsrpt => Depth::Published,
     };
     if part.has_domains() {
@@ -307,8 +307,10 @@ fn exit(part: Part, seen: &Seen) -> Exit {
         standings.chain(policies.map(|(_, standing)| standing)).collect();
     let wrong =
         |standing: &&Standing| matches!(standing, Standing::Missing | Standing::Differs { .. });
-    let strays =
-        seen.hosts.iter().any(|look| look.places.iter().any(|one| one.1 == Place::Nowhere));
+    let strays = seen
+        .hosts
+        .iter()
+        .any(|look| look.places.iter().any(|one| matches!(one.1, Place::Nowhere | Place::Refused)));
     if !seen.refused.is_empty() || strays || standings.iter().any(wrong) {
         Exit::Negative
     } else if standings.iter().any(|standing| matches!(standing, Standing::Unknown { .. })) {
@@ -365,23 +367,20 @@ fn pruned(look: &HostLook, tlsa: &Finding, asked: &Look, now: UnixTime) -> Optio
     if !asked.prune || !matches!(tlsa.standing, Standing::Differs { .. }) {
         return None;
     }
-    let data = |record: &Record| match &record.data {
-        Data::Tlsa(tlsa) => Some(tlsa.clone()),
-        Data::Txt(_) | Data::Cname(_) => None,
-    };
-    let left: Vec<_> = tlsa.wanted.iter().filter_map(data).collect();
-    match look.shown.as_ref()?.holds(&left, now)? {
+    match look.shown.as_ref()?.holds(&tlsa.tlsa(), now)? {
         Held::Shown(why) => Some(why),
         Held::Unknown(_) if asked.unseen => None,
         Held::Unknown(why) => Some(format!("{why} (--unseen removes all the same)")),
     }
 }
 
-fn open(config: &Config) -> anyhow::Result<crate::publish::State> {
-    crate::publish::State::open(&config.publish.state).map_err(|error| {
+fn open(config: &Config, now: UnixTime) -> anyhow::Result<crate::publish::State> {
+    crate::publish::State::open(&config.publish.state, now).map_err(|error| {
         let exit = match error {
             StateError::Busy(_) => Exit::TryAgain,
-            StateError::File { .. } => Exit::Config,
+            StateError::File { .. } | StateError::Open { .. } | StateError::Foreign { .. } => {
+                Exit::Config
+            }
             StateError::Content { .. } => Exit::Unknown,
         };
         exit.because(error.to_string())
@@ -396,8 +395,8 @@ async fn gate(
 ) -> anyhow::Result<Exit> {
     let wanted = choose(wanted, &args.names)?;
     let looker = Looker::new(config).map_err(|error| Exit::Config.because(error))?;
-    let mut state = open(config)?;
     let now = system_clock()();
+    let mut state = open(config, now)?;
     let only = args.only.map(Change::door);
     let mut items = Vec::new();
     if only.is_none_or(|door| door == Door::Key) {
@@ -418,8 +417,8 @@ async fn gate(
     // What opens a door has to be remembered, or the next look would close it again.
     state.save().map_err(|error| Exit::Unknown.because(error.to_string()))?;
     context.print(match context.output {
-        Output::Text => show::gate(&items, context.paint),
-        Output::Json => show::gate_json(&items, now),
+        Output::Text => show::gate(&items, state.clock, context.paint),
+        Output::Json => show::gate_json(&items, state.clock, now),
     })?;
     Ok(verdict(&items))
 }

@@ -12,10 +12,10 @@ use waxseal_core::{
     facts::StsFailure,
     publish::{
         self, Act, Finding, HostMemory, Memory, Mta, Standing,
-        gate::{self, Door, Item, PolicyFacts, Seen, ServerView},
+        gate::{self, Door, Item, Named, PolicyFacts, Seen, ServerView},
         readiness::{self, Readiness, readiness},
         rollout::{self, Certificates},
-        shown::{Chain, HostShown, Place},
+        shown::{Chain, Held, HostShown, Place},
         texts,
     },
     sts::{self, Mode, Policy},
@@ -103,6 +103,8 @@ pub struct Zone {
 pub struct HostLook {
     /// Its name.
     pub host: Domain,
+    /// When it was looked at.
+    pub at: UnixTime,
     /// Whether its keys may change.
     pub doors: Vec<Item>,
     /// Which keys it shows; `None` where nobody asked.
@@ -203,7 +205,7 @@ impl Looker {
                 !matches!(sts::announced(value), Err(sts::NotAnnounced::None))
             }
             Seen::Absent { .. } => false,
-            Seen::Unusable(_) | Seen::Failed(_) => true,
+            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => true,
         };
         let known = memory.domains.get(name).is_some_and(|known| known.policy.served.is_some());
         let served = if wanted.sts.is_some() || known || announced.iter().any(anything) {
@@ -248,6 +250,7 @@ impl Looker {
         };
         let hosts = |view: ServerView<Vec<Mx>>| ServerView {
             server: view.server,
+            named: view.named,
             address: view.address,
             seen: view.seen.map(|mx| mx.into_iter().filter_map(host).collect()),
         };
@@ -439,7 +442,8 @@ impl Looker {
                 detail: error.to_string(),
             }),
         };
-        let tlsa = publish::tlsa(&host, wanted.records.clone(), &answer);
+        let mut tlsa = publish::tlsa(&host, wanted.records.clone(), &answer);
+        rash(&mut tlsa, shown.as_ref(), now);
         let tlsa = (!wanted.records.is_empty()).then_some(tlsa);
         let tlsrpt = match &wanted.tlsrpt {
             Some(record) => Some(self.text(record, "v=TLSRPTv1").await),
@@ -449,7 +453,7 @@ impl Looker {
             Ok(apex) => Some(self.zone(apex.zone).await),
             Err(_) => None,
         };
-        HostLook { host, doors, shown, places, tlsa, tlsrpt, zone }
+        HostLook { host, at: now, doors, shown, places, tlsa, tlsrpt, zone }
     }
 
     /// The doors of one host: every server asked directly.
@@ -479,9 +483,21 @@ fn shut(announcement: &mut Finding, doors: &[Item]) {
     }
 }
 
+/// The first TLSA records of a host are nothing to publish while it shows a key that they do not cover:
+/// without any it takes mail from everybody, with these it would be refused at once by all who know them
+/// (RFC 7672 §2.2). Where its keys cannot be seen (port 25 is often closed to such machines), nobody knows.
+fn rash(tlsa: &mut Finding, shown: Option<&HostShown>, now: UnixTime) {
+    let held = shown.and_then(|shown| shown.holds(&tlsa.tlsa(), now));
+    if let (Some(Held::Shown(why)), Standing::Missing) = (held, &tlsa.standing) {
+        tlsa.act = Act::ByHand;
+        tlsa.fix = format!("not yet, for mail would be refused: {why}");
+    }
+}
+
 /// A look that found no server to ask.
 fn nobody<T>(name: &Domain, why: String) -> Vec<ServerView<T>> {
-    vec![ServerView { server: name.clone(), address: None, seen: Seen::Failed(why) }]
+    let server = name.clone();
+    vec![ServerView { server, named: Named::Zone, address: None, seen: Seen::Failed(why) }]
 }
 
 fn lost(name: &Domain, why: String) -> Zone {
@@ -499,7 +515,7 @@ fn hosts(wanted: &DomainWanted, mx: &[ServerView<Vec<Domain>>]) -> Vec<Domain> {
         match &view.seen {
             Seen::Records { value, .. } => hosts.extend(value.iter().cloned()),
             Seen::Absent { .. } => absent = true,
-            Seen::Unusable(_) | Seen::Failed(_) => {}
+            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => {}
         }
     }
     // RFC 5321 §5.1: the domain itself.

@@ -1,15 +1,19 @@
 //! Updates to a primary server (RFC 2136), signed (RFC 8945).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::BTreeSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use waxseal_core::{
+    dns::Answer,
     dnssec::RecordType,
     domain::Domain,
     publish::{
         self, Act, Data, Finding, Protocol, Record, Standing,
         gate::Seen,
-        update::{Algorithm, Change, Key, request, response},
+        update::{Algorithm, Change, Key, Prerequisite, request, response},
     },
     time::UnixTime,
 };
@@ -17,7 +21,7 @@ use waxseal_core::{
 use super::look::Looker;
 use crate::{
     config::{TsigAlgorithm, Update},
-    resolve::{as_texts, message_id, over_tcp},
+    resolve::{message_id, over_tcp, standing_at, text_of},
     secrets::SecretSource,
 };
 
@@ -37,6 +41,17 @@ pub struct Sent {
     pub owner: Domain,
     /// What stands there now, but for records that were left.
     pub records: Vec<Record>,
+    /// Whether it had to be sent.
+    pub how: How,
+}
+
+/// How records came to be at the primary server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// We sent them.
+    Sent,
+    /// They were there already: caches and other servers do not show them yet.
+    There,
 }
 
 /// What happens to records that are there and not wanted.
@@ -75,10 +90,12 @@ impl Sender {
         Ok(Self { server: update.server, key })
     }
 
-    /// Brings DNS to what a finding wants, as far as `consent` goes. Nothing to do is `None`.
+    /// Brings DNS to what a finding wants, as far as `consent` goes. Nothing to do is `None`. The server is
+    /// told what was there when we looked, and changes nothing where that is no longer so (RFC 2136 §2.4).
     ///
     /// # Errors
-    /// It is left to a person, the server was not reached, or refused: in one sentence.
+    /// It is left to a person, the server was not reached, or refused, or somebody else changed the same
+    /// records: in one sentence.
     pub async fn settle(
         &self,
         finding: &Finding,
@@ -86,59 +103,145 @@ impl Sender {
         looker: &Looker,
     ) -> Result<Option<Sent>, String> {
         let Some(change) = change(finding, consent)? else { return Ok(None) };
-        let (owner, records) = (finding.owner.clone(), finding.wanted.clone());
-        if matches!(change, Change::Add(_)) && !self.is_free(finding, looker).await? {
+        let Some(record_type) = finding.wanted.first().map(Record::record_type) else {
             return Ok(None);
-        }
+        };
+        let (owner, records) = (finding.owner.clone(), finding.wanted.clone());
+        let rdata = self.standing((&owner, record_type), looker).await?;
         let zone = looker.resolver.apex(&owner).await?.zone;
-        self.send(&zone, &[change], looker).await?;
-        Ok(Some(Sent { zone, owner, records }))
+        let how = match done(finding, &change, &rdata) {
+            Left::Nothing => How::There,
+            Left::Change => {
+                let required = Prerequisite { owner: owner.clone(), record_type, rdata };
+                self.send(&zone, (&[required], &[change]), looker).await?;
+                How::Sent
+            }
+            // What was decided on is not what is there.
+            Left::Unclear => {
+                return Err(format!(
+                    "{owner}: not sent, the primary server has other records there than DNS shows: look \
+                     again when caches have them"
+                ));
+            }
+            Left::Compare => {
+                let shown = looker.resolver.lookup(&owner, record_type).await.answer;
+                let mut shown = match shown {
+                    Answer::Found { value, .. } => value.into_iter().map(|one| one.rdata).collect(),
+                    Answer::Absent { .. } | Answer::Failed(_) => Vec::new(),
+                };
+                let mut there = rdata.clone();
+                shown.sort();
+                there.sort();
+                if shown != there {
+                    return Err(format!(
+                        "{owner}: not sent, somebody changed these records at the primary server, and DNS \
+                         does not show it yet: look again later"
+                    ));
+                }
+                let required = Prerequisite { owner: owner.clone(), record_type, rdata };
+                self.send(&zone, (&[required], &[change]), looker).await?;
+                How::Sent
+            }
+        };
+        Ok(Some(Sent { zone, owner, records, how }))
     }
 
-    /// Whether there is really no such text at the servers of the zone: a cache may not know yet what
-    /// was sent a moment ago, and two texts are worse than none. Sets of TLSA records take any number.
-    async fn is_free(&self, finding: &Finding, looker: &Looker) -> Result<bool, String> {
-        let [record @ Record { data: Data::Txt(text), .. }] = finding.wanted.as_slice() else {
-            return Ok(true);
+    /// What stands at a name now: as the primary server says, for caches and other servers lag behind it.
+    /// Where it answers no questions, what all others say.
+    async fn standing(
+        &self,
+        of: (&Domain, RecordType),
+        looker: &Looker,
+    ) -> Result<Vec<Vec<u8>>, String> {
+        let owner = of.0;
+        let refused = match standing_at(self.server, of, &looker.dialler, now()).await {
+            Ok(rdata) => return Ok(rdata),
+            Err(why) => why,
         };
-        let version = match finding.protocol {
-            // Whatever stands at a selector is taken for its key.
-            Protocol::Dkim => "",
-            Protocol::Tlsrpt
-            | Protocol::MtaSts
-            | Protocol::Dmarc
-            | Protocol::Spf
-            | Protocol::Tlsa => text.split(';').next().unwrap_or_default(),
-        };
-        let owner = &finding.owner;
-        let asked = looker.resolver.ask_all(owner, RecordType::TXT, &looker.dialler).await;
-        let said = as_texts(asked?).into_iter().filter_map(|view| match view.seen {
+        let asked = looker.resolver.ask_all(owner, of.1, &looker.dialler).await?;
+        let said = asked.into_iter().filter_map(|view| match view.seen {
             Seen::Records { value, .. } => Some(value),
             Seen::Absent { .. } => Some(Vec::new()),
-            Seen::Unusable(_) | Seen::Failed(_) => None,
+            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => None,
         });
-        let free: Vec<Act> =
-            said.map(|value| publish::beside(record.clone(), version, &value).act).collect();
-        if free.is_empty() {
-            return Err(format!("{owner}: not sent, no server of its zone could be asked"));
+        let said: BTreeSet<Vec<Vec<u8>>> = said
+            .map(|mut value| {
+                value.sort();
+                value
+            })
+            .collect();
+        let mut said = said.into_iter();
+        match (said.next(), said.next()) {
+            (Some(rdata), None) => Ok(rdata),
+            (Some(_), Some(_)) => Err(format!(
+                "{owner}: not sent, the servers of its zone do not say the same yet: look again later"
+            )),
+            (None, _) => Err(format!(
+                "{owner}: not sent, neither {} ({refused}) nor a server of its zone says what stands there",
+                self.server
+            )),
         }
-        if free.iter().any(|act| matches!(act, Act::Replace | Act::ByHand)) {
-            return Err(format!(
-                "{owner}: not sent, another record stands there that caches do not show yet: look again \
-                 later"
-            ));
-        }
-        Ok(free.contains(&Act::Add))
     }
 
-    async fn send(&self, zone: &Domain, changes: &[Change], looker: &Looker) -> Result<(), String> {
+    async fn send(
+        &self,
+        zone: &Domain,
+        what: (&[Prerequisite], &[Change]),
+        looker: &Looker,
+    ) -> Result<(), String> {
         let said = |error: String| format!("{} (zone {zone}): {error}", self.server);
-        let request = request(zone, changes, &self.key, message_id(), now())
+        let request = request(zone, what, &self.key, message_id(), now())
             .map_err(|error| said(error.to_string()))?;
         let answer = over_tcp(self.server, &request.message, &looker.dialler)
             .await
             .map_err(|error| said(error.to_string()))?;
         response(&request, &self.key, &answer, now()).map_err(|error| said(error.to_string()))
+    }
+}
+
+/// What is left to do at the primary server.
+enum Left {
+    /// Everything is there already.
+    Nothing,
+    /// The change, whatever else was there.
+    Change,
+    /// The change, if what is there is what was looked at: it takes something away.
+    Compare,
+    /// Another record stands there than the one that was looked at, and two are worse than none.
+    Unclear,
+}
+
+/// Holds a change against what stands at the primary server.
+fn done(finding: &Finding, change: &Change, rdata: &[Vec<u8>]) -> Left {
+    let all = finding.wanted.iter().all(|record| rdata.contains(&record.rdata()));
+    match change {
+        Change::Replace { records, .. } if all && rdata.len() == records.len() => Left::Nothing,
+        Change::Replace { .. } => Left::Compare,
+        Change::Add(_) if all => Left::Nothing,
+        Change::Add(_) => match finding.wanted.as_slice() {
+            // Two texts are worse than none; sets of TLSA records take any number.
+            [record @ Record { data: Data::Txt(text), .. }] => {
+                let version = match finding.protocol {
+                    // Whatever stands at a selector is taken for its key.
+                    Protocol::Dkim => "",
+                    Protocol::Tlsrpt
+                    | Protocol::MtaSts
+                    | Protocol::Dmarc
+                    | Protocol::Spf
+                    | Protocol::Tlsa => text.split(';').next().unwrap_or_default(),
+                };
+                let Some(texts) = rdata.iter().map(|one| text_of(one)).collect::<Option<Vec<_>>>()
+                else {
+                    return Left::Unclear;
+                };
+                match publish::beside(record.clone(), version, &texts).act {
+                    Act::Nothing => Left::Nothing,
+                    Act::Add => Left::Change,
+                    Act::Replace | Act::ByHand => Left::Unclear,
+                }
+            }
+            _ => Left::Change,
+        },
     }
 }
 

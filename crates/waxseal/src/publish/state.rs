@@ -4,11 +4,14 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use waxseal_core::publish::Memory;
+use waxseal_core::{
+    publish::{Clock, ClockSet, Memory},
+    time::UnixTime,
+};
 
 /// Far more than a hundred thousand names need.
 const LARGEST: u64 = 64 << 20;
@@ -34,6 +37,28 @@ pub enum StateError {
         /// What is wrong with it.
         why: String,
     },
+    /// Somebody else may write it, and so open every door.
+    #[error(
+        "{path}: others can write it (mode {mode:04o}), and so open the gate; run: chmod go-w {path}"
+    )]
+    Open {
+        /// The file or its folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It belongs to somebody else, who may write it.
+    #[error(
+        "{path}: it belongs to user {owner}, and we are {us}; run `publish` as that user, or move it away"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who runs this.
+        us: u32,
+    },
     /// Another `waxseal publish` is looking.
     #[error("another `waxseal publish` is using {0}; try again when it is done")]
     Busy(PathBuf),
@@ -45,6 +70,8 @@ pub struct State {
     path: PathBuf,
     /// What it says.
     pub memory: Memory,
+    /// Whether the clock was set since the last look.
+    pub clock: ClockSet,
     _lock: File,
 }
 
@@ -52,9 +79,10 @@ impl State {
     /// Opens it; where there is none, nothing was seen yet.
     ///
     /// # Errors
-    /// It cannot be read, is in use, or holds something else.
-    pub fn open(path: &Path) -> Result<Self, StateError> {
+    /// It cannot be read, is in use, may be written by others, or holds something else.
+    pub fn open(path: &Path, now: UnixTime) -> Result<Self, StateError> {
         let fail = |source| StateError::File { path: path.to_owned(), source };
+        ours(folder(path), &fs::metadata(folder(path)).map_err(fail)?, 0o002)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -68,8 +96,9 @@ impl State {
             Err(TryLockError::Error(source)) => return Err(fail(source)),
         }
         let wrong = |why: String| StateError::Content { path: path.to_owned(), why };
-        let memory = match File::open(path) {
+        let mut memory = match File::open(path) {
             Ok(file) => {
+                ours(path, &file.metadata().map_err(fail)?, 0o022)?;
                 let mut text = String::new();
                 file.take(LARGEST + 1).read_to_string(&mut text).map_err(fail)?;
                 if text.len() as u64 > LARGEST {
@@ -80,7 +109,8 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Memory::default(),
             Err(error) => return Err(fail(error)),
         };
-        Ok(Self { path: path.to_owned(), memory, _lock: lock })
+        let clock = memory.begin(clock(now));
+        Ok(Self { path: path.to_owned(), memory, clock, _lock: lock })
     }
 
     /// Writes it: whole and durable, or as it was.
@@ -99,11 +129,36 @@ impl State {
             file.write_all(self.memory.write().as_bytes())?;
             file.sync_all()?;
             fs::rename(&fresh, &self.path)?;
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+            File::open(folder(&self.path))?.sync_all()
         })();
         written.map_err(|source| StateError::File { path: self.path.clone(), source })
     }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Whoever writes what was seen, and when, opens the gate: that is us, and root, and nobody else.
+fn ours(path: &Path, found: &fs::Metadata, others: u32) -> Result<(), StateError> {
+    let path = path.to_owned();
+    let mode = found.permissions().mode() & 0o7777;
+    let (owner, us) = (found.uid(), rustix::process::geteuid().as_raw());
+    if mode & others != 0 {
+        return Err(StateError::Open { path, mode });
+    }
+    // Root may read what belongs to the user of the gateway.
+    if found.is_file() && owner != us && owner != 0 && us != 0 {
+        return Err(StateError::Foreign { path, owner, us });
+    }
+    Ok(())
+}
+
+/// The time, and how long the machine is on: nobody sets that.
+fn clock(now: UnixTime) -> Clock {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+    Clock { now, boot: boot.trim().to_owned(), up: u64::try_from(up).unwrap_or(0) }
 }
 
 fn beside(path: &Path, what: &str) -> PathBuf {

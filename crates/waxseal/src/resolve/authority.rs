@@ -2,36 +2,73 @@
 //! we published. They are asked over TCP, so that none is cut short.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
     dns::{Authenticity, Proof},
-    dnssec::{Bundle, Finding, Name, Question, RecordType, Response, Truncation},
+    dnssec::{Bundle, Finding, Name, Question, RecordType, Response, RrSet, Truncation},
     domain::Domain,
-    publish::gate::{Seen, ServerView},
+    publish::gate::{Named, Seen, ServerView},
+    time::UnixTime,
 };
 
 use super::{
     Mx, Resolver,
     exchange::{framed, random_id},
     fetch::Freshness,
-    servers::{MOST_SERVERS, Said, Server, Voice},
+    servers::{MOST_ADDRESSES, MOST_SERVERS, Said, Server, Voice, named, way_to},
 };
 use crate::{dial::Dialler, gather};
 
 /// For one server: connection, question and answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Addresses of one server that are looked at, asked or not.
+const MOST_LOOKED_AT: usize = 32;
+
+/// What each server is asked.
+#[derive(Clone)]
+struct Questions {
+    wanted: Question,
+    /// Which servers the zone has.
+    servers: Question,
+}
+
 /// The records as each server gives them.
 pub type Views = Vec<ServerView<Vec<Vec<u8>>>>;
 
+/// A server that has to be asked, and who names it.
+struct Listed {
+    server: Domain,
+    named: Named,
+}
+
+impl Listed {
+    fn failed<T>(&self, why: String) -> ServerView<T> {
+        self.view(None, Seen::Failed(why))
+    }
+
+    fn view<T>(&self, address: Option<IpAddr>, seen: Seen<T>) -> ServerView<T> {
+        ServerView { server: self.server.clone(), named: self.named, address, seen }
+    }
+}
+
+/// What one server said, and whom it names as servers of the zone.
+struct Heard {
+    views: Views,
+    names: Vec<Domain>,
+}
+
 impl Resolver {
-    /// Asks every address of every authoritative server of `name`. Where the name is an alias, the
-    /// servers of what it stands for.
+    /// Asks every address of every server that a sender may be sent to for `name`: those in the NS records
+    /// of its zone, as the resolver has them and as each server itself has them, and those that only the
+    /// zone above names. Where the name is an alias, the servers of what it stands for.
     ///
     /// # Errors
     /// The servers could not be found, in one sentence.
@@ -43,68 +80,126 @@ impl Resolver {
     ) -> Result<Views, String> {
         let name = self.lookup(name, record_type).await.expansion().unwrap_or_else(|| name.clone());
         let apex = self.apex(&name).await?;
-        let question = Question::new(Name::from(&name), record_type);
+        let questions = Questions {
+            wanted: Question::new(Name::from(&name), record_type),
+            servers: Question::new(Name::from(&apex.zone), RecordType::NS),
+        };
         let mut views = Vec::new();
         let mut asking = JoinSet::new();
-        for (nth, server) in apex.servers.into_iter().enumerate() {
-            if nth >= MOST_SERVERS {
-                let why = format!("not asked: more than {MOST_SERVERS} name servers");
-                views.push(ServerView { server, address: None, seen: Seen::Failed(why) });
-                continue;
+        let mut known = BTreeSet::new();
+        let mut list = |server: Domain, named, asking: &mut JoinSet<Heard>, views: &mut Views| {
+            if !known.insert(server.clone()) {
+                return;
             }
-            let (resolver, dialler, question) = (self.clone(), dialler.clone(), question.clone());
-            asking.spawn(async move { resolver.ask_server(server, &question, &dialler).await });
+            let listed = Listed { server, named };
+            if known.len() > MOST_SERVERS {
+                // Once will do: nothing opens, and one may list without end.
+                if known.len() == MOST_SERVERS + 1 {
+                    let why = format!("not asked: more than {MOST_SERVERS} name servers");
+                    views.push(listed.failed(why));
+                }
+                return;
+            }
+            let (resolver, dialler, questions) = (self.clone(), dialler.clone(), questions.clone());
+            asking.spawn(async move { resolver.ask_server(listed, &questions, &dialler).await });
+        };
+        for server in apex.servers {
+            list(server, Named::Zone, &mut asking, &mut views);
+        }
+        match self.delegation(&apex.zone, dialler).await {
+            Ok(servers) => {
+                for server in servers {
+                    list(server, Named::ParentOnly, &mut asking, &mut views);
+                }
+            }
+            // Whom senders are sent to is not known.
+            Err(why) => {
+                let listed = Listed { server: apex.zone.clone(), named: Named::Zone };
+                views.push(listed.failed(why));
+            }
         }
         while let Some(done) = asking.join_next().await {
-            views.extend(done.unwrap_or_default());
+            let Ok(heard) = done else { continue };
+            views.extend(heard.views);
+            for server in heard.names {
+                list(server, Named::Zone, &mut asking, &mut views);
+            }
         }
         views.sort_by(|a, b| (&a.server, a.address).cmp(&(&b.server, b.address)));
         Ok(views)
     }
 
     /// One server at each of its addresses.
-    async fn ask_server(&self, server: Domain, question: &Question, dialler: &Dialler) -> Views {
-        let failed = |why: String| {
-            vec![ServerView { server: server.clone(), address: None, seen: Seen::Failed(why) }]
-        };
-        let addresses = match self.addresses_of_server(&server, dialler.families()).await {
-            Ok(addresses) => addresses,
-            Err(why) => return failed(why),
-        };
-        let mut views = Vec::new();
-        let mut beyond = None;
-        for address in addresses {
-            let seen = match gather::hostile(address) {
-                Some(_) => Seen::Failed("not asked: no public address".to_owned()),
-                None => match timeout(PATIENCE, self.ask_one(address, question, dialler)).await {
-                    Ok(Ok(seen)) => seen,
-                    // No way there from this machine says nothing about the server.
-                    Ok(Err(error)) if error.kind() == io::ErrorKind::NetworkUnreachable => {
-                        beyond = Some(address);
-                        continue;
+    async fn ask_server(&self, listed: Listed, questions: &Questions, dialler: &Dialler) -> Heard {
+        let found = self.server_addresses(&listed.server).await;
+        let mut heard = Heard { views: Vec::new(), names: Vec::new() };
+        heard.views.extend(found.failed.into_iter().map(|why| listed.failed(why)));
+        let mut asked = 0;
+        for (nth, address) in found.addresses.into_iter().enumerate() {
+            if nth >= MOST_LOOKED_AT {
+                let why = format!("not asked: more than {MOST_LOOKED_AT} addresses");
+                heard.views.push(listed.failed(why));
+                break;
+            }
+            let seen = if gather::hostile(address).is_some() {
+                Seen::Failed("not asked: no public address".to_owned())
+            } else if let Err(why) = way_to(address, dialler) {
+                Seen::NoRoute(why)
+            } else if asked >= MOST_ADDRESSES {
+                Seen::Failed(format!("not asked: more than {MOST_ADDRESSES} addresses"))
+            } else {
+                asked += 1;
+                match timeout(PATIENCE, self.ask_one(address, questions, dialler)).await {
+                    Ok(Ok((seen, names))) => {
+                        heard.names.extend(names);
+                        seen
                     }
                     Ok(Err(error)) => Seen::Failed(format!("no answer over TCP: {error}")),
                     Err(_) => Seen::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
-                },
+                }
             };
-            views.push(ServerView { server: server.clone(), address: Some(address), seen });
+            heard.views.push(listed.view(Some(address), seen));
         }
-        match beyond {
-            Some(address) if views.is_empty() => {
-                failed(format!("there is no route to {address} from here"))
-            }
-            Some(_) | None => views,
+        if heard.views.is_empty() {
+            heard.views.push(listed.failed("it has no address".to_owned()));
         }
+        heard
     }
 
+    /// One address: what it says of the name, and which servers it names for the zone.
     async fn ask_one(
+        &self,
+        address: IpAddr,
+        questions: &Questions,
+        dialler: &Dialler,
+    ) -> io::Result<(Seen<Vec<Vec<u8>>>, Vec<Domain>)> {
+        let seen = self.ask_for(address, &questions.wanted, dialler).await?;
+        let now = self.0.settings.clock.now();
+        let said = Server::new(address, dialler).ask_over_tcp(&questions.servers, now).await?;
+        let names = match (said.response, said.voice) {
+            (Ok(response), Voice::Authority) => named(&response, &questions.servers),
+            // What it says of a zone that is not its own is hearsay.
+            (Ok(_), Voice::Other) | (Err(_), _) => Ok(Vec::new()),
+        };
+        Ok(match (seen, names) {
+            (seen, Ok(names)) => (seen, names),
+            (seen @ (Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_)), Err(_)) => {
+                (seen, Vec::new())
+            }
+            (Seen::Records { .. } | Seen::Absent { .. }, Err(why)) => {
+                (Seen::Unusable(format!("the servers of its zone: {why}")), Vec::new())
+            }
+        })
+    }
+
+    async fn ask_for(
         &self,
         address: IpAddr,
         question: &Question,
         dialler: &Dialler,
     ) -> io::Result<Seen<Vec<Vec<u8>>>> {
         let now = self.0.settings.clock.now();
-        let Said { response, voice } =
+        let Said { response, voice, lifetime } =
             Server::new(address, dialler).ask_over_tcp(question, now).await?;
         let response = match response {
             Ok(response) => response,
@@ -119,11 +214,16 @@ impl Resolver {
         if response.truncation == Truncation::Truncated {
             return Ok(Seen::Unusable("its answer is cut short over TCP".to_owned()));
         }
-        Ok(self.judge(question, &response).await)
+        Ok(self.judge(question, &response, lifetime).await)
     }
 
     /// Validates the very answer of one server; keys and delegations come from the usual places.
-    async fn judge(&self, question: &Question, response: &Response) -> Seen<Vec<Vec<u8>>> {
+    async fn judge(
+        &self,
+        question: &Question,
+        response: &Response,
+        ttl: Duration,
+    ) -> Seen<Vec<Vec<u8>>> {
         let mut bundle = Bundle::new();
         bundle.add(question, response);
         let (mut found, _) = self.round(question, Freshness::Kept, bundle.clone()).await;
@@ -137,21 +237,17 @@ impl Resolver {
             Proof::Bogus => return Seen::Unusable(found.because),
             Proof::Indeterminate => return Seen::Failed(found.because),
         };
-        let now = self.0.settings.clock.now();
         match found.finding {
             Finding::Records(value) => {
-                let set = response.sets.iter().find(|set| {
+                let is_wanted = |set: &Arc<RrSet>| {
                     set.owner == question.name && set.record_type == question.record_type
-                });
-                let Some(set) = set else {
-                    return Seen::Unusable("it has an alias where others have records".to_owned());
                 };
-                // The TTL that was signed, for others may count it down (RFC 4034 §3.1.4).
-                let signed = set.signatures.iter().map(|one| u64::from(one.original_ttl)).max();
-                let ttl = signed.unwrap_or(0).max(set.expires.since(now).as_secs());
-                Seen::Records { value, ttl: Duration::from_secs(ttl), authenticity }
+                if !response.sets.iter().any(is_wanted) {
+                    return Seen::Unusable("it has an alias where others have records".to_owned());
+                }
+                Seen::Records { value, ttl, authenticity }
             }
-            Finding::Denied(_) => Seen::Absent { ttl: response.expires.since(now) },
+            Finding::Denied(_) => Seen::Absent { ttl },
             Finding::Nothing => Seen::Failed(found.because),
         }
     }
@@ -172,9 +268,42 @@ pub async fn over_tcp(to: SocketAddr, message: &[u8], dialler: &Dialler) -> io::
     })?
 }
 
+/// What a server has at one name, as RDATA, without any validation: the primary server, before it is told to
+/// change that. Whoever lies here is found out by the server, which compares.
+///
+/// # Errors
+/// It does not answer for the name, in one sentence.
+pub async fn standing_at(
+    to: SocketAddr,
+    (name, record_type): (&Domain, RecordType),
+    dialler: &Dialler,
+    now: UnixTime,
+) -> Result<Vec<Vec<u8>>, String> {
+    let question = Question::new(Name::from(name), record_type);
+    let asked = timeout(PATIENCE, Server::at(to, dialler).ask_over_tcp(&question, now)).await;
+    let said = asked
+        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|error| error.to_string())?;
+    let response = said.response.map_err(|error| error.to_string())?;
+    if !matches!(response.rcode, 0 | 3) || said.voice != Voice::Authority {
+        return Err(format!("it does not answer for {name} (RCODE {})", response.rcode));
+    }
+    let at_name = || response.sets.iter().filter(|set| set.owner == question.name);
+    if at_name().any(|set| set.record_type == RecordType::CNAME) {
+        return Err(format!("{name} is an alias there: a person has to decide"));
+    }
+    let set = at_name().find(|set| set.record_type == record_type);
+    Ok(set.map(|set| set.rdata.clone()).unwrap_or_default())
+}
+
 /// A random message id.
 pub fn message_id() -> u16 {
     random_id()
+}
+
+/// What a TXT record says, its strings joined; `None` where it is none.
+pub fn text_of(rdata: &[u8]) -> Option<Vec<u8>> {
+    super::typed::txt(rdata)
 }
 
 /// Each server's TLSA records; one that cannot be read spoils its server's answer, not the look.
@@ -204,13 +333,13 @@ fn read<T>(views: Views, one: impl Fn(&[u8]) -> Option<T>) -> Vec<ServerView<Vec
         Seen::Absent { ttl } => Seen::Absent { ttl },
         Seen::Unusable(why) => Seen::Unusable(why),
         Seen::Failed(why) => Seen::Failed(why),
+        Seen::NoRoute(why) => Seen::NoRoute(why),
     };
-    views
-        .into_iter()
-        .map(|view| ServerView {
-            server: view.server,
-            address: view.address,
-            seen: seen(view.seen),
-        })
-        .collect()
+    let read = |view: ServerView<Vec<Vec<u8>>>| ServerView {
+        server: view.server,
+        named: view.named,
+        address: view.address,
+        seen: seen(view.seen),
+    };
+    views.into_iter().map(read).collect()
 }

@@ -3,31 +3,47 @@
 //! are found and dialled; what is made of their answers is the matter of those who ask.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
     dns::Answer,
-    dnssec::{Name, NotAnAnswer, Question, RecordType, Response, Truncation},
+    dnssec::{Name, NotAnAnswer, Question, RecordType, Response, RrSet, Truncation},
     domain::Domain,
+    publish::lifetime::lifetime,
     time::UnixTime,
 };
 
 use super::{
     Record, Resolver,
     exchange::{Failure, Whom, datagram, framed, query, random_id},
+    typed,
 };
-use crate::dial::{Dialler, Families};
+use crate::{
+    dial::{Dialler, Families},
+    gather,
+};
 
 /// Name servers that are asked; the root has thirteen.
 pub(super) const MOST_SERVERS: usize = 13;
 /// Addresses of one server that are asked.
-const MOST_ADDRESSES: usize = 4;
+pub(super) const MOST_ADDRESSES: usize = 4;
 /// Where DNS is.
 const PORT: u16 = 53;
 /// Labels that are walked up to find the zone.
 const MOST_LABELS: usize = 24;
+/// For one server of the zone above: connection, question and answer.
+const PATIENCE_ABOVE: Duration = Duration::from_secs(5);
+/// How long a delegation is good for others who ask in the same look.
+const DELEGATION_KEPT: Duration = Duration::from_secs(60);
+
+/// Delegations that were asked for a moment ago.
+pub(super) type Delegations = HashMap<Domain, (Instant, Result<BTreeSet<Domain>, String>)>;
 
 /// A zone and its servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +85,132 @@ impl Resolver {
         Err(format!("{name} is in no zone that could be found"))
     }
 
+    /// The servers that the zone above sends resolvers to (RFC 1034 §4.3.2): its NS records count until
+    /// those of the zone are seen, and for ever where the zone has forgotten a server. Every server of the
+    /// zone above is asked, at one address; what any of them names counts.
+    ///
+    /// # Errors
+    /// None of them said anything of it, in one sentence.
+    pub(super) async fn delegation(
+        &self,
+        zone: &Domain,
+        dialler: &Dialler,
+    ) -> Result<BTreeSet<Domain>, String> {
+        // Hosts of one zone come one after the other; the zone above is a stranger's.
+        let mut known = self.0.delegations.lock().await;
+        if let Some((_, found)) = known.get(zone).filter(|(at, _)| at.elapsed() < DELEGATION_KEPT) {
+            return found.clone();
+        }
+        let found = self.ask_for_delegation(zone, dialler).await;
+        known.retain(|_, (at, _)| at.elapsed() < DELEGATION_KEPT);
+        known.insert(zone.clone(), (Instant::now(), found.clone()));
+        found
+    }
+
+    async fn ask_for_delegation(
+        &self,
+        zone: &Domain,
+        dialler: &Dialler,
+    ) -> Result<BTreeSet<Domain>, String> {
+        let (above, servers) = self.above(zone).await?;
+        let question = Question::new(Name::from(zone), RecordType::NS);
+        let mut asking = JoinSet::new();
+        for server in servers.into_iter().take(MOST_SERVERS) {
+            let (resolver, dialler, question) = (self.clone(), dialler.clone(), question.clone());
+            asking.spawn(async move {
+                let asked = resolver.ask_above(&server, &question, &dialler);
+                let said = timeout(PATIENCE_ABOVE, asked).await;
+                said.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+                    .map_err(|why| format!("{server}: {why}"))
+            });
+        }
+        let (mut named, mut failed) = (None::<BTreeSet<Domain>>, Vec::new());
+        for said in asking.join_all().await {
+            match said {
+                Ok(servers) => named.get_or_insert_default().extend(servers),
+                Err(why) => failed.push(why),
+            }
+        }
+        failed.sort();
+        failed.truncate(2);
+        named.ok_or_else(|| {
+            format!(
+                "no server of {above}, the zone above, says whom it names: {}",
+                failed.join(", ")
+            )
+        })
+    }
+
+    /// The zone above a zone, and its servers. It may be the root.
+    async fn above(&self, zone: &Domain) -> Result<(Name, Vec<Domain>), String> {
+        let mut at = Name::from(zone).parent();
+        for _ in 0..MOST_LABELS {
+            let Some(here) = at else { break };
+            let found = self.lookup_at(&here, RecordType::NS).await;
+            match found.answer {
+                Answer::Found { value, .. } if found.aliases.is_empty() => {
+                    let name = |record: &Record| Name::from_octets(&record.rdata)?.to_domain();
+                    return Ok((here, value.iter().filter_map(name).collect()));
+                }
+                Answer::Found { .. } | Answer::Absent { .. } => {}
+                Answer::Failed(failure) => return Err(failure.to_string()),
+            }
+            at = here.parent();
+        }
+        Err(format!("the zone above {zone} could not be found"))
+    }
+
+    /// What one server of the zone above says of the zone: a referral, or, where it has the zone itself, the
+    /// zone's own records.
+    async fn ask_above(
+        &self,
+        server: &Domain,
+        question: &Question,
+        dialler: &Dialler,
+    ) -> Result<Vec<Domain>, String> {
+        let found = self.server_addresses(server).await;
+        let mut why = found.failed.into_iter().next().unwrap_or_else(|| "it has no address".into());
+        for address in found.addresses.into_iter().take(MOST_ADDRESSES) {
+            if gather::hostile(address).is_some() {
+                "it has no public address".clone_into(&mut why);
+                continue;
+            }
+            if let Err(no) = way_to(address, dialler) {
+                why = no;
+                continue;
+            }
+            let now = self.0.settings.clock.now();
+            let said = Server::new(address, dialler).ask_over_tcp(question, now).await;
+            match said.map_err(|error| error.to_string()).and_then(|said| {
+                named(&said.response.map_err(|error| error.to_string())?, question)
+            }) {
+                Ok(servers) => return Ok(servers),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    /// All addresses of a name server. Both families are asked for, and a family that could not be looked
+    /// up is a failure of its own: whoever hides it hides a server.
+    pub(super) async fn server_addresses(&self, server: &Domain) -> ServerAddresses {
+        let (v4, v6) =
+            tokio::join!(self.lookup(server, RecordType::A), self.lookup(server, RecordType::AAAA));
+        let mut found = ServerAddresses::default();
+        let families = [("IPv4", v4.read(typed::a).answer), ("IPv6", v6.read(typed::aaaa).answer)];
+        for (family, answer) in families {
+            match answer {
+                Answer::Found { value, .. } => found.addresses.extend(value),
+                Answer::Absent { .. } => {}
+                Answer::Failed(failure) => {
+                    let why = format!("its {family} addresses could not be looked up: {failure}");
+                    found.failed.push(why);
+                }
+            }
+        }
+        found
+    }
+
     /// The addresses at which a name server is asked. Private ones are among them: whoever asks
     /// says that they are not.
     ///
@@ -93,6 +235,48 @@ impl Resolver {
     }
 }
 
+/// The addresses of one name server, as DNS has them.
+#[derive(Debug, Default)]
+pub(super) struct ServerAddresses {
+    pub(super) addresses: Vec<IpAddr>,
+    /// Families of addresses that are not known, and why.
+    pub(super) failed: Vec<String>,
+}
+
+/// The servers that a response names for the zone of the question: as an answer or as a referral.
+///
+/// # Errors
+/// It names none, or one that nobody could ask: left out in silence it would never be asked.
+pub(super) fn named(response: &Response, question: &Question) -> Result<Vec<Domain>, String> {
+    let is_ns = |set: &&Arc<RrSet>| set.owner == question.name && set.record_type == RecordType::NS;
+    let Some(set) = response.sets.iter().find(is_ns) else {
+        return Err(format!("no NS records (RCODE {})", response.rcode));
+    };
+    let name = |rdata: &Vec<u8>| Name::from_octets(rdata)?.to_domain();
+    let servers: Option<Vec<Domain>> = set.rdata.iter().map(name).collect();
+    servers.ok_or_else(|| "it names a server whose name no host can have".to_owned())
+}
+
+/// Whether this machine has a way to an address: asked of its own routes, without a packet. What the network
+/// says to a connection may be said by anybody on the path, and must not count as "cannot be asked".
+///
+/// # Errors
+/// It has none, in words.
+pub(super) fn way_to(address: IpAddr, dialler: &Dialler) -> Result<(), String> {
+    if !dialler.families().allow(address) {
+        return Err("its address family is switched off in [delivery]".to_owned());
+    }
+    let to = dialler.target(SocketAddr::new(address, PORT));
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    match UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(to)) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(format!("no way there from this machine ({error})")),
+    }
+}
+
 /// One address of a name server. Callers limit the time.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
@@ -104,6 +288,8 @@ pub(super) struct Server {
 pub(super) struct Said {
     pub(super) response: Result<Response, NotAnAnswer>,
     pub(super) voice: Voice,
+    /// How long caches may hold it, at most.
+    pub(super) lifetime: Duration,
 }
 
 /// In which capacity a server answers: one that is not set up for the zone may answer from a cache
@@ -116,7 +302,12 @@ pub(super) enum Voice {
 
 impl Server {
     pub(super) fn new(address: IpAddr, dialler: &Dialler) -> Self {
-        Self { at: SocketAddr::new(address, PORT), dialler: dialler.clone() }
+        Self::at(SocketAddr::new(address, PORT), dialler)
+    }
+
+    /// One that listens elsewhere.
+    pub(super) fn at(at: SocketAddr, dialler: &Dialler) -> Self {
+        Self { at, dialler: dialler.clone() }
     }
 
     /// Over UDP, and again over TCP where the answer does not fit.
@@ -151,6 +342,7 @@ impl Server {
             true => Voice::Authority,
             false => Voice::Other,
         };
-        Ok(Said { response: Response::parse(&message, id, question, now), voice })
+        let lifetime = lifetime(&message, question);
+        Ok(Said { response: Response::parse(&message, id, question, now), voice, lifetime })
     }
 }

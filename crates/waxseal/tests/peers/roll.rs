@@ -17,9 +17,18 @@ use std::{
 
 use rcgen::{CertificateParams, KeyPair};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
     time,
+};
+use waxseal_core::{
+    domain::Domain,
+    publish::{
+        Record, texts,
+        update::{self, Change},
+    },
+    time::UnixTime,
 };
 
 use super::{
@@ -241,6 +250,112 @@ async fn two_key_rolls_by_the_gate_refuse_no_mail_of_a_sender_with_dane() {
     world.deploy("rash");
     submit(world.sender.address, count).await;
     until_logged(&world.sender, "status=deferred", 1).await;
+}
+
+/// Knot behind a door that lets somebody else in first: as soon as an update comes, this one is made before it.
+async fn overtaken_by(world: &World, record: Record) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (address, primary) = (listener.local_addr().unwrap(), world.primary.address);
+    let task = tokio::spawn(async move {
+        let mut rival = Some(record);
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let Ok(length) = stream.read_u16().await else { continue };
+            let mut message = vec![0; usize::from(length)];
+            stream.read_exact(&mut message).await.unwrap();
+            let is_update = message[2] & 0x78 == 0x28;
+            if let Some(record) = rival.take_if(|_| is_update) {
+                let request = rival_update(record, clock());
+                let answer = exchange(primary, &request.message).await;
+                update::response(&request, &secret(), &answer, clock()).unwrap();
+            }
+            let answer = exchange(primary, &message).await;
+            stream.write_u16(u16::try_from(answer.len()).unwrap()).await.unwrap();
+            stream.write_all(&answer).await.unwrap();
+        }
+    });
+    (address, task)
+}
+
+fn secret() -> update::Key {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let octets = STANDARD.decode(TSIG.1).unwrap();
+    let name = Domain::parse(TSIG.0).unwrap();
+    update::Key::new(&name, update::Algorithm::HmacSha256, &octets).unwrap()
+}
+
+fn clock() -> UnixTime {
+    waxseal::queue::system_clock()()
+}
+
+/// Somebody else's update, without any condition.
+fn rival_update(record: Record, now: UnixTime) -> update::Request {
+    let zone = Domain::parse(ZONE).unwrap();
+    update::request(&zone, (&[], &[Change::Add(vec![record])]), &secret(), 7, now).unwrap()
+}
+
+async fn exchange(server: SocketAddr, message: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(server).await.unwrap();
+    stream.write_u16(u16::try_from(message.len()).unwrap()).await.unwrap();
+    stream.write_all(message).await.unwrap();
+    let mut answer = vec![0; usize::from(stream.read_u16().await.unwrap())];
+    stream.read_exact(&mut answer).await.unwrap();
+    answer
+}
+
+/// Two administrators at once: whoever looked before the other wrote changes nothing, and hears of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_update_that_was_overtaken_changes_nothing() {
+    let world = World::new().await;
+    key(world.folder.path(), "spare");
+    key(world.folder.path(), "second");
+    world.configure("first", "spare");
+    let (code, said) = world.publish(&["tlsa", "--update"]).await;
+    assert_eq!(code, 0, "{said}");
+    // The same again is nothing to send.
+    let (code, said) = world.publish(&["tlsa", "--update"]).await;
+    assert!(code == 0 && !said.contains("sent:"), "{said}");
+    // A roll that would take a record away, while somebody publishes a key of theirs.
+    world.configure("first", "second");
+    let host = Domain::parse(&format!("mx.{ZONE}")).unwrap();
+    let ttl = Duration::from_secs(3);
+    let theirs = texts::tlsa(&host, vec![texts::end_entity([9; 32])], ttl).unwrap().remove(0);
+    let (door, _task) = overtaken_by(&world, theirs).await;
+    let text = fs::read_to_string(world.path("waxseal.toml")).unwrap();
+    let server = |to: SocketAddr| {
+        let from = format!("server = \"{}\"", world.primary.address);
+        text.replace(&from, &format!("server = \"{to}\""))
+    };
+    fs::write(world.path("waxseal.toml"), server(door)).unwrap();
+    let (code, said) = world.publish(&["tlsa", "--update", "--prune", "--unseen"]).await;
+    assert_eq!(code, 1, "{said}");
+    let lost = "NOT SENT: 127.0.0.1";
+    assert!(said.contains(lost) && said.contains("NXRRSET"), "{said}");
+    assert!(said.contains("somebody else changed the same records since we looked"), "{said}");
+    let (_, said) = world.publish(&["tlsa"]).await;
+    assert!(said.contains(&"09".repeat(32)), "theirs is still there: {said}");
+    // Where nothing was: two texts would be worse than none.
+    let domain = format!(
+        "[[domain]]\nname = \"{ZONE}\"\ninside = \"127.0.0.1:1\"\ninside_tls = \"opportunistic\"\n\
+         [domain.publish]\ntlsrpt = [\"mailto:ours@{ZONE}\"]\n[publish]\n"
+    );
+    let zone = Domain::parse(ZONE).unwrap();
+    let theirs = texts::tlsrpt(&zone, &["mailto:theirs@example.net".to_owned()], ttl).unwrap();
+    let (door, _task) = overtaken_by(&world, theirs).await;
+    fs::write(world.path("waxseal.toml"), server(door).replace("[publish]\n", &domain)).unwrap();
+    let (code, said) = world.publish(&["tlsrpt", "--update"]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("YXRRSET") && said.contains("nothing was changed"), "{said}");
+    let (_, said) = world.publish(&["tlsrpt"]).await;
+    assert!(said.contains("there is: v=TLSRPTv1; rua=mailto:theirs@example.net"), "{said}");
+    // A clock that is a quarter of an hour off.
+    let late = UnixTime(clock().0 + 900);
+    let request = rival_update(
+        texts::tlsa(&host, vec![texts::end_entity([8; 32])], ttl).unwrap().remove(0),
+        late,
+    );
+    let answer = exchange(world.primary.address, &request.message).await;
+    let why = update::response(&request, &secret(), &answer, late).unwrap_err().to_string();
+    assert!(why.contains("BADTIME") && why.contains("clock"), "{why}");
 }
 
 /// An outsider or a mistake: another secret, another name, records that the key may not change, a

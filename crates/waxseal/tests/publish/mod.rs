@@ -3,6 +3,8 @@
 mod gate;
 mod policy_host;
 mod records;
+mod remembered;
+mod servers;
 mod shown;
 
 use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};

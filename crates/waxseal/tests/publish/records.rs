@@ -27,6 +27,8 @@ async fn records_are_printed_without_a_look() {
         "_smtp._tls.own.test. 3600 IN TXT \"v=TLSRPTv1; rua=mailto:tls@own.test\"\n",
         "mta-sts.own.test. 3600 IN CNAME gw.own.test.\n",
         ";   mode: testing\n",
+        // Nothing to paste before the policy is served.
+        "; _mta-sts.own.test. 3600 IN TXT \"v=STSv1; id=",
         // There may be one already, and nobody looked.
         "; own.test. 3600 IN TXT \"v=spf1 a:gw.own.test ~all\"\n",
         // Reports about DANE are asked for under the name of the MX host (RFC 8460 §1.1).

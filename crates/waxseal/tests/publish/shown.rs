@@ -105,6 +105,47 @@ async fn the_step_to_enforce_is_held_by_a_certificate_that_strangers_refuse() {
     assert!(said.contains("mx.elsewhere.test"), "{said}");
 }
 
+/// A mistake: `current` names another key than the host shows. Without records all mail comes; with these
+/// records it would be refused at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_records_of_a_host_are_not_sent_where_they_do_not_cover_what_it_shows() {
+    let (world, server, fresh) = after_a_change().await;
+    world.dns.replace(super::tree(own_zone()));
+    let text = fs::read_to_string(world.path("waxseal.toml")).unwrap();
+    world.write("root.ds", &world.dns.root_ds());
+    world.write("waxseal.toml", &text);
+    for part in ["tlsa", "records"] {
+        let said = world.publish(&[part, "--update"]).await;
+        assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+        let why =
+            "NOT SENT: _25._tcp.mx.own.test: not sent, a person has to decide: not yet, for mail";
+        let pasted = |line: &str| line.starts_with("_25._tcp");
+        assert!(!said.out.lines().any(pasted), "nothing to paste: {}", said.out);
+        assert!(
+            said.out.contains(why) && said.out.contains("name it in `current`"),
+            "{}",
+            said.out
+        );
+        assert!(!said.out.contains("127.0.0.1:1"), "nothing was sent: {}", said.out);
+    }
+    server.become_like(showing(&fresh));
+    let said = world.publish(&["tlsa", "--update"]).await;
+    assert!(said.out.contains("127.0.0.1:1"), "it was sent: {}", said.out);
+}
+
+/// Attacker: another user of the machine, who could read the secret that changes our zone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tsig_secret_that_others_can_read_is_refused() {
+    let (world, _server, _) = after_a_change().await;
+    fs::set_permissions(world.path("tsig"), fs::Permissions::from_mode(0o644)).unwrap();
+    let said = world.publish(&["tlsa", "--update"]).await;
+    assert_eq!(said.code, 78, "{}{}", said.out, said.err);
+    assert!(said.err.contains("others can read this secret") && said.err.contains("chmod 600"));
+    fs::remove_file(world.path("tsig")).unwrap();
+    let said = world.publish(&["tlsa", "--update"]).await;
+    assert!(said.code == 78 && said.err.contains("tsig"), "{}{}", said.out, said.err);
+}
+
 /// Others may have put it there: a text that is not ours is replaced only by who asks for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_adds_and_replaces_only_on_request() {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Door, Item, Seen, ServerView, State, list, title};
+use super::{Door, Guessed, Item, Seen, ServerView, State, Unreached, list, title};
 use crate::{
     dane::Tlsa,
     dns::Authenticity,
@@ -74,9 +74,11 @@ pub fn keys(
         items.extend(unseen(host, &all));
     }
     for key in &host.next {
-        let (state, because) = next(key, &all, memory, now);
-        items.push(item(host, format!("deploy {}", key.title()), state, because));
+        let (state, because, guessed) = next(key, &all, memory, now);
+        let door = item(host, format!("deploy {}", key.title()), state, because);
+        items.push(Item { guessed, ..door });
     }
+    items.iter_mut().for_each(|item| item.not_asked.clone_from(&all.aside));
     if let Some(ttl) = all.ttl {
         memory.caches.end(ttl, now);
     }
@@ -87,7 +89,9 @@ pub fn keys(
 }
 
 fn item(host: &HostKeys, what: String, state: State, because: String) -> Item {
-    Item { subject: host.host.clone(), door: Door::Key, what, state, because }
+    let (subject, door) = (host.host.clone(), Door::Key);
+    let (not_asked, guessed) = (Vec::new(), Guessed::No);
+    Item { subject, door, what, state, because, not_asked, guessed }
 }
 
 /// All servers at one look.
@@ -99,11 +103,14 @@ struct Everywhere<'a> {
     failed: Vec<String>,
     /// Those whose answer nobody can use, with the reason.
     unusable: Vec<String>,
+    /// Addresses that nobody could ask from here, of servers that have others.
+    aside: Vec<String>,
 }
 
 impl<'a> Everywhere<'a> {
     fn look(views: &'a [ServerView<Vec<Tlsa>>]) -> Self {
-        let mut all = Self { views, ttl: None, failed: Vec::new(), unusable: Vec::new() };
+        let Unreached { aside, lost } = Unreached::look(views);
+        let mut all = Self { views, ttl: None, failed: lost, unusable: Vec::new(), aside };
         for view in views {
             match &view.seen {
                 Seen::Records { ttl, authenticity, .. } => {
@@ -116,6 +123,7 @@ impl<'a> Everywhere<'a> {
                 Seen::Absent { ttl } => all.ttl = all.ttl.max(Some(*ttl)),
                 Seen::Unusable(why) => all.unusable.push(format!("{}: {why}", title(view))),
                 Seen::Failed(why) => all.failed.push(format!("{}: {why}", title(view))),
+                Seen::NoRoute(_) => {}
             }
         }
         all
@@ -127,7 +135,7 @@ impl<'a> Everywhere<'a> {
             let value = match &view.seen {
                 Seen::Records { value, .. } => value.as_slice(),
                 Seen::Absent { .. } => &[],
-                Seen::Unusable(_) | Seen::Failed(_) => return None,
+                Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => return None,
             };
             let hex = |tlsa: &Tlsa| tlsa.data.iter().map(|octet| format!("{octet:02x}")).collect();
             let ours = |tlsa: &&Tlsa| (tlsa.usage, tlsa.selector, tlsa.matching) == (3, 1, 1);
@@ -140,7 +148,7 @@ impl<'a> Everywhere<'a> {
         let lacks = |view: &&ServerView<Vec<Tlsa>>| match &view.seen {
             Seen::Records { value, .. } => !value.contains(wanted),
             Seen::Absent { .. } => true,
-            Seen::Unusable(_) | Seen::Failed(_) => false,
+            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => false,
         };
         self.views.iter().filter(lacks).map(title).collect()
     }
@@ -151,43 +159,44 @@ fn next(
     all: &Everywhere<'_>,
     memory: &mut HostMemory,
     now: UnixTime,
-) -> (State, String) {
+) -> (State, String, Guessed) {
+    let waiting = State::Waiting { until: None };
     if all.views.is_empty() {
-        return (State::Unknown, "no authoritative server of its zone could be found".into());
+        let because = "no authoritative server of its zone could be found".to_owned();
+        return (State::Unknown, because, Guessed::No);
     }
     let lacking = all.without(&texts::end_entity(key.spki_sha256));
     if !lacking.is_empty() {
         // Seen before and gone: the time counts anew.
         memory.keys.remove(&key.hex());
         let because = format!("its TLSA record is missing at {}", list(&lacking));
-        return (State::Waiting { until: None }, because);
+        return (waiting, because, Guessed::No);
     }
     if !all.unusable.is_empty() {
-        return (State::Waiting { until: None }, list(&all.unusable));
+        return (waiting, list(&all.unusable), Guessed::No);
     }
     if !all.failed.is_empty() {
         // Nothing was seen to be wrong there, so the time goes on; but nothing opens either.
         let because = format!("not every server could be asked: {}", list(&all.failed));
-        return (State::Unknown, because);
+        return (State::Unknown, because, Guessed::No);
     }
     let known = memory.everywhere(key.hex(), all.ttl.unwrap_or_default(), now);
     let forgotten = memory.caches.forgotten(&key.hex(), known.since, (TTLS, known.ttl));
     let until = forgotten.at + ROUNDING;
-    let servers = all.views.len();
+    let servers = all.views.len() - all.aside.len();
     if now < until {
         let because = format!(
             "its TLSA record is on all {servers} server addresses since {}; caches forget what stood \
              there before at {until} ({})",
             known.since, forgotten.why
         );
-        return (State::Waiting { until: Some(until) }, because);
+        return (State::Waiting { until: Some(until) }, because, forgotten.guessed);
     }
     let because = format!(
-        "its TLSA record is on all {servers} server addresses, signed, since {}: longer than {TTLS} x \
-         TTL {} s",
-        known.since, known.ttl
+        "its TLSA record is on all {servers} server addresses, signed, since {}: longer than {}",
+        known.since, forgotten.why
     );
-    (State::Open, because)
+    (State::Open, because, forgotten.guessed)
 }
 
 /// A key in use without a record: mail is being refused now, and a change of keys has to wait.

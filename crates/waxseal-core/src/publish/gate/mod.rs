@@ -19,10 +19,22 @@ use crate::{dns::Authenticity, domain::Domain, time::UnixTime};
 pub struct ServerView<T> {
     /// The server's name, from the NS records.
     pub server: Domain,
+    /// Whose NS records name it.
+    pub named: Named,
     /// Which of its addresses; `None` where it has none.
     pub address: Option<IpAddr>,
     /// What it said.
     pub seen: Seen<T>,
+}
+
+/// Whose NS records name a server. Senders may be sent to it by either (RFC 1034 §4.2.2 asks that both
+/// agree).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Named {
+    /// Those of the zone itself.
+    Zone,
+    /// Only those of the zone above: a delegation that was forgotten, or not finished.
+    ParentOnly,
 }
 
 /// What one server said.
@@ -46,6 +58,9 @@ pub enum Seen<T> {
     Unusable(String),
     /// It did not answer, or must not be asked.
     Failed(String),
+    /// This machine has no way to such an address, and why: nobody tried. The server's other addresses
+    /// speak for it, where there are any.
+    NoRoute(String),
 }
 
 impl<T> Seen<T> {
@@ -58,6 +73,7 @@ impl<T> Seen<T> {
             Self::Absent { ttl } => Seen::Absent { ttl },
             Self::Unusable(why) => Seen::Unusable(why),
             Self::Failed(why) => Seen::Failed(why),
+            Self::NoRoute(why) => Seen::NoRoute(why),
         }
     }
 }
@@ -105,6 +121,23 @@ pub struct Item {
     pub state: State,
     /// Why, and what is waited for.
     pub because: String,
+    /// Addresses of name servers that were not asked, for want of a way there: others of the same server
+    /// spoke for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_asked: Vec<String>,
+    /// Whether part of the wait is a guess, for nobody saw what stood there before.
+    pub guessed: Guessed,
+}
+
+/// Whether a wait rests on a guess.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guessed {
+    /// On what was seen alone.
+    #[default]
+    No,
+    /// On how long TTLs usually are at most.
+    Ttl,
 }
 
 impl Item {
@@ -116,9 +149,40 @@ impl Item {
 
 /// `ns1.example.net (192.0.2.53)`
 fn title<T>(view: &ServerView<T>) -> String {
-    match view.address {
+    let server = match view.address {
         Some(address) => format!("{} ({address})", view.server),
         None => view.server.to_string(),
+    };
+    match view.named {
+        Named::Zone => server,
+        Named::ParentOnly => format!("{server}, which only the parent zone names,"),
+    }
+}
+
+/// Addresses that nobody could ask from here.
+#[derive(Debug, Default)]
+struct Unreached {
+    /// Others of the same server were tried.
+    aside: Vec<String>,
+    /// The only ones of their server: what it says is not known.
+    lost: Vec<String>,
+}
+
+impl Unreached {
+    fn look<T>(views: &[ServerView<T>]) -> Self {
+        let mut unreached = Self::default();
+        for view in views {
+            let Seen::NoRoute(why) = &view.seen else { continue };
+            let tried = |other: &ServerView<T>| {
+                other.server == view.server && !matches!(other.seen, Seen::NoRoute(_))
+            };
+            let words = format!("{}: {why}", title(view));
+            match views.iter().any(tried) {
+                true => unreached.aside.push(words),
+                false => unreached.lost.push(words),
+            }
+        }
+        unreached
     }
 }
 

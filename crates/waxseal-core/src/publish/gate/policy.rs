@@ -3,11 +3,15 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Door, Item, Seen, ServerView, State, list, title};
+use super::{Door, Guessed, Item, Seen, ServerView, State, Unreached, list, title};
 use crate::{
     domain::Domain,
-    publish::{PolicyMemory, Spell, memory, texts},
-    sts::{self, MAX_AGE, Mode, Policy, PolicyId},
+    publish::{
+        PolicyMemory, Spell,
+        memory::{self, UNSEEN},
+        texts,
+    },
+    sts::{self, MAX_AGE, Mode, MxPattern, Policy, PolicyId},
     time::UnixTime,
 };
 
@@ -39,11 +43,11 @@ const MOST_MX: usize = 256;
 pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> Vec<Item> {
     let announced = Announced::look(&facts.announced);
     note(facts, &announced, memory, now);
-    let exchangers = Exchangers::look(&facts.mx, memory, now);
+    let exchangers = Exchangers::look(facts, memory, now);
     let mut items = match &facts.wanted {
         Some(wanted) => vec![
-            id(facts, wanted, &announced, &exchangers),
-            mx(facts, wanted, (memory, &exchangers), now),
+            id(facts, wanted, (&announced, &exchangers), now),
+            mx(facts, wanted, (memory, &announced, &exchangers), now),
         ],
         None => vec![removal(facts, &announced, memory, now)],
     };
@@ -52,6 +56,8 @@ pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> 
         items.retain(|item| item.door != Door::Mx);
         items.push(removal(facts, &announced, memory, now));
     }
+    let aside = Unreached::look(&facts.announced).aside;
+    items.iter_mut().for_each(|item| item.not_asked.clone_from(&aside));
     items
 }
 
@@ -61,12 +67,22 @@ struct Exchangers {
     hosts: Vec<(Domain, Option<UnixTime>)>,
     /// Why there may be more.
     unknown: Option<String>,
+    /// When MX records were looked at for the first time.
+    first: UnixTime,
 }
 
 impl Exchangers {
     /// From every server, and from what was there before: its TTL is noted in `memory`.
-    fn look(views: &[ServerView<Vec<Domain>>], memory: &mut PolicyMemory, now: UnixTime) -> Self {
-        let (mut live, mut failed) = (BTreeSet::new(), Vec::new());
+    fn look(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> Self {
+        let views = facts.mx.as_slice();
+        let (mut live, mut failed) = (BTreeSet::new(), Unreached::look(views).lost);
+        let first = *memory.mx_first.get_or_insert_with(|| {
+            // What went before, only a policy of before can tell.
+            for host in of_old_policy(facts) {
+                memory.mx.insert(host, now + UNSEEN);
+            }
+            now
+        });
         for view in views {
             let (hosts, ttl) = match &view.seen {
                 Seen::Records { value, ttl, .. } => (value.as_slice(), *ttl),
@@ -75,6 +91,7 @@ impl Exchangers {
                     failed.push(format!("{}: {why}", title(view)));
                     continue;
                 }
+                Seen::NoRoute(_) => continue,
             };
             for host in hosts {
                 let until = now + ttl + ROUNDING;
@@ -101,7 +118,7 @@ impl Exchangers {
             place += 1;
             place <= MOST_MX
         });
-        Self { hosts, unknown }
+        Self { hosts, unknown, first }
     }
 
     /// Whether mail for all of them passes a policy; if not, how a door stands that needs that.
@@ -148,7 +165,7 @@ enum Announced {
 
 impl Announced {
     fn look(views: &[ServerView<Vec<Vec<u8>>>]) -> Self {
-        let (mut ids, mut failed) = (Vec::new(), Vec::new());
+        let (mut ids, mut failed) = (Vec::new(), Unreached::look(views).lost);
         for view in views {
             let id = match &view.seen {
                 Seen::Records { value, .. } => match sts::announced(value) {
@@ -161,6 +178,7 @@ impl Announced {
                     failed.push(format!("{}: {why}", title(view)));
                     continue;
                 }
+                Seen::NoRoute(_) => continue,
             };
             ids.push((id, title(view)));
         }
@@ -184,7 +202,7 @@ fn heard(views: &[ServerView<Vec<Vec<u8>>>]) -> (BTreeSet<String>, Option<Durati
     let said = views.iter().filter_map(|view| match &view.seen {
         Seen::Records { value, ttl, .. } => Some((sts::announced(value).ok(), *ttl)),
         Seen::Absent { ttl } => Some((None, *ttl)),
-        Seen::Unusable(_) | Seen::Failed(_) => None,
+        Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => None,
     });
     let longest = said.clone().map(|(_, ttl)| ttl).max();
     (memory::common(said.map(|(id, _)| id.iter().map(ToString::to_string).collect())), longest)
@@ -223,7 +241,9 @@ fn note(facts: &PolicyFacts, announced: &Announced, memory: &mut PolicyMemory, n
 }
 
 fn item(facts: &PolicyFacts, door: Door, state: State, (what, because): (&str, String)) -> Item {
-    Item { subject: facts.domain.clone(), door, what: what.to_owned(), state, because }
+    let (subject, what) = (facts.domain.clone(), what.to_owned());
+    let (not_asked, guessed) = (Vec::new(), Guessed::No);
+    Item { subject, door, what, state, because, not_asked, guessed }
 }
 
 /// The file before the `id`: a sender that sees the new id and fetches the old file keeps the old one
@@ -232,8 +252,8 @@ fn item(facts: &PolicyFacts, door: Door, state: State, (what, because): (&str, S
 fn id(
     facts: &PolicyFacts,
     wanted: &Policy,
-    announced: &Announced,
-    exchangers: &Exchangers,
+    (announced, exchangers): (&Announced, &Exchangers),
+    now: UnixTime,
 ) -> Item {
     let want = texts::policy_id(wanted);
     let what = format!("announce the id {want} of the policy");
@@ -271,20 +291,45 @@ fn id(
     let shut = (state == State::Open && wanted.mode != Mode::None)
         .then(|| exchangers.outside(wanted))
         .flatten();
-    let (state, because) = shut.unwrap_or((state, because));
+    let (state, mut because) = shut.unwrap_or((state, because));
+    if state == State::Open && wanted.mode != Mode::None && now < exchangers.first + UNSEEN {
+        because.push_str(&format!(
+            "; MX hosts that were taken out of DNS before the first look, at {}, are not known here: \
+             caches may name them for as long as the TTL of those records was",
+            exchangers.first
+        ));
+    }
     item(facts, Door::Id, state, (&what, because))
+}
+
+/// MX hosts of another policy that is still served: they had MX records when it was made, and may have
+/// lost them a moment before anybody looked.
+fn of_old_policy(facts: &PolicyFacts) -> Vec<Domain> {
+    let old = facts.served.as_ref().ok().filter(|old| facts.wanted.as_ref() != Some(*old));
+    let host = |pattern: &MxPattern| match pattern {
+        MxPattern::Host(host) => Some(host.clone()),
+        // Nobody knows which names it stood for.
+        MxPattern::OneBelow(_) => None,
+    };
+    let binds = |old: &&Policy| old.mode != Mode::None;
+    old.filter(binds).iter().flat_map(|old| &old.mx).filter_map(host).take(MOST_MX).collect()
 }
 
 /// All hosts of before and after have to be in the policy that senders know, before MX changes.
 fn mx(
     facts: &PolicyFacts,
     wanted: &Policy,
-    (memory, exchangers): (&PolicyMemory, &Exchangers),
+    (memory, announced, exchangers): (&PolicyMemory, &Announced, &Exchangers),
     now: UnixTime,
 ) -> Item {
     let what = "change the MX records";
     if let Some((state, because)) = exchangers.outside(wanted) {
         return item(facts, Door::Mx, state, (what, because));
+    }
+    // Nothing is known to have changed there, so the time goes on; but nothing opens either.
+    if let Announced::Unknown(why) = announced {
+        let because = format!("not every server could be asked for the announcement: {why}");
+        return item(facts, Door::Mx, State::Unknown, (what, because));
     }
     let id = texts::policy_id(wanted);
     let served = memory.served.as_ref().filter(|(known, _)| *known == id).map(|(_, at)| *at);
@@ -309,7 +354,7 @@ fn mx(
             .to_owned();
         (State::Open, because)
     };
-    item(facts, Door::Mx, state, (what, because))
+    Item { guessed: forgotten.guessed, ..item(facts, Door::Mx, state, (what, because)) }
 }
 
 /// A policy that is just taken away goes on in the caches of senders, until `max_age` (RFC 8461 §8.3).

@@ -1,7 +1,7 @@
 //! Doors that opened too early once: what nobody looked at before, what caches still hold.
 
 use super::{
-    doors::{World, announcement, ask, exchangers, has, host, waits},
+    doors::{World, announcement, ask, exchangers, has, host, view, waits},
     *,
 };
 
@@ -14,11 +14,17 @@ fn a_key_that_was_there_at_the_first_look_waits_a_day() {
     let both = has(&[1, 2], 3_600);
     let items = ask(&host, std::slice::from_ref(&both), &mut memory, NOW);
     assert_eq!(waits(&items[0]), Some(later(DAY + 1)));
-    assert!(items[0].because.contains("at the first look already"), "{items:?}");
+    assert!(items[0].because.contains("A GUESS: it was there at the first look"), "{items:?}");
+    assert!(items[0].because.contains("its own is 3600 s"), "{items:?}");
+    assert_eq!(items[0].guessed, Guessed::Ttl);
     // Looking once more changes nothing.
     let items = ask(&host, std::slice::from_ref(&both), &mut memory, later(7_300));
     assert_eq!(waits(&items[0]), Some(later(DAY + 1)));
     assert!(ask(&host, &[both], &mut memory, later(DAY + 1))[0].is_open());
+    // Two of its own TTLs are longer than the guess: nothing is guessed then.
+    let mut memory = HostMemory::default();
+    let items = ask(&host, &[has(&[1, 2], 80_000)], &mut memory, NOW);
+    assert_eq!((waits(&items[0]), items[0].guessed), (Some(later(160_001)), Guessed::No));
 }
 
 #[test]
@@ -58,6 +64,44 @@ fn a_set_without_end_is_not_remembered_and_opens_nothing() {
     assert_eq!(waits(&items[0]), Some(later(DAY + 1)));
     assert!(!ask(&host, &[seen], &mut memory, later(DAY))[0].is_open());
     assert_eq!(memory.caches.first, None);
+}
+
+/// IPv6 from a machine without it.
+#[test]
+fn an_address_without_a_way_there_is_said_and_shuts_the_door_where_its_server_has_no_other() {
+    let (host, mut memory) = (host(&[1], &[2]), HostMemory::default());
+    let far = |server: u8, named| ServerView {
+        address: Some("2001:db8::53".parse().unwrap()),
+        named,
+        ..view(server, Seen::NoRoute("no way there from this machine".to_owned()))
+    };
+    let both = [view(1, has(&[1, 2], 60)), far(1, Named::Zone)];
+    gate::keys(&host, &[view(1, has(&[1], 60)), far(1, Named::Zone)], &mut memory, NOW);
+    gate::keys(&host, &both, &mut memory, NOW);
+    let items = gate::keys(&host, &both, &mut memory, later(121));
+    assert!(items[0].is_open() && items[0].because.contains("on all 1 server"), "{items:?}");
+    let aside = "ns1.example.net (2001:db8::53): no way there from this machine";
+    assert_eq!(items[0].not_asked, [aside]);
+    // Of the second server nothing else is known.
+    let alone = [view(1, has(&[1, 2], 60)), far(2, Named::ParentOnly)];
+    let items = gate::keys(&host, &alone, &mut memory, later(122));
+    assert_eq!(items[0].state, State::Unknown);
+    let why = "ns2.example.net (2001:db8::53), which only the parent zone names,";
+    assert!(items[0].because.contains(why) && items[0].not_asked.is_empty(), "{items:?}");
+    // The same for a policy.
+    let only = policy(sts::Mode::Enforce, &["mx.example.com"]);
+    let mut world = World::new(Some(only.clone()), Some(&only), &["mx.example.com"]);
+    let aside = |view: &ServerView<_>| ServerView {
+        address: Some("2001:db8::53".parse().unwrap()),
+        seen: Seen::NoRoute("no way".to_owned()),
+        ..view.clone()
+    };
+    let more: Vec<_> = world.facts.announced.iter().map(aside).collect();
+    world.facts.announced.extend(more);
+    let item = world.ask(Door::Id, NOW);
+    assert!(item.is_open() && item.not_asked.len() == 2, "{item:?}");
+    world.facts.mx[0].seen = Seen::NoRoute("no way".to_owned());
+    assert_eq!(world.ask(Door::Id, NOW).state, State::Unknown);
 }
 
 #[test]
@@ -177,6 +221,26 @@ fn an_mx_host_that_caches_hold_stays_in_the_policy() {
     assert!(item.because.contains("caches may hold MX records that name it"), "{item:?}");
     assert!(world.ask(Door::Id, later(3_601)).is_open());
     assert_eq!(world.memory.mx.len(), 1, "what nobody holds is forgotten");
+}
+
+/// It was in the old policy, so it had MX records once; and who knows until when.
+#[test]
+fn an_mx_host_that_only_the_old_policy_still_names_keeps_the_id_back_for_a_day() {
+    let old = policy(sts::Mode::Enforce, &["old.example.com", "new.example.com"]);
+    let new = policy(sts::Mode::Enforce, &["new.example.com"]);
+    let mut world = World::new(Some(new.clone()), Some(&old), &["new.example.com"]);
+    assert!(!world.ask(Door::Id, NOW).is_open());
+    // The new file is served.
+    world.facts.served = Ok(new.clone());
+    let item = world.ask(Door::Id, later(60));
+    assert_eq!(waits(&item), Some(later(DAY)));
+    assert!(item.because.contains("old.example.com is not in the policy"), "{item:?}");
+    assert!(world.ask(Door::Id, later(DAY)).is_open());
+    // Who looks only after the old file is gone is told what nobody can know.
+    let mut world = World::new(Some(new.clone()), Some(&new), &["new.example.com"]);
+    let item = world.ask(Door::Id, NOW);
+    assert!(item.is_open() && item.because.contains("before the first look"), "{item:?}");
+    assert!(!world.ask(Door::Id, later(DAY)).because.contains("before the first look"));
 }
 
 /// Attacker: whoever writes the zone lists MX hosts without end.

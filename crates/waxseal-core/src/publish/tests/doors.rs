@@ -18,7 +18,8 @@ pub(super) fn host(current: &[u8], next: &[u8]) -> HostKeys {
 
 pub(super) fn view<T>(server: u8, seen: Seen<T>) -> ServerView<T> {
     let address = Some(Ipv4Addr::new(192, 0, 2, server).into());
-    ServerView { server: name(&format!("ns{server}.example.net")), address, seen }
+    let server = name(&format!("ns{server}.example.net"));
+    ServerView { server, named: Named::Zone, address, seen }
 }
 
 pub(super) fn has(digests: &[u8], ttl: u64) -> Seen<Vec<Tlsa>> {
@@ -245,6 +246,9 @@ fn mx_records_change_after_a_policy_with_all_of_them() {
     // the time begins anew.
     let good = world.facts.announced.clone();
     world.facts.announced[1].seen = Seen::Failed("no answer".to_owned());
+    let item = world.ask(Door::Mx, later(620));
+    assert!(item.state == State::Unknown && item.because.contains("ns2.example.net"), "{item:?}");
+    world.facts.announced = good.clone();
     assert!(world.ask(Door::Mx, later(620)).is_open());
     world.facts.announced[1] = announcement(Some("old"))[0].clone();
     assert_eq!(waits(&world.ask(Door::Mx, later(620))), None);

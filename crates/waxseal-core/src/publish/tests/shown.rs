@@ -125,6 +125,34 @@ fn what_could_not_be_seen_holds_records_as_well() {
     assert_eq!(shown.holds(&records, NOW), None);
 }
 
+/// A chain that ran out is not a new key: to name it in the configuration would mend nothing.
+#[test]
+fn an_expired_chain_of_a_configured_issuer_is_called_expired_and_not_unknown() {
+    let (leaf, issuer) = certificate(&["mx.example.com"]);
+    let shown = showing(&[&leaf, &issuer]);
+    let mut keys = host(&[1], &[]);
+    keys.issuers = vec![Key { algorithm: "ECDSA P-256".into(), spki_sha256: digest_of(&issuer) }];
+    let records = [texts::issuer(digest_of(&issuer))];
+    let late = UnixTime(2_000_000_000);
+    assert!(shown.doors(&keys, NOW).is_empty());
+    assert_eq!(shown.places(&keys, late).next().unwrap().1, Place::Refused);
+    let doors = shown.doors(&keys, late);
+    for said in [&doors[0].because, &shown.uncovered(&records, late)[0]] {
+        assert!(said.contains("expired") && said.contains("issuer is configured"), "{said}");
+        assert!(!said.contains("not configured"), "{said}");
+    }
+    let Some(Held::Shown(held)) = shown.holds(&records, late) else { panic!() };
+    assert!(held.contains("expired"), "{held}");
+    // For another host, of the same issuer.
+    let (other, issuer) = certificate(&["other.example.com"]);
+    let uncovered =
+        showing(&[&other, &issuer]).uncovered(&[texts::issuer(digest_of(&issuer))], NOW);
+    assert!(uncovered[0].contains("other.example.com"), "{uncovered:?}");
+    // Its own key in `current` covers it whatever its dates say (RFC 7672 section 3.1.1).
+    keys.current = vec![Key { algorithm: "ECDSA P-256".into(), spki_sha256: digest_of(&leaf) }];
+    assert!(shown.doors(&keys, late).is_empty());
+}
+
 /// Attacker: whoever answers at the address shows a certificate that nobody can read.
 #[test]
 fn an_unreadable_certificate_is_not_known() {

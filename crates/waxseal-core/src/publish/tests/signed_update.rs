@@ -7,13 +7,17 @@ fn tsig() -> update::Key {
 }
 
 fn an_update(key: &update::Key) -> update::Request {
+    an_update_if(&[], key)
+}
+
+fn an_update_if(required: &[Prerequisite], key: &update::Key) -> update::Request {
     let records = texts::tlsa(&name("mx.example.com"), vec![texts::end_entity([1; 32])], HOUR);
     let change = Change::Replace {
         owner: name("_25._tcp.mx.example.com"),
         record_type: crate::dnssec::RecordType::TLSA,
         records: records.unwrap(),
     };
-    update::request(&name("example.com"), &[change], key, 0x1234, NOW).unwrap()
+    update::request(&name("example.com"), (required, &[change]), key, 0x1234, NOW).unwrap()
 }
 
 /// A server's answer: the header, signed over the request's MAC.
@@ -52,6 +56,59 @@ fn an_update_is_what_rfc_2136_says() {
     assert_eq!(classes, [255, 1], "delete the set, then add");
     let last = message.additional().unwrap().next().unwrap().unwrap();
     assert_eq!(last.rtype(), domain::base::iana::Rtype::TSIG);
+}
+
+/// RFC 2136 §2.4.2, §2.4.3
+#[test]
+fn an_update_says_what_it_expects_to_find() {
+    let owner = name("_25._tcp.mx.example.com");
+    let record_type = crate::dnssec::RecordType::TLSA;
+    let rdata = vec![vec![3, 1, 1, 9], vec![3, 1, 1, 8]];
+    for (rdata, classes, last) in
+        [(rdata, vec![1, 1], vec![3, 1, 1, 8]), (Vec::new(), vec![254], Vec::new())]
+    {
+        let required = Prerequisite { owner: owner.clone(), record_type, rdata };
+        let request = an_update_if(std::slice::from_ref(&required), &tsig());
+        let message = domain::base::Message::from_slice(&request.message).unwrap();
+        let records: Vec<_> = message.answer().unwrap().map(|record| record.unwrap()).collect();
+        let found: Vec<_> = records.iter().map(|record| record.class().to_int()).collect();
+        assert_eq!(found, classes);
+        assert!(records.iter().all(|record| record.ttl().as_secs() == 0));
+        let named = records.last().unwrap().to_record::<domain::base::UnknownRecordData<&[u8]>>();
+        assert_eq!(*named.unwrap().unwrap().data().data(), last.as_slice());
+        assert_eq!(message.header_counts().nscount(), 2, "the changes follow");
+    }
+    let long = vec![vec![0; 70_000]];
+    let required = [Prerequisite { owner, record_type, rdata: long }];
+    let long = update::request(&name("example.com"), (&required, &[]), &tsig(), 1, NOW);
+    assert_eq!(long.unwrap_err(), UpdateError::TooLong);
+}
+
+#[test]
+fn each_refusal_is_said_in_its_own_words() {
+    let (key, request) = (tsig(), an_update(&tsig()));
+    let said = |rcode| {
+        let no = answer(&request, rcode, &[7; 32], NOW);
+        update::response(&request, &key, &no, NOW).unwrap_err().to_string()
+    };
+    let words = [
+        (1, "FORMERR"),
+        (2, "SERVFAIL"),
+        (4, "NOTIMP"),
+        (5, "may the key change these names"),
+        (6, "somebody else changed the same records since we looked"),
+        (7, "records stand there that did not before: YXRRSET"),
+        (8, "what was there is gone or differs: NXRRSET"),
+        (9, "not the primary of this zone"),
+        (10, "outside the zone"),
+        (11, "RCODE 11"),
+    ];
+    for (rcode, words) in words {
+        assert!(said(rcode).contains(words), "{rcode}: {}", said(rcode));
+    }
+    let all: std::collections::BTreeSet<String> =
+        words.iter().map(|(rcode, _)| said(*rcode)).collect();
+    assert_eq!(all.len(), words.len() - 1, "6 and 7 mean the same");
 }
 
 #[test]
@@ -125,6 +182,6 @@ fn a_server_that_does_not_know_the_key_is_told_apart() {
 fn an_update_has_a_longest_length() {
     let record = texts::dkim(&name("example.com"), &name("s"), Some("x".repeat(60_000)), HOUR);
     let changes = [Change::Add(vec![record.unwrap(); 2])];
-    let long = update::request(&name("example.com"), &changes, &tsig(), 1, NOW);
+    let long = update::request(&name("example.com"), (&[], &changes), &tsig(), 1, NOW);
     assert_eq!(long.unwrap_err(), UpdateError::TooLong);
 }

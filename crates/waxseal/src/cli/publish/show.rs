@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use waxseal_core::{
     publish::{
-        Act, Finding, Record, Standing,
+        Act, ClockSet, Finding, Record, Standing,
         gate::{Item, State},
         rollout::{Progress, Stage},
         shown::Place,
@@ -19,7 +19,7 @@ use waxseal_core::{
 use super::{Part, Seen};
 use crate::{
     cli::Paint,
-    publish::{DomainLook, DomainWanted, HostLook, HostWanted, Wanted, Zone},
+    publish::{DomainLook, DomainWanted, HostLook, HostWanted, How, Wanted, Zone},
 };
 
 /// `; words`
@@ -39,8 +39,10 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
             records.extend(&domain.tlsrpt);
         }
         if let (Part::All | Part::MtaSts, Some(sts)) = (part, &domain.sts) {
-            records.extend([&sts.host, &sts.announcement]);
+            records.push(&sts.host);
             policy(&mut text, domain.domain.as_str(), &sts.policy);
+            comment(&mut text, "only once that policy is served there (RFC 8461 section 8.1):");
+            comment(&mut text, &sts.announcement.to_string());
         }
         if part == Part::All {
             records.extend(&domain.dkim);
@@ -112,7 +114,14 @@ pub(super) fn looked(part: Part, seen: &Seen, paint: Paint) -> String {
     }
     for sent in &seen.sent {
         let records = sent.records.len();
-        let words = format!("sent: {records} records of {} to zone {}", sent.owner, sent.zone);
+        let words = match sent.how {
+            How::Sent => format!("sent: {records} records of {} to zone {}", sent.owner, sent.zone),
+            How::There => format!(
+                "not sent: {records} records of {} stand at the primary server of {} already, and DNS does \
+                 not show them yet",
+                sent.owner, sent.zone
+            ),
+        };
         comment(&mut text, &words);
     }
     for why in &seen.refused {
@@ -153,9 +162,25 @@ fn host(text: &mut String, part: Part, look: &HostLook, paint: Paint) {
         None => comment(text, "no key is configured: name its certificate in `current`"),
     }
     shown(text, look, paint);
+    if part != Part::Tlsrpt {
+        servers(text, &look.doors);
+    }
     look.tlsrpt.iter().for_each(|one| finding(text, one, paint));
     look.zone.iter().for_each(|one| zone(text, one));
     text.push('\n');
+}
+
+/// What single name servers say, or do not: the answer of a resolver comes from one of them.
+fn servers(text: &mut String, doors: &[Item]) {
+    for door in doors {
+        match door.state {
+            State::Open | State::Waiting { until: Some(_) } => {}
+            State::Unknown | State::Waiting { until: None } => {
+                comment(text, &format!("  to {}: {}", door.what, door.because));
+            }
+        }
+        door.not_asked.iter().for_each(|why| comment(text, &format!("  not asked: {why}")));
+    }
 }
 
 /// Which keys the host shows, whatever is configured.
@@ -165,11 +190,17 @@ fn shown(text: &mut String, look: &HostLook, paint: Paint) {
             Place::Current => "in `current`",
             Place::Next => "in `next`",
             Place::Issuer => "of a configured issuer",
+            Place::Refused => "of a configured issuer, and REFUSED by senders all the same",
             Place::Nowhere => "NOT CONFIGURED, so no TLSA record is wanted for it",
         };
         let (address, key) = (chain.address, chain.key.title());
-        let colour = if *place == Place::Nowhere { 31 } else { 32 };
+        let bad = matches!(place, Place::Nowhere | Place::Refused);
+        let colour = if bad { 31 } else { 32 };
         comment(text, &format!("{address} shows {key}: {}", coloured(paint, what, colour)));
+        if let (Place::Refused, Some(shown), Some(tlsa)) = (place, &look.shown, &look.tlsa) {
+            let fault = shown.fault(chain, &tlsa.tlsa(), look.at);
+            fault.iter().for_each(|fault| comment(text, &format!("  {fault}")));
+        }
     }
     for why in look.shown.iter().flat_map(|shown| &shown.unknown) {
         comment(text, &format!("which key is shown could not be found out: {why}"));
@@ -255,12 +286,18 @@ fn plan(text: &mut String, look: &DomainLook, paint: Paint) {
 }
 
 /// The doors.
-pub(super) fn gate(items: &[Item], paint: Paint) -> String {
-    if items.is_empty() {
-        return "nothing is waited for: no `next` key is named in [[publish.mx]], and no `mta_sts` is set\n"
-            .to_owned();
-    }
+pub(super) fn gate(items: &[Item], clock: ClockSet, paint: Paint) -> String {
     let mut text = String::new();
+    if let ClockSet::By(seconds) = clock {
+        let _ = writeln!(
+            text,
+            "note: the clock was set by {seconds} s since the last look; that counts for nothing here"
+        );
+    }
+    if items.is_empty() {
+        return text
+            + "nothing is waited for: no `next` key is named in [[publish.mx]], and no `mta_sts` is set\n";
+    }
     for item in items {
         let (word, until) = match item.state {
             State::Open => (coloured(paint, "go  ", 32), None),
@@ -272,18 +309,32 @@ pub(super) fn gate(items: &[Item], paint: Paint) -> String {
         if let Some(until) = until {
             let _ = writeln!(text, "      until {until}");
         }
+        for why in &item.not_asked {
+            let _ = writeln!(text, "      not asked: {why}");
+        }
     }
     text
 }
 
-pub(super) fn gate_json(items: &[Item], now: UnixTime) -> String {
+pub(super) fn gate_json(items: &[Item], clock: ClockSet, now: UnixTime) -> String {
     let open = !items.is_empty() && items.iter().all(Item::is_open);
     let waits = items.iter().filter_map(|item| match item.state {
         State::Waiting { until } => until,
         State::Open | State::Unknown => None,
     });
     let until = waits.max();
-    format!("{}\n", json!({ "open": open, "until": until, "checked_at": now, "items": items }))
+    let clock_set = match clock {
+        ClockSet::No => 0,
+        ClockSet::By(seconds) => seconds,
+    };
+    let json = json!({
+        "open": open,
+        "until": until,
+        "checked_at": now,
+        "clock_set": clock_set,
+        "items": items,
+    });
+    format!("{json}\n")
 }
 
 fn record_json(record: &Record) -> Value {
@@ -387,6 +438,7 @@ pub(super) fn looked_json(part: Part, seen: &Seen) -> String {
     let hosts = seen.hosts.iter().map(|look| {
         json!({
             "host": look.host,
+            "doors": look.doors,
             "shown": look.places.iter().map(|one| json!({
                 "address": one.0.address,
                 "algorithm": one.0.key.algorithm,

@@ -1,0 +1,146 @@
+//! Which servers the gate asks: every one that a sender may be sent to, and never fewer in silence.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use waxseal_lab::dns::{Act, Data, DnsServer, Name, Tampering, Tree, Zone, rtype};
+
+use super::{NS, World, gate::hosts, own_zone, tlsa};
+
+/// The server of the zone `test`, which delegates `own.test`.
+const ABOVE: &str = "192.0.2.61";
+/// The server that only `test` still names.
+const FORGOTTEN: &str = "192.0.2.59";
+
+/// A server of the zone above: refers whoever asks to these servers, or has no answer.
+async fn above(names: &[&str]) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let names: Vec<Vec<u8>> = names.iter().map(|name| Name::new(name).wire()).collect();
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = refer(stream, &names).await;
+        }
+    });
+    (address, task)
+}
+
+async fn refer(mut stream: TcpStream, names: &[Vec<u8>]) -> std::io::Result<()> {
+    let length = stream.read_u16().await?;
+    let mut query = vec![0; usize::from(length)];
+    stream.read_exact(&mut query).await?;
+    let end = 12 + query[12..].iter().position(|octet| *octet == 0).unwrap() + 5;
+    let refused = if names.is_empty() { 5 } else { 0 };
+    let count = u8::try_from(names.len()).unwrap();
+    let mut message = query[..2].to_vec();
+    message.extend([0x80, refused, 0, 1, 0, 0, 0, count, 0, 0]);
+    message.extend(&query[12..end]);
+    for name in names {
+        message.extend([0xc0, 12, 0, 2, 0, 1, 0, 0, 1, 44]);
+        message.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+        message.extend(name);
+    }
+    stream.write_u16(u16::try_from(message.len()).unwrap()).await?;
+    stream.write_all(&message).await
+}
+
+/// Both records are there, and the zone above is served elsewhere, by who names `names`.
+async fn world(names: &[&str], more: impl FnOnce(Zone) -> Zone) -> (World, JoinHandle<()>) {
+    let mut world = World::new(own_zone()).await;
+    let (now, next) = (world.key("now"), world.key("next"));
+    let own = own_zone()
+        .record("ns9", &Data::A(FORGOTTEN.parse().unwrap()))
+        .record("_25._tcp.mx", &tlsa(&now))
+        .record("_25._tcp.mx", &tlsa(&next));
+    let test = Zone::new("test")
+        .signed()
+        .servers(&["ns.above.test"])
+        .record("ns.above", &Data::A(ABOVE.parse().unwrap()));
+    let invalid = Zone::new("invalid").signed().record("ns.lab", &Data::A(NS.parse().unwrap()));
+    world.dns.replace(Tree::build(vec![test, invalid, more(own)]).unwrap());
+    let (address, task) = above(names).await;
+    world.map.push((format!("{ABOVE}:53"), address));
+    world.configure("", &hosts(&world));
+    (world, task)
+}
+
+/// A forgotten server, or an old hoster: the delegation still names it, and senders are sent there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_only_the_parent_names_is_asked_as_well() {
+    let (mut world, _above) = world(&["ns.lab.invalid", "ns9.own.test"], |zone| zone).await;
+    let old: DnsServer = world.dns.twin().await.unwrap();
+    old.tamper(Tampering::only("_25._tcp.mx.own.test", rtype::TLSA, Act::NoData));
+    world.map.push((format!("{FORGOTTEN}:53"), old.addr()));
+    world.configure("", &hosts(&world));
+    let said = world.publish(&["gate"]).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let why = "ns9.own.test (192.0.2.59), which only the parent zone names,:";
+    assert!(said.out.contains(why), "{}", said.out);
+    // It follows: the record is on both.
+    old.restore();
+    let said = world.publish(&["gate"]).await;
+    assert!(said.out.contains("on all 2 server addresses"), "{}", said.out);
+    // Nobody answers there any more.
+    world.map.pop();
+    let (silent, _task) = above(&[]).await;
+    world.map.push((format!("{FORGOTTEN}:53"), silent));
+    world.configure("", &hosts(&world));
+    let said = world.publish(&["gate"]).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.contains("it answers with RCODE 5"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delegation_that_nobody_can_be_asked_for_keeps_the_door_shut() {
+    let (world, _above) = world(&[], |zone| zone).await;
+    let begin = Instant::now();
+    let said = world.publish(&["gate"]).await;
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    let why =
+        "own.test: no server of test, the zone above, says whom it names: ns.above.test: no NS";
+    assert!(said.out.contains(why), "{}", said.out);
+    assert!(begin.elapsed() < Duration::from_secs(20));
+}
+
+/// IPv6 on a machine without it: said, and no reason to wait where the same server speaks IPv4.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_cannot_be_reached_from_here_is_shown() {
+    let far = Data::Aaaa(Ipv6Addr::new(0x2001, 0x4860, 0, 0, 0, 0, 0, 0x53));
+    let both = |zone: Zone| {
+        zone.record("@", &Data::Ns(Name::new("ns2.own.test")))
+            .record("ns2", &Data::A(NS.parse().unwrap()))
+            .record("ns2", &far)
+    };
+    let (place, _above) = world(&["ns.lab.invalid"], both).await;
+    let said = place.publish(&["gate", "--json"]).await;
+    let json = said.json();
+    let aside = "ns2.own.test (2001:4860::53): its address family is switched off in [delivery]";
+    assert_eq!(json["items"][0]["not_asked"][0], aside, "{json}");
+    assert!(place.publish(&["gate"]).await.out.contains(&format!("not asked: {aside}")));
+    assert_eq!(said.code, 1, "{json}");
+    // Of a server without any other address nothing is known.
+    let alone =
+        |zone: Zone| zone.record("@", &Data::Ns(Name::new("ns2.own.test"))).record("ns2", &far);
+    let (place, _above) = world(&["ns.lab.invalid"], alone).await;
+    let said = place.publish(&["gate"]).await;
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    assert!(said.out.contains("not every server could be asked: ns2.own.test"), "{}", said.out);
+}
+
+/// Attacker: on the path to our resolver, hides half of a server's addresses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_family_of_addresses_that_cannot_be_looked_up_keeps_the_door_shut() {
+    let (world, _above) = world(&["ns.lab.invalid"], |zone| zone).await;
+    world.dns.tamper(Tampering::only("ns.lab.invalid", rtype::AAAA, Act::Fail(2)));
+    let said = world.publish(&["gate"]).await;
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    let why = "ns.lab.invalid: its IPv6 addresses could not be looked up";
+    assert!(said.out.contains(why), "{}", said.out);
+}
