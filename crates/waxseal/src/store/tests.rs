@@ -1,3 +1,6 @@
+mod backup;
+mod thief;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -90,25 +93,6 @@ async fn queued(store: &Store, recipients: &[&str], content: &[u8]) -> QueueId {
     let groups: Vec<_> = recipients.iter().map(|one| group(&[one])).collect();
     drop(store.classify((id, lease), &groups, NOW).await.unwrap());
     id
-}
-
-/// Thief of the disk: another account of the same host reads neither the database nor its log,
-/// also where the administrator made the directory open to all.
-#[test]
-fn no_other_account_reads_the_files() {
-    use std::os::unix::fs::PermissionsExt;
-    let home = Home::new();
-    let open = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(home.data.path(), open).unwrap();
-    let store = home.open();
-    let files = std::fs::read_dir(home.data.path()).unwrap().map(Result::unwrap);
-    let files: Vec<_> = files.filter(|file| file.metadata().unwrap().len() > 0).collect();
-    assert!(files.len() > 2, "{files:?}");
-    for file in files {
-        let mode = file.metadata().unwrap().permissions().mode() & 0o077;
-        assert_eq!(mode, 0, "{file:?}");
-    }
-    drop(store);
 }
 
 /// A crash leaves the end of an attempt with its letters, or neither: the sender is told once.
@@ -296,84 +280,6 @@ fn raw_files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Attacker: thief of the disk. Bodies, subjects, addresses, domains, replies, evidence and state:
-/// none of it is in any file, in no encoding that a search would find.
-#[tokio::test]
-async fn a_stolen_disk_reads_nothing() {
-    let place = Home::new();
-    let store = place.open();
-    let content = format!("Subject: {CANARY}\r\n\r\n{CANARY}\r\n");
-    let address = format!("{CANARY}@{CANARY}.example");
-    let domain = format!("{}.example", CANARY.to_lowercase());
-    let held = queued(&store, &[&address], content.as_bytes()).await;
-    queued(&store, &[&address], content.repeat(1_000).as_bytes()).await;
-    for claimed in store.claim_message(held).await.unwrap() {
-        let group = Group { note: Some(CANARY.to_owned()), ..claimed.group.clone().unwrap() };
-        let next = Next::Hold(NOW, group);
-        let events = vec![event(held, CANARY)];
-        let settled =
-            Settled { lease: claimed.lease, message: held, next, events, letters: Vec::new() };
-        store.settle(settled).await.unwrap();
-    }
-    let entry = Entry { name: domain.clone(), value: CANARY.into(), expires: None };
-    store.save(Space::Memory, entry).await.unwrap();
-    store.put_blob(CANARY.as_bytes().into()).await.unwrap();
-    let actor = Actor::Operator(CANARY.to_owned());
-    let target = Target::Destination(Domain::parse(&domain).unwrap());
-    store.ask(&Command { verb: Verb::Drop, target, reason: None, actor }).await.unwrap();
-    let backup = place.data.path().join("copy");
-    store.backup(backup).await.unwrap();
-    let files = raw_files(place.data.path());
-    assert!(files.iter().any(|(path, _)| path.ends_with(DATABASE)));
-    assert!(
-        files
-            .iter()
-            .any(|(path, bytes)| path.to_string_lossy().contains("spool") && bytes.len() > 10_000)
-    );
-    for (path, bytes) in files {
-        let text = String::from_utf8_lossy(&bytes).to_lowercase();
-        assert!(!text.contains(&CANARY.to_lowercase()), "{} shows the canary", path.display());
-        assert!(!text.contains("sender.example"), "{} shows the sender", path.display());
-    }
-}
-
-/// Attacker: thief of the disk who brings it back changed.
-#[tokio::test]
-async fn what_was_moved_or_cut_off_does_not_open() {
-    let place = Home::new();
-    let store = place.open();
-    let one = queued(&store, &["a@one.example"], b"first").await;
-    let two = queued(&store, &["a@one.example"], b"second").await;
-    let big = queued(&store, &["a@one.example"], &[b'x'; 200_000]).await;
-    let (from, to) = (signed(one.number()), signed(two.number()));
-    let swap = "UPDATE message SET (key_id, key, body) = \
-                (SELECT key_id, key, body FROM message WHERE id = ?1) WHERE id = ?2";
-    let connection = Connection::open(place.data.path().join(DATABASE)).unwrap();
-    connection.execute(swap, (from, to)).unwrap();
-    assert!(matches!(store.content(two).await, Err(StoreError::Damaged(_))));
-    assert_eq!(store.content(one).await.unwrap(), &b"first"[..]);
-    let file = fs::File::options().write(true).open(store.0.bodies.path(big.number())).unwrap();
-    file.set_len(64 * 1024 + 28).unwrap();
-    assert!(matches!(store.content(big).await, Err(StoreError::Damaged(_))));
-}
-
-#[tokio::test]
-async fn after_a_rotation_old_mail_opens_and_new_mail_needs_the_new_key() {
-    let place = Home::new();
-    let before = StoreKeys::from_file(&place.keys().file()).unwrap();
-    let store = place.open();
-    let old = queued(&store, &["a@one.example"], b"old").await;
-    StoreKeys::rotate(&place.keys.path().join("store.key")).unwrap();
-    store.use_keys(place.keys()).unwrap();
-    assert!(store.use_keys(StoreKeys::random().unwrap()).is_err(), "keys of another store");
-    let new = queued(&store, &["a@one.example"], b"new").await;
-    assert_eq!(store.content(old).await.unwrap(), &b"old"[..]);
-    drop(store);
-    let store = Store::open(place.settings(), before, Access::Serve).unwrap();
-    assert_eq!(store.content(old).await.unwrap(), &b"old"[..]);
-    assert!(matches!(store.content(new).await, Err(StoreError::KeyMissing(_))));
-}
-
 #[tokio::test]
 async fn a_store_that_cannot_be_used_says_why_in_one_sentence() {
     let place = Home::new();
@@ -401,98 +307,6 @@ async fn a_store_that_cannot_be_used_says_why_in_one_sentence() {
     assert!(error.to_string().contains("no store"), "{error}");
 }
 
-#[tokio::test]
-async fn a_backup_is_consistent_and_a_restore_waits_for_a_person() {
-    let place = Home::new();
-    let store = place.open();
-    let small = queued(&store, &["a@one.example"], b"small").await;
-    let big = queued(&store, &["a@one.example"], &[b'x'; 100_000]).await;
-    store.append(vec![event(small, "before")]).await.unwrap();
-    let copies = tempfile::tempdir().unwrap();
-    let copy = copies.path().join("monday");
-    store.backup(copy.clone()).await.unwrap();
-    assert!(matches!(store.backup(copy.clone()).await, Err(StoreError::Exists(_))));
-    store.append(vec![event(small, "lost")]).await.unwrap();
-    drop(store);
-    let target = copies.path().join("data");
-    let settings = Settings { reserve: 4_096, ..Settings::new(&target) };
-    let stranger = StoreKeys::random().unwrap();
-    assert!(restore(&copy, settings.clone(), stranger, NOW).is_err());
-    let restored = restore(&copy, settings.clone(), place.keys(), NOW).unwrap();
-    assert_eq!((restored.groups, restored.last), (2, 1));
-    assert!(matches!(
-        restore(&copy, settings.clone(), place.keys(), NOW),
-        Err(StoreError::Exists(_))
-    ));
-    let store = Store::open(settings, place.keys(), Access::Serve).unwrap();
-    assert!(store.is_paused().await.unwrap());
-    assert_eq!(store.content(small).await.unwrap(), &b"small"[..]);
-    assert_eq!(store.content(big).await.unwrap(), vec![b'x'; 100_000]);
-    let next = store.append(vec![event(small, "after")]).await.unwrap();
-    assert_eq!(next, restored.gap + 1, "a number that was given is never given again");
-    let gap = store.event(restored.gap).await.unwrap().unwrap().event;
-    assert_eq!(gap.kind, EventKind::Gap);
-    store.unpause().await.unwrap();
-    assert!(!store.is_paused().await.unwrap());
-}
-
-/// A typo in `[store] url`, or a database that was moved away: the mail in the spool is not swept.
-#[tokio::test]
-async fn a_new_database_beside_the_mail_of_an_old_one_is_refused() {
-    let place = Home::new();
-    let store = place.open();
-    let big = queued(&store, &["a@one.example"], &[b'x'; 100_000]).await;
-    let body = store.0.bodies.path(big.number());
-    let copies = tempfile::tempdir().unwrap();
-    let copy = copies.path().join("monday");
-    store.backup(copy.clone()).await.unwrap();
-    let later = queued(&store, &["a@one.example"], &[b'y'; 100_000]).await;
-    drop(store);
-    let (database, moved) = (place.settings().database, copies.path().join("moved.db"));
-    // The thread that writes closes the database, and then its log is gone.
-    while schema::beside(&database).any(|file| file.exists()) {
-        std::thread::yield_now();
-    }
-    fs::rename(&database, &moved).unwrap();
-    for _ in 0..2 {
-        let refused = Store::open(place.settings(), place.keys(), Access::Serve).unwrap_err();
-        assert!(matches!(&refused, StoreError::Orphans { .. }) && refused.is_configuration());
-        assert!(body.exists() && !refused.to_string().contains('\n'), "{refused}");
-    }
-    fs::remove_file(&database).unwrap();
-    let refused = restore(&copy, place.settings(), place.keys(), NOW).unwrap_err();
-    assert!(matches!(refused, StoreError::Orphans { .. }), "mail of after the backup: {refused}");
-    fs::rename(&moved, &database).unwrap();
-    assert_eq!(place.open().content(later).await.unwrap(), vec![b'y'; 100_000]);
-}
-
-/// A copy that was cut off, by a full disk or a power cut, is not taken for a whole one.
-#[tokio::test]
-async fn half_a_body_is_in_no_backup_and_in_no_restore() {
-    let place = Home::new();
-    let store = place.open();
-    let big = queued(&store, &["a@one.example"], &[b'x'; 100_000]).await;
-    let body = store.0.bodies.path(big.number());
-    let writing = bodies::unfinished(&store.0.bodies.path(big.number() + 1));
-    fs::write(&writing, b"half of the next").unwrap();
-    let copies = tempfile::tempdir().unwrap();
-    let copy = copies.path().join("monday");
-    store.backup(copy.clone()).await.unwrap();
-    let kept = raw_files(&copy.join("spool"));
-    assert_eq!(kept.len(), 1, "{:?}", kept.iter().map(|(path, _)| path).collect::<Vec<_>>());
-    let target = copies.path().join("data");
-    let half = target.join(body.strip_prefix(place.data.path()).unwrap());
-    fs::create_dir_all(half.parent().unwrap()).unwrap();
-    fs::write(&half, &fs::read(&body).unwrap()[..50_000]).unwrap();
-    let settings = Settings { reserve: 4_096, ..Settings::new(&target) };
-    restore(&copy, settings.clone(), place.keys(), NOW).unwrap();
-    let restored = Store::open(settings, place.keys(), Access::Serve).unwrap();
-    assert_eq!(restored.content(big).await.unwrap(), vec![b'x'; 100_000]);
-    drop(store);
-    drop(place.open());
-    assert!(!writing.exists() && body.exists(), "what was never finished goes at the next start");
-}
-
 /// Under a quota SQLite reports a write error where a full disk has a code of its own.
 #[test]
 fn a_quota_is_a_full_disk() {
@@ -500,42 +314,6 @@ fn a_quota_is_a_full_disk() {
     assert!(matches!(StoreError::from(error(778)), StoreError::Full));
     assert!(matches!(StoreError::from(error(13)), StoreError::Full));
     assert!(matches!(StoreError::from(error(266)), StoreError::Database(_)), "a read error");
-}
-
-/// After an unclean end the last commits are in the log beside the database. SQLite would play it
-/// back over whatever has the database's name at the next start: what was restored would be undone,
-/// and with it the pause.
-#[tokio::test]
-async fn the_log_of_a_database_that_was_moved_away_undoes_no_restore() {
-    let place = Home::new();
-    let store = place.open();
-    queued(&store, &["a@one.example"], b"in the backup").await;
-    let copies = tempfile::tempdir().unwrap();
-    let copy = copies.path().join("monday");
-    store.backup(copy.clone()).await.unwrap();
-    queued(&store, &["a@one.example"], b"in the log").await;
-    let (database, target) = (place.settings().database, copies.path().join("data"));
-    let settings = Settings { reserve: 4_096, ..Settings::new(&target) };
-    fs::create_dir(&target).unwrap();
-    // As kill -9 and `mv waxseal.db broken.db` leave it.
-    for (left, to) in schema::beside(&database).zip(schema::beside(&settings.database)).take(2) {
-        fs::copy(left, to).unwrap();
-    }
-    drop(store);
-    let refused = restore(&copy, settings.clone(), place.keys(), NOW).unwrap_err();
-    assert!(matches!(&refused, StoreError::Leftover(_)) && refused.is_configuration());
-    assert!(refused.to_string().contains("waxseal.db-wal"), "{refused}");
-    let refused = Store::open(settings.clone(), place.keys(), Access::Serve).unwrap_err();
-    assert!(matches!(refused, StoreError::Leftover(_)), "a start would delete the log: {refused}");
-    schema::beside(&settings.database).for_each(|left| drop(fs::remove_file(left)));
-    fs::copy(copy.join(DATABASE), copy.join("waxseal.db-wal")).unwrap();
-    let refused = restore(&copy, settings.clone(), place.keys(), NOW).unwrap_err();
-    assert!(matches!(refused, StoreError::NoBackup(_)), "{refused}");
-    fs::remove_file(copy.join("waxseal.db-wal")).unwrap();
-    restore(&copy, settings.clone(), place.keys(), NOW).unwrap();
-    let store = Store::open(settings, place.keys(), Access::Serve).unwrap();
-    assert!(store.is_paused().await.unwrap());
-    assert_eq!(store.count().await.unwrap(), [0, 1, 0]);
 }
 
 #[tokio::test]
@@ -557,26 +335,6 @@ async fn an_operator_asks_a_running_server_and_hears_what_came_of_it() {
     server.answer(id, Err("the disk is full".to_owned())).await.unwrap();
     let refused = visitor.answered(id).await.unwrap_err().to_string();
     assert!(refused.contains("the disk is full"), "{refused}");
-}
-
-/// Attacker: thief of the disk who can also write. An old request does not come to life again under
-/// another number, and does not keep those that follow from being read.
-#[tokio::test]
-async fn a_request_counts_once_and_under_its_own_number() {
-    let place = Home::new();
-    let store = place.open();
-    let actor = Actor::Operator("alice".to_owned());
-    let command = Command { verb: Verb::Drop, target: Target::All, reason: None, actor };
-    let id = store.ask(&command).await.unwrap();
-    store.answer(id, Ok(0)).await.unwrap();
-    let connection = Connection::open(place.settings().database).unwrap();
-    let replay = "INSERT INTO command (sealed) SELECT sealed FROM command";
-    connection.execute(replay, ()).unwrap();
-    let genuine = store.ask(&command).await.unwrap();
-    let mut found = store.commands().await.unwrap();
-    let (last, found_last) = found.pop().unwrap();
-    assert_eq!((last, found_last.unwrap()), (genuine, command));
-    assert!(matches!(found.as_slice(), [(_, Err(StoreError::Damaged(_)))]), "{found:?}");
 }
 
 #[tokio::test]
