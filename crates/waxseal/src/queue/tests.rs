@@ -290,9 +290,13 @@ impl Running {
 }
 
 fn open(data: &tempfile::TempDir, keys: &[u8]) -> Store {
+    try_open(data, keys).unwrap()
+}
+
+fn try_open(data: &tempfile::TempDir, keys: &[u8]) -> Result<Store, StoreError> {
     let keys = StoreKeys::from_file(keys).unwrap();
     let settings = StoreSettings { reserve: 4_096, ..StoreSettings::new(data.path()) };
-    Store::open(settings, keys, Access::Serve).unwrap()
+    Store::open(settings, keys, Access::Serve)
 }
 
 #[tokio::test]
@@ -407,6 +411,10 @@ async fn an_attempt_that_died_between_dot_and_answer_is_recorded_as_unknown() {
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     drop((queue, store, stop));
+    // What it had in hand is dropped with it, and has the store until then.
+    while let Err(StoreError::Locked(_)) = try_open(&data, &keys) {
+        tokio::task::yield_now().await;
+    }
     let second = Running::start_in(data, keys, Settings::default());
     let mut standing = second.queue.standing();
     loop {
