@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, sync::Semaphore};
 use waxseal_core::dnssec::RecordType;
 
 use super::*;
@@ -10,19 +10,24 @@ fn question() -> Question {
     Question::new("them.example.".parse().unwrap(), RecordType::A)
 }
 
-/// A resolver that says REFUSED to everything, at once or when it is told to answer well.
-async fn upstream(rcode: u8, pause: Duration) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+/// A resolver that answers a question once `wanted` other answers were given, and counts its own.
+async fn upstream(
+    rcode: u8,
+    wanted: u32,
+    given: &Arc<Semaphore>,
+) -> (SocketAddr, tokio::task::JoinHandle<()>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
+    let (address, given) = (socket.local_addr().unwrap(), Arc::clone(given));
     let task = tokio::spawn(async move {
         let mut octets = [0; 1_500];
         loop {
             let Ok((count, from)) = socket.recv_from(&mut octets).await else { return };
-            tokio::time::sleep(pause).await;
+            given.acquire_many(wanted).await.unwrap().forget();
             let mut answer = octets[..count].to_vec();
             answer[2] |= 0x80;
             answer[3] = 0x80 | rcode;
             let _ = socket.send_to(&answer, from).await;
+            given.add_permits(1);
         }
     });
     (address, task)
@@ -39,8 +44,9 @@ fn fetcher(addresses: &[SocketAddr]) -> Fetcher {
 /// said, speaks for one upstream only, and whoever says it is asked last from then on.
 #[tokio::test]
 async fn a_fast_refusal_does_not_count_twice() {
-    let (fast, _fast) = upstream(5, Duration::ZERO).await;
-    let (slow, _slow) = upstream(3, Duration::from_millis(200)).await;
+    let given = Arc::new(Semaphore::new(0));
+    let (fast, _fast) = upstream(5, 0, &given).await;
+    let (slow, _slow) = upstream(3, 2, &given).await;
     let fetcher = fetcher(&[fast, slow]);
     let fetched = fetcher.fetch(&question(), Freshness::Kept).await.unwrap();
     assert_eq!(fetched.rcode, 3);
