@@ -2,6 +2,10 @@
 //!
 //! Where something was not seen, nothing follows from that: `unknown`, never met and never not met.
 
+mod addresses;
+
+use std::collections::BTreeMap;
+
 use super::Status;
 use crate::{
     assess::{
@@ -11,6 +15,7 @@ use crate::{
     },
     channel::{Level, TlsVersion},
     dns::{Absence, Answer, Authenticity, FailureKind},
+    domain::Domain,
     facts::{Dane, MxFact, StsFailure},
     guideline::{Grade, Guideline},
     pki::Certificate,
@@ -126,6 +131,9 @@ impl View<'_> {
 
     pub(super) fn names_and_addresses_signed(&self) -> Said {
         let facts = &self.survey.facts;
+        if matches!(facts.mx, MxFact::Configured) {
+            return unknown("a route of the configuration names the host; DNS was not asked");
+        }
         let secure = matches!(
             facts.mx,
             MxFact::Found { authenticity: Authenticity::Secure, .. }
@@ -152,46 +160,6 @@ impl View<'_> {
             (Status::Met, Some(why)) => unknown(why),
             _ => judged,
         }
-    }
-
-    pub(super) fn ipv6(&self) -> Said {
-        for host in &self.survey.facts.hosts {
-            match &host.addresses {
-                Answer::Found { value, .. } if value.iter().any(std::net::IpAddr::is_ipv6) => {}
-                Answer::Failed(failure) => return unknown(failure.to_string()),
-                Answer::Found { .. } | Answer::Absent { .. } => {
-                    return not_met(format!("{} has no IPv6 address", host.host));
-                }
-            }
-        }
-        met("each mail host has an IPv6 address")
-    }
-
-    pub(super) fn ipv6_answers(&self) -> Said {
-        let mut seen = false;
-        for host in &self.survey.hosts {
-            for address in host.addresses.iter().filter(|address| address.ip.is_ipv6()) {
-                match &address.observed {
-                    Observed::Probed(probe) => match &probe.contact {
-                        Contact::Spoke { .. } | Contact::Misbehaved(_) => seen = true,
-                        Contact::TurnedAway(reply) => {
-                            return unknown(format!("[{}]: {reply}", address.ip));
-                        }
-                        Contact::Unreachable(why) if seen => {
-                            return not_met(format!("[{}]: {why}", address.ip));
-                        }
-                        // It may be our own way out.
-                        Contact::Unreachable(why) => {
-                            return unknown(format!("[{}]: {why}", address.ip));
-                        }
-                    },
-                    Observed::Not(_) => {
-                        return unknown(format!("[{}] was not looked at", address.ip));
-                    }
-                }
-            }
-        }
-        if seen { met("they answer") } else { not_met("there is no IPv6 address") }
     }
 
     pub(super) fn all_signed(&self) -> Said {
@@ -309,17 +277,16 @@ impl View<'_> {
         }
     }
 
+    /// Of a host without any session nothing follows; [`Self::sessions`] says what is known of it.
     pub(super) fn tls13(&self) -> Said {
-        let without = self.survey.hosts.iter().find(|host| {
-            !host.addresses.iter().any(|address| match &address.observed {
-                Observed::Probed(probe) => probe.handshakes.iter().any(|one| {
-                    matches!(&one.tried, Tried::Session(session) if session.version == TlsVersion::V1_3)
-                }),
-                Observed::Not(_) => false,
-            })
-        });
-        match without {
-            Some(host) => not_met(format!("{} does not speak TLS 1.3", host.host)),
+        let mut speaks = BTreeMap::<&Domain, bool>::new();
+        for (host, probe) in self.probes() {
+            for session in sessions_of(probe) {
+                *speaks.entry(&host.host).or_default() |= session.version == TlsVersion::V1_3;
+            }
+        }
+        match speaks.iter().find(|(_, speaks)| !**speaks) {
+            Some((host, _)) => not_met(format!("{host} does not speak TLS 1.3")),
             None => met("each mail host speaks TLS 1.3"),
         }
     }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::world::*;
 use crate::{
     assess::{
-        Contact, LegacyVersion, Published, Signing, SpfAll, StartTlsSeen,
+        Contact, LegacyVersion, Observed, Published, Signing, SpfAll, StartTlsSeen, Unprobed,
         profile::{FILES, Predicate, Profile, ProfileVerdict, Status, built_in, judge_profile},
     },
-    dns::{Absence, Authenticity, FailureKind},
+    channel::TlsVersion,
+    dns::{Absence, Answer, Authenticity, FailureKind},
     facts::MxFact,
     sts::Mode,
 };
@@ -156,6 +157,86 @@ fn what_was_not_seen_is_unknown_in_a_profile_too() {
 
     world.survey.facts.mx = MxFact::Failed(failure(FailureKind::Timeout));
     assert_eq!(verdict("dsk-normal", &world).status, Status::Unknown);
+}
+
+/// `--dns-only`, and a host that nobody could look at: nothing is said of what was not seen.
+#[test]
+fn nothing_is_held_against_a_host_that_nobody_looked_at() {
+    let unlooked = |w: &mut World| {
+        for address in w.survey.hosts.iter_mut().flat_map(|host| &mut host.addresses) {
+            address.observed = Observed::Not(Unprobed::DnsOnly);
+        }
+    };
+    let second_unreachable = |w: &mut World| {
+        *w = World::two();
+        for address in 0..2 {
+            let probe = w.probe(1, address);
+            probe.contact = Contact::Unreachable("no answer in time".into());
+            (probe.weak, probe.legacy) = (None, None);
+            probe.handshakes.clear();
+        }
+    };
+    let lost = |w: &mut World| {
+        for probe in w.probes() {
+            probe.handshakes.clear();
+        }
+    };
+    for (what, spoil) in
+        [("dns-only", unlooked as Spoil), ("silent", second_unreachable), ("lost", lost)]
+    {
+        let mut world = World::new();
+        spoil(&mut world);
+        for profile in built_in() {
+            let verdict = judge_profile(profile, &world.survey, &world.assess());
+            for one in &verdict.requirements {
+                // What answers over IPv4 and IPv6 at one host does not at the other.
+                let seen = what == "silent" && one.id == "mail_ipv6_mx_reach";
+                let wrong = one.status == Status::NotMet && !seen;
+                assert!(!wrong, "{what}: {} {}: {}", profile.name, one.id, one.evidence);
+            }
+        }
+        let nist = verdict("nist-800-177", &world);
+        assert_eq!(status(&nist, "TLS13"), Status::Unknown, "{what}");
+        let internet = verdict("internet-nl", &world);
+        let status = status(&internet, "mail_starttls_cert_pubkey");
+        assert_eq!(status, Status::Unknown, "{what}");
+    }
+    // Where a host was seen, it is not.
+    let mut world = World::two();
+    second_unreachable(&mut world);
+    world.sessions().for_each(|session| session.version = TlsVersion::V1_2);
+    assert_eq!(status(&verdict("nist-800-177", &world), "TLS13"), Status::NotMet);
+}
+
+/// A question that had no answer is not a denial; the order of the addresses does not matter.
+#[test]
+fn ipv6_that_could_not_be_asked_for_is_not_missing() {
+    let judged = |spoil: Spoil| {
+        let mut world = World::two();
+        spoil(&mut world);
+        let verdict = verdict("internet-nl", &world);
+        let of = |id| status(&verdict, id);
+        (of("mail_ipv6_mx_address"), of("mail_ipv6_mx_reach"))
+    };
+    fn four(w: &mut World) {
+        for host in 0..2 {
+            if let Answer::Found { value, .. } = &mut w.facts(host).addresses {
+                value.retain(std::net::IpAddr::is_ipv4);
+            }
+            w.host(host).addresses.retain(|address| address.ip.is_ipv4());
+        }
+    }
+    assert_eq!(judged(|_| {}), (Status::Met, Status::Met));
+    assert_eq!(judged(four), (Status::NotMet, Status::NotMet));
+    let unasked = |w: &mut World| {
+        four(w);
+        w.survey.hosts.iter_mut().for_each(|host| host.aaaa_fault = Some("no answer".into()));
+    };
+    assert_eq!(judged(unasked), (Status::Unknown, Status::Unknown));
+    let first_silent = |w: &mut World| {
+        w.probe(0, 0).contact = Contact::Unreachable("no answer in time".into());
+    };
+    assert_eq!(judged(first_silent), (Status::Met, Status::NotMet));
 }
 
 /// Where nothing is signed, no algorithm is weak, and none is strong.
