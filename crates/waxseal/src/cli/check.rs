@@ -16,6 +16,7 @@ mod tone;
 mod work;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -133,14 +134,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     for path in [&args.html, &args.csv, &args.internet_nl].into_iter().flatten() {
         can_be_written(path)?;
     }
-    let wanted: std::collections::HashSet<_> = work.iter().cloned().collect();
-    // What was judged by other profiles, or asked of DNS alone, has to be looked at again.
-    reports.retain(|report| {
-        wanted.contains(&report.input)
-            && report.is_judged_by(&checker.profiles)
-            && report.is_as_deep(checker.scope.depth)
-    });
-    let done: std::collections::HashSet<_> = reports.iter().map(|r| r.input.clone()).collect();
+    let done = still_done(&mut reports, &work, &checker);
     work.retain(|input| !done.contains(input));
     let mut progress = Progress::new(context, total, reports.len());
     let mut running = JoinSet::new();
@@ -185,6 +179,24 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         return Ok(Exit::Unknown);
     }
     Ok(verdict(&reports))
+}
+
+/// Leaves the reports that answer what is asked now: of these inputs, as deep, judged by the same
+/// profiles, not too old, and not left open; of two of one input the later. Yields their inputs.
+fn still_done(reports: &mut Vec<Report>, work: &[String], checker: &Checker) -> HashSet<String> {
+    let wanted: HashSet<_> = work.iter().collect();
+    let digests = checker.digests();
+    let mut done = HashSet::new();
+    reports.reverse();
+    reports.retain(|report| {
+        wanted.contains(&report.input)
+            && report.is_judged_by(&digests)
+            && report.is_as_deep(checker.scope.depth)
+            && report.is_settled(checker.began)
+            && done.insert(report.input.clone())
+    });
+    reports.reverse();
+    done
 }
 
 /// How much is asked of each domain.
@@ -329,6 +341,11 @@ impl Checker {
         Ok(Self { surveyor, roots, scope, profiles, internet_nl, known, own: Arc::new(own), began })
     }
 
+    /// What judges each domain, the profile of Internet.nl's shape included.
+    fn digests(&self) -> Vec<String> {
+        self.profiles.iter().chain(self.internet_nl).map(profiles::digest).collect()
+    }
+
     async fn check(&self, input: String) -> Report {
         let domain = match Domain::parse(&input) {
             Ok(domain) => domain,
@@ -361,6 +378,7 @@ impl Checker {
         let judged = self.profiles.iter().map(judge).collect();
         let internet_nl = self.internet_nl.map(judge);
         let outcome = Outcome::Assessed(Box::new(Assessed {
+            judged_by: self.digests(),
             profiles: judged,
             internet_nl,
             ..Assessed::of(&survey, assessment, self.scope.depth)

@@ -46,6 +46,14 @@ fn one(name: &str) -> anyhow::Result<Profile> {
     Profile::parse(&text).map_err(|why| refuse(why.to_string()))
 }
 
+/// SHA-256 of all that a profile asks, in hexadecimal: one of the same name that asks something else
+/// has another, so that a file that was edited is not taken for the one that judged.
+pub(super) fn digest(profile: &Profile) -> String {
+    let text = serde_json::to_vec(profile).unwrap_or_default();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
+    digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
 /// A built-in profile.
 pub(super) fn named(name: &str) -> Option<&'static Profile> {
     built_in().iter().find(|profile| profile.name == name)

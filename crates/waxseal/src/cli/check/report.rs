@@ -1,18 +1,25 @@
 //! What is told about one domain: the survey is dropped, so that thousands fit into memory.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
     assess::{
         Assessment, Delivery, Id, Offers, Published, Severity, Survey, offers,
-        profile::{Profile, ProfileVerdict, Status},
+        profile::{ProfileVerdict, Status},
     },
     facts::{Known, StsFact, StsFailure},
     sts::{Mode, MxPattern},
+    time::UnixTime,
     tlsrpt::{self, ReportTo},
 };
 
 use super::super::Exit;
 use crate::survey::Depth;
+
+/// A report that is older is not taken for what would be found now: certificates, signatures and
+/// policies change within a week.
+const OLDEST_REPORT: Duration = Duration::from_secs(7 * 86_400);
 
 /// One line of work and what came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,6 +53,8 @@ pub(super) struct Assessed {
     pub(super) sts: StsTold,
     /// Where reports go.
     pub(super) tlsrpt: ReportsTold,
+    /// What each profile asked that judged it, as digests.
+    pub(super) judged_by: Vec<String>,
     /// What the profiles that were asked for say.
     #[serde(default)]
     pub(super) profiles: Vec<ProfileVerdict>,
@@ -103,13 +112,27 @@ impl Report {
         (*delivery == Delivery::Unknown && hosts.is_empty()).then_some(headline)
     }
 
-    /// Whether it was judged by exactly these profiles.
-    pub(super) fn is_judged_by(&self, profiles: &[Profile]) -> bool {
+    /// Whether it was judged by exactly what these profiles ask now.
+    pub(super) fn is_judged_by(&self, digests: &[String]) -> bool {
+        match &self.outcome {
+            Outcome::NoDomain(_) => true,
+            Outcome::Assessed(one) => one.judged_by == digests,
+        }
+    }
+
+    /// Whether it counts as done at this time. What could not be found out may be found out now, and
+    /// what was found out does not hold for ever.
+    pub(super) fn is_settled(&self, now: UnixTime) -> bool {
         match &self.outcome {
             Outcome::NoDomain(_) => true,
             Outcome::Assessed(one) => {
-                let judged = one.profiles.iter().map(|verdict| &verdict.name);
-                judged.eq(profiles.iter().map(|profile| &profile.name))
+                let age = now.since(one.assessment.checked_at);
+                // What only the hosts could show stays unknown however often DNS is asked.
+                let unknown = match one.depth {
+                    Depth::Full => self.exit() == Exit::Unknown,
+                    Depth::DnsOnly => self.unresolved().is_some() || one.has(Severity::Unknown),
+                };
+                !unknown && age <= OLDEST_REPORT
             }
         }
     }
@@ -138,20 +161,32 @@ impl Assessed {
     pub(super) fn of(survey: &Survey, assessment: Assessment, depth: Depth) -> Self {
         let offers = offers(survey, &assessment);
         let (sts, tlsrpt) = (StsTold::of(&survey.facts.sts), ReportsTold::of(&survey.tlsrpt));
-        Self { depth, assessment, offers, sts, tlsrpt, profiles: Vec::new(), internet_nl: None }
+        Self {
+            depth,
+            assessment,
+            offers,
+            sts,
+            tlsrpt,
+            judged_by: Vec::new(),
+            profiles: Vec::new(),
+            internet_nl: None,
+        }
+    }
+
+    fn has(&self, severity: Severity) -> bool {
+        self.assessment.findings.iter().any(|finding| finding.severity == severity)
     }
 
     fn exit(&self) -> Exit {
-        let has = |severity| self.assessment.findings.iter().any(|f| f.severity == severity);
         let judged = |status| self.profiles.iter().any(|verdict| verdict.status == status);
         // Whoever asks for DNS alone does not ask what the hosts do.
         let undecided = self.depth == Depth::Full && self.assessment.delivery == Delivery::Unknown;
         // As with an input that is no domain: nothing is known of whatever was meant.
         if self.assessment.findings.iter().any(|finding| finding.id == Id::DomainMissing) {
             Exit::Unknown
-        } else if has(Severity::Error) || judged(Status::NotMet) {
+        } else if self.has(Severity::Error) || judged(Status::NotMet) {
             Exit::Negative
-        } else if has(Severity::Unknown) || judged(Status::Unknown) || undecided {
+        } else if self.has(Severity::Unknown) || judged(Status::Unknown) || undecided {
             Exit::Unknown
         } else {
             Exit::Ok

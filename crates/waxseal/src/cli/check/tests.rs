@@ -164,6 +164,7 @@ fn report(status: Status) -> Report {
             note: None,
         },
         tlsrpt: ReportsTold { state: "absent".to_owned(), rua: Vec::new(), note: None },
+        judged_by: Vec::new(),
         profiles: vec![judged(status)],
         internet_nl: Some(judged(status)),
     };
@@ -270,10 +271,42 @@ fn a_line_that_is_no_domain_cannot_steer_the_terminal() {
     }
 }
 
-/// A run that goes on with other profiles looks again: old verdicts are not mixed with new ones.
+/// A run that goes on with other profiles looks again: old verdicts are not mixed with new ones. A
+/// file of one's own keeps its name when what it asks is edited.
 #[test]
-fn a_report_counts_as_done_for_the_profiles_that_judged_it() {
-    let asked = profiles::load(&["internet-nl".to_owned()]).unwrap();
-    assert!(!report(Status::Met).is_judged_by(&asked));
-    assert!(!report(Status::Met).is_judged_by(&[]));
+fn a_report_counts_as_done_for_what_judged_it_and_not_for_a_file_that_was_edited_since() {
+    let text = "name = \"suppliers\"\ntitle = \"x\"\nsource = \"x\"\ndate = \"2026\"\n[[requirement]]\n\
+                id = \"1\"\ntext = \"x\"\ncheck = \"spf\"\nseverity = \"error\"\nsection = \"1\"\n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let digests = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let loaded = profiles::load(&[file.path().to_string_lossy().into_owned()]).unwrap();
+        loaded.iter().map(profiles::digest).collect::<Vec<_>>()
+    };
+    let mut judged = report(Status::Met);
+    let Outcome::Assessed(one) = &mut judged.outcome else { panic!("it is assessed") };
+    one.judged_by = digests(text);
+    assert!(judged.is_judged_by(&digests(text)));
+    for edited in [text.replace("spf", "spf-strict"), text.replace("\"error\"", "\"notice\"")] {
+        assert!(!judged.is_judged_by(&digests(&edited)), "{edited}");
+    }
+    assert!(!judged.is_judged_by(&[]));
+}
+
+/// What could not be found out is asked again, and so is what is a week old; DNS alone is not asked
+/// again for what it cannot tell.
+#[test]
+fn a_report_that_is_open_or_old_is_not_done() {
+    let at = UnixTime(1_800_000_000);
+    let day = std::time::Duration::from_secs(86_400);
+    assert!(report(Status::Met).is_settled(at + day * 7));
+    assert!(report(Status::NotMet).is_settled(at));
+    assert!(!report(Status::Met).is_settled(at + day * 7 + day), "too old");
+    assert!(!report(Status::Unknown).is_settled(at), "open");
+    let mut shallow = report(Status::Unknown);
+    let Outcome::Assessed(one) = &mut shallow.outcome else { panic!("it is assessed") };
+    (one.depth, one.assessment.delivery) = (Depth::DnsOnly, Delivery::Unknown);
+    assert!(shallow.is_settled(at));
+    let none = Report { input: "a..b".into(), outcome: Outcome::NoDomain("empty label".into()) };
+    assert!(none.is_settled(at + day * 100), "it will never be one");
 }

@@ -75,7 +75,7 @@ pub(super) struct Header {
 }
 
 /// The version of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 impl Header {
     /// For this scope, with or without the shape of Internet.nl's results.
