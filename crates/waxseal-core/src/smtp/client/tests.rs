@@ -486,7 +486,9 @@ fn show(outcome: &Outcome) -> String {
 }
 
 macro_rules! dialogues {
-    ($($name:ident)*) => {$(
+    ($($name:ident)*) => {
+        const DIALOGUES: &[&str] = &[$(stringify!($name)),*];
+        $(
         #[test]
         fn $name() {
             let text = include_str!(concat!("../dialogs/client/", stringify!($name), ".smtp"));
@@ -501,6 +503,8 @@ dialogues! {
     address_injection
     all_recipients_refused
     all_refused_one_by_one
+    ask
+    ask_one_by_one
     auth_login
     auth_login_too_many_questions
     auth_plain
@@ -518,6 +522,8 @@ dialogues! {
     dsn
     dsn_never
     dsn_not_offered
+    dsn_unsaid
+    dsn_usual
     ehlo_550
     ehlo_garbage_after_tls
     eight_bit
@@ -573,6 +579,17 @@ dialogues! {
     unknown_garbage_after_final_dot
     unknown_half_reply
     unknown_not_for_the_refused
+}
+
+/// What is written is played.
+#[test]
+fn every_dialogue_is_listed() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/smtp/dialogs/client");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let mut names: Vec<_> = files.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    let listed: Vec<_> = DIALOGUES.iter().map(|name| format!("{name}.smtp")).collect();
+    assert_eq!(names, listed);
 }
 
 /// On the path: plaintext after the 220, to be read as if it came through TLS (CVE-2011-0411).
