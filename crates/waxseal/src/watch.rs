@@ -255,17 +255,6 @@ impl Watcher {
         }
     }
 
-    /// Posts what waits for the webhook and is due, until nothing is: one after the other.
-    ///
-    /// # Errors
-    /// The store fails; what waits, still waits.
-    pub async fn post_due(&self) -> Result<(), StoreError> {
-        while let Some(alert) = self.outbox.take(self.clock.now()) {
-            self.post_one(alert).await?;
-        }
-        Ok(())
-    }
-
     async fn post_one(&self, alert: Waiting) -> Result<(), StoreError> {
         let (parts, now) = (self.live.now(), self.clock.now());
         let Some(webhook) = &parts.webhook else { return self.outbox.clear().await };

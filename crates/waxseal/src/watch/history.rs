@@ -124,11 +124,6 @@ impl History {
         Self { whose, ..Self::default() }
     }
 
-    /// When it was looked at last.
-    pub fn last_look(&self) -> Option<UnixTime> {
-        self.looks.back().map(|glance| glance.at)
-    }
-
     /// What an assessment may compare with.
     pub fn before(&self) -> Option<&Survey> {
         self.baseline.as_ref().map(|baseline| &baseline.survey)
