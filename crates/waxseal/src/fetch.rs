@@ -63,6 +63,11 @@ impl PolicyFetcher {
         Https::new(settings, dns, dialler, roots).map(Self)
     }
 
+    /// The same, with addresses from here.
+    pub(crate) fn through(&self, dns: Arc<dyn Dns>) -> Self {
+        Self(self.0.through(dns))
+    }
+
     /// For other files, with the same care.
     pub(crate) const fn https(&self) -> &Https {
         &self.0

@@ -53,6 +53,10 @@ pub trait Dns: Send + Sync {
     fn txt<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Vec<u8>>>>;
     /// TLSA records.
     fn tlsa<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Tlsa>>>;
+    /// The same without what was learnt before ([`Resolver::anew`]); `None` where nothing is kept.
+    fn anew(&self) -> Option<Arc<dyn Dns>> {
+        None
+    }
 }
 
 impl Dns for Resolver {
@@ -70,6 +74,10 @@ impl Dns for Resolver {
 
     fn tlsa<'a>(&'a self, name: &'a Domain) -> Soon<'a, Lookup<Vec<Tlsa>>> {
         Box::pin(Self::tlsa(self, name))
+    }
+
+    fn anew(&self) -> Option<Arc<dyn Dns>> {
+        Some(Arc::new(Self::anew(self)))
     }
 }
 
@@ -171,11 +179,19 @@ struct Shared {
     dns: Arc<dyn Dns>,
     source: Arc<dyn PolicySource>,
     store: Arc<dyn PolicyStore>,
-    cache: Mutex<HashMap<Domain, Cached>>,
+    reading: Reading,
+    cache: Arc<Mutex<HashMap<Domain, Cached>>>,
     /// One lock for each destination that is being asked about, so that a burst asks once.
-    busy: Mutex<HashMap<Domain, Arc<tokio::sync::Mutex<()>>>>,
+    busy: Arc<Mutex<HashMap<Domain, Arc<tokio::sync::Mutex<()>>>>>,
     /// When each known policy is due to be fetched again.
-    due: Mutex<BTreeMap<Domain, UnixTime>>,
+    due: Arc<Mutex<BTreeMap<Domain, UnixTime>>>,
+}
+
+/// Whether facts that were gathered before will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Kept,
+    Anew,
 }
 
 struct Cached {
@@ -203,9 +219,31 @@ impl Gatherer {
             dns,
             source,
             store,
-            cache: Mutex::default(),
-            busy: Mutex::default(),
-            due: Mutex::default(),
+            reading: Reading::Kept,
+            cache: Arc::default(),
+            busy: Arc::default(),
+            due: Arc::default(),
+        }))
+    }
+
+    /// The same gatherer for whoever wants to know how things are now. It asks DNS for everything,
+    /// witnesses too, and neither reads the facts that are kept for mail nor replaces them. MTA-STS
+    /// policies hold as long as they say (RFC 8461 §3.2).
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        let Shared { settings, dns, source, store, reading: _, cache, busy, due } = &*self.0;
+        let anew = |dns: &Arc<dyn Dns>| dns.anew().unwrap_or_else(|| Arc::clone(dns));
+        let mut settings = settings.clone();
+        settings.witnesses.iter_mut().for_each(|witness| witness.dns = anew(&witness.dns));
+        Self(Arc::new(Shared {
+            settings,
+            dns: anew(dns),
+            source: Arc::clone(source),
+            store: Arc::clone(store),
+            reading: Reading::Anew,
+            cache: Arc::clone(cache),
+            busy: Arc::clone(busy),
+            due: Arc::clone(due),
         }))
     }
 
@@ -247,6 +285,10 @@ impl Gatherer {
         route: Option<&RouteTarget>,
         now: UnixTime,
     ) -> Option<Gathered> {
+        match self.0.reading {
+            Reading::Kept => {}
+            Reading::Anew => return None,
+        }
         let cache = lock(&self.0.cache);
         let cached = cache.get(destination)?;
         (cached.route.as_ref() == route && now < cached.until).then(|| cached.gathered.clone())
@@ -280,7 +322,13 @@ impl Gatherer {
         };
         let Notes { until, blobs } = notes;
         let gathered = Gathered { facts: Arc::new(facts), blobs: blobs.into() };
-        self.keep(destination, route, &gathered, until.max(now + Duration::from_secs(1)));
+        match self.0.reading {
+            Reading::Kept => {
+                self.keep(destination, route, &gathered, until.max(now + Duration::from_secs(1)));
+            }
+            // What could not be found out anew is no fact for those who know it.
+            Reading::Anew => {}
+        }
         gathered
     }
 

@@ -51,7 +51,7 @@ use crate::metrics;
 
 /// Asks the DNS. A clone is the same resolver: cache and health are shared.
 #[derive(Clone, Debug)]
-pub struct Resolver(Arc<Shared>);
+pub struct Resolver(Arc<Shared>, Freshness);
 
 #[derive(Debug)]
 struct Shared {
@@ -68,6 +68,7 @@ struct Shared {
 #[derive(Debug)]
 struct Known {
     lookup: Lookup<Vec<Record>>,
+    at: Instant,
     until: Until,
 }
 
@@ -90,7 +91,7 @@ const MOST_QUESTIONS: usize = 96;
 impl Resolver {
     /// A resolver that has asked nothing yet.
     pub fn new(settings: Settings) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Shared {
             fetcher: Fetcher::new(&settings),
             memo: Memo::new(),
             merged: Merged::default(),
@@ -98,7 +99,16 @@ impl Resolver {
             health: tokio::sync::Mutex::new(None),
             delegations: tokio::sync::Mutex::default(),
             settings,
-        }))
+        };
+        Self(Arc::new(shared), Freshness::Kept)
+    }
+
+    /// The same resolver for whoever wants to know how things are now: it answers from nothing that was
+    /// learnt before this moment, asks each question once more, and keeps what it learns for all.
+    /// What fails takes no older answer away from the others.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self(Arc::clone(&self.0), Freshness::Since(Instant::now()))
     }
 
     /// Whether a new one with these settings would ask and believe the same.
@@ -196,15 +206,18 @@ impl Resolver {
     fn known(&self, question: &Question) -> Option<Arc<Known>> {
         let mut all = self.0.known.lock().ok()?;
         let known = all.get(question)?;
-        let holds = match &known.until {
-            Until::Expiry(until) => *until > self.0.settings.clock.now(),
-            Until::Moment(until) => *until > Instant::now(),
-        };
-        if holds {
-            return Some(known);
+        if self.holds(&known) {
+            return self.1.takes(known.at).then_some(known);
         }
         all.remove(question);
         None
+    }
+
+    fn holds(&self, known: &Known) -> bool {
+        match &known.until {
+            Until::Expiry(until) => *until > self.0.settings.clock.now(),
+            Until::Moment(until) => *until > Instant::now(),
+        }
     }
 
     fn remember(&self, question: Question, lookup: &Lookup<Vec<Record>>) {
@@ -214,15 +227,21 @@ impl Resolver {
             }
             Answer::Failed(_) => Until::Moment(Instant::now() + FAILURE_KEPT),
         };
-        if let Ok(mut known) = self.0.known.lock() {
-            known.put(question, Arc::new(Known { lookup: lookup.clone(), until }));
+        let Ok(mut known) = self.0.known.lock() else { return };
+        // Whoever asked anew learnt nothing; what others know holds on.
+        if matches!(lookup.answer, Answer::Failed(_))
+            && known.get(&question).is_some_and(|older| self.holds(&older))
+        {
+            return;
         }
+        let at = Instant::now();
+        known.put(question, Arc::new(Known { lookup: lookup.clone(), at, until }));
     }
 
     /// A bogus result may be the fault of one upstream, or of an answer that was kept: it stands
     /// only where asking others again gives the same.
     async fn resolve(&self, question: &Question) -> (Validated, Option<Arc<Response>>) {
-        let first = self.round(question, Freshness::Kept, Bundle::new()).await;
+        let first = self.round(question, self.1, Bundle::new()).await;
         if first.0.proof == Proof::Bogus && first.0.flaw != Some(Flaw::Limit) {
             return self.round(question, Freshness::Again, Bundle::new()).await;
         }

@@ -80,8 +80,20 @@ pub struct Scope {
     pub oldest_probe: Duration,
     /// Whether our own deliveries count as probes.
     pub deliveries: Deliveries,
+    /// Whether what DNS said before will do.
+    pub answers: Answers,
     /// How long all of it may take. What was not seen by then is in [`Survey::unasked`].
     pub patience: Duration,
+}
+
+/// Which answers of DNS will do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Answers {
+    /// Those that are kept, as for mail.
+    #[default]
+    Kept,
+    /// Only those that are given now: whoever looks again to confirm something would confirm a cache.
+    Anew,
 }
 
 /// How long a survey may take: a domain of a few hosts takes seconds, and twenty hosts that answer
@@ -96,6 +108,7 @@ impl Scope {
             selectors: Vec::new(),
             oldest_probe: Duration::from_secs(6 * 3_600),
             deliveries: Deliveries::DoNotCount,
+            answers: Answers::Kept,
             patience: PATIENCE,
         }
     }
@@ -148,6 +161,29 @@ impl Surveyor {
     /// Everything about a domain, within its time. Never fails: what could not be found out is a
     /// fact, too.
     pub async fn survey(&self, domain: &Domain, scope: &Scope, now: UnixTime) -> Survey {
+        let surveyor = match scope.answers {
+            Answers::Kept => self.clone(),
+            Answers::Anew => self.anew(),
+        };
+        // All questions side by side are large: not on the stack of whoever asks.
+        Box::pin(surveyor.look(domain, scope, now)).await
+    }
+
+    /// The same surveyor without what DNS said before. What is known of mail hosts is another matter:
+    /// [`Scope::oldest_probe`].
+    fn anew(&self) -> Self {
+        let Tools { resolver, gatherer, fetcher, authorities, prober } = &self.0.tools;
+        let resolver = resolver.anew();
+        Self::new(Tools {
+            gatherer: gatherer.anew(),
+            fetcher: fetcher.through(Arc::new(resolver.clone())),
+            authorities: authorities.anew(),
+            prober: prober.clone(),
+            resolver,
+        })
+    }
+
+    async fn look(&self, domain: &Domain, scope: &Scope, now: UnixTime) -> Survey {
         let errand = Errand { scope: scope.clone(), now, span: Span::of(scope.patience) };
         let span = &errand.span;
         let gathering = self.0.tools.gatherer.gather(domain, None, now);

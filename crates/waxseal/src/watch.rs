@@ -63,7 +63,7 @@ use crate::{
     resolve::Clock,
     serve::{Live, Parts},
     store::{Entry, NewMessage, Space, Store, StoreError},
-    survey::{Depth, Scope, probe::Deliveries},
+    survey::{Answers, Depth, Scope, probe::Deliveries},
 };
 
 /// Alerts that are being told at the same time; a webhook that hangs holds one for minutes.
@@ -219,6 +219,11 @@ impl Watcher {
             deliveries: match whose {
                 Whose::Partner if !history.is_suspicious() => Deliveries::Refresh,
                 Whose::Partner | Whose::Own => Deliveries::DoNotCount,
+            },
+            // What is in a cache would be confirmed by the cache.
+            answers: match history.is_suspicious() {
+                true => Answers::Anew,
+                false => Answers::Kept,
             },
             patience: checks.probing.domain_timeout,
             ..Scope::new(Depth::Full)

@@ -92,6 +92,11 @@ impl Https {
         Ok(Self { settings, dns, dialler, tls })
     }
 
+    /// The same, with addresses from here.
+    pub(super) fn through(&self, dns: Arc<dyn Dns>) -> Self {
+        Self { dns, ..self.clone() }
+    }
+
     /// Fetches it; within the time of the settings.
     pub(crate) async fn get(&self, wanted: Wanted<'_>) -> Result<Fetched, StsFailure> {
         let Wanted { host, .. } = wanted;

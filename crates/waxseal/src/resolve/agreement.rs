@@ -45,15 +45,14 @@ pub struct Answered {
     pub answers: Vec<(Domain, RecordType, Result<Arc<Response>, String>)>,
 }
 
-/// Asks servers of zones. A clone is the same.
+/// Asks servers of zones, which it finds through a resolver. A clone is the same.
 #[derive(Clone)]
-pub struct Authorities(Arc<Shared>);
+pub struct Authorities(Arc<Shared>, Resolver);
 
 type Questions = Vec<(Domain, RecordType)>;
 type Outcome = Result<Vec<Answered>, String>;
 
 struct Shared {
-    resolver: Resolver,
     dialler: Dialler,
     own: Own,
     kept: Mutex<HashMap<(Domain, Questions), (Instant, Outcome)>>,
@@ -78,13 +77,15 @@ impl fmt::Debug for Authorities {
 impl Authorities {
     /// Finds servers through this resolver, and goes to them the way that the dialler goes.
     pub fn new(resolver: Resolver, dialler: Dialler, own: Own) -> Self {
-        Self(Arc::new(Shared {
-            resolver,
-            dialler,
-            own,
-            kept: Mutex::default(),
-            reach: Mutex::new(Reach::Unknown),
-        }))
+        let shared =
+            Shared { dialler, own, kept: Mutex::default(), reach: Mutex::new(Reach::Unknown) };
+        Self(Arc::new(shared), resolver)
+    }
+
+    /// The same, for whoever wants to know how things are now: see [`Resolver::anew`].
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self(Arc::clone(&self.0), self.1.anew())
     }
 
     /// Puts the same questions to every address of every server of a zone.
@@ -111,7 +112,7 @@ impl Authorities {
     fn known(&self, key: &(Domain, Questions)) -> Option<Outcome> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, outcome) = kept.get(key)?;
-        (at.elapsed() < KEPT).then(|| outcome.clone())
+        (at.elapsed() < KEPT && self.1.1.takes(*at)).then(|| outcome.clone())
     }
 
     async fn ask_now(&self, zone: &Domain, questions: &[(Domain, RecordType)]) -> Outcome {
@@ -127,7 +128,7 @@ impl Authorities {
         for (place, (name, address)) in servers.into_iter().enumerate() {
             let server = Server::new(address, &self.0.dialler);
             let questions = Arc::clone(&questions);
-            let now = self.0.resolver.0.settings.clock.now();
+            let now = self.1.0.settings.clock.now();
             asking.spawn(async move {
                 let mut answers = Vec::new();
                 for (owner, record_type) in questions.iter() {
@@ -161,7 +162,7 @@ impl Authorities {
 
     /// Every public address of every server.
     async fn addresses(&self, zone: &Domain) -> Result<Vec<(Domain, IpAddr)>, String> {
-        let names = match self.0.resolver.servers(zone).await.answer {
+        let names = match self.1.servers(zone).await.answer {
             Answer::Found { value, .. } => value,
             Answer::Absent { .. } => return Err(format!("{zone} has no NS records")),
             Answer::Failed(failure) => return Err(failure.detail),
@@ -169,7 +170,7 @@ impl Authorities {
         let families = self.0.dialler.families();
         let mut found = Vec::new();
         for name in names.into_iter().take(MOST_SERVERS) {
-            let all = self.0.resolver.addresses_of_server(&name, families).await;
+            let all = self.1.addresses_of_server(&name, families).await;
             let good = all.into_iter().flatten().filter(|one| self.0.own.refuses(*one).is_none());
             found.extend(good.map(|address| (name.clone(), address)));
         }

@@ -40,8 +40,21 @@ pub(super) type Fetched = Result<Arc<Response>, Failure>;
 pub(super) enum Freshness {
     /// Answers that were kept are fine.
     Kept,
+    /// Those that came since are.
+    Since(Instant),
     /// Ask again, and begin with the next upstream: what is known led to a bogus result.
     Again,
+}
+
+impl Freshness {
+    /// Whether an answer that came then will do.
+    pub(super) fn takes(self, came: Instant) -> bool {
+        match self {
+            Self::Kept => true,
+            Self::Since(moment) => came >= moment,
+            Self::Again => false,
+        }
+    }
 }
 
 /// Waits with others for one answer. Whoever gives up last, or has it, takes the entry out: a lookup
@@ -79,7 +92,7 @@ pub(super) struct Fetcher {
     pub(super) stations: Vec<Arc<Station>>,
     settings: Settings,
     open: Arc<Semaphore>,
-    kept: Mutex<Aging<Question, Arc<Response>>>,
+    kept: Mutex<Aging<Question, (Instant, Arc<Response>)>>,
     failed: Mutex<Aging<Question, (Instant, Failure)>>,
     under_way: Mutex<HashMap<Question, Arc<OnceCell<Fetched>>>>,
 }
@@ -110,7 +123,7 @@ impl Fetcher {
             self.keep(question, &fetched);
             return fetched;
         }
-        if let Some(known) = self.known(question) {
+        if let Some(known) = self.known(question, freshness) {
             return known;
         }
         let cell = match self.under_way.lock() {
@@ -123,12 +136,12 @@ impl Fetcher {
         fetched
     }
 
-    fn known(&self, question: &Question) -> Option<Fetched> {
+    fn known(&self, question: &Question, freshness: Freshness) -> Option<Fetched> {
         let now = self.settings.clock.now();
         let kept = self.kept.lock().ok().and_then(|mut kept| {
-            let response = kept.get(question)?;
+            let (came, response) = kept.get(question)?;
             if response.expires > now {
-                return Some(response);
+                return freshness.takes(came).then_some(response);
             }
             kept.remove(question);
             None
@@ -137,14 +150,14 @@ impl Fetcher {
             return Some(Ok(response));
         }
         let (since, failure) = self.failed.lock().ok()?.get(question)?;
-        (since.elapsed() < FAILURE_KEPT).then_some(Err(failure))
+        (since.elapsed() < FAILURE_KEPT && freshness.takes(since)).then_some(Err(failure))
     }
 
     fn keep(&self, question: &Question, fetched: &Fetched) {
         match fetched {
             Ok(response) if is_answer(response) => {
                 if let Ok(mut kept) = self.kept.lock() {
-                    kept.put(question.clone(), Arc::clone(response));
+                    kept.put(question.clone(), (Instant::now(), Arc::clone(response)));
                 }
             }
             Ok(_) => {}

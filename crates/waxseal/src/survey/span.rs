@@ -45,7 +45,7 @@ impl Span {
         what: impl Into<String>,
         asked: impl Future<Output = T>,
     ) -> Option<T> {
-        let found = timeout_at(self.0.until, asked).await.ok();
+        let found = timeout_at(self.0.until, Box::pin(asked)).await.ok();
         if found.is_none() {
             let mut unasked = self.0.unasked.lock().unwrap_or_else(PoisonError::into_inner);
             unasked.insert(what.into());

@@ -391,6 +391,48 @@ async fn the_same_question_at_the_same_time_is_asked_once() {
     assert_eq!(mx, 1, "{asked:?}");
 }
 
+/// Attacker: on the path to a zone that nobody signs. Whoever asks anew sees what is answered now,
+/// asks once for it, and leaves it for the others.
+#[tokio::test]
+async fn whoever_asks_anew_sees_what_changed_and_others_learn_of_it() {
+    let server = world().await;
+    let resolver = resolver(&server);
+    let host = domain("host.plain.test");
+    let first = |lookup: waxseal::resolve::Lookup<Vec<IpAddr>>| match lookup.answer {
+        Answer::Found { value, .. } => value.first().copied(),
+        Answer::Absent { .. } | Answer::Failed(_) => None,
+    };
+    let (old, new) = (IpAddr::from([192, 0, 2, 9]), IpAddr::from([192, 0, 2, 66]));
+    assert_eq!(first(resolver.addresses(&host).await), Some(old));
+    let moved = Act::Replace(vec![Data::A([192, 0, 2, 66].into())]);
+    server.tamper(Tampering::only("host.plain.test", rtype::A, moved));
+    assert_eq!(first(resolver.addresses(&host).await), Some(old), "its TTL is not over");
+    let anew = resolver.anew();
+    assert_eq!(first(anew.addresses(&host).await), Some(new));
+    let asked = server.questions().len();
+    assert_eq!(first(anew.addresses(&host).await), Some(new));
+    assert_eq!(first(resolver.addresses(&host).await), Some(new));
+    assert_eq!(server.questions().len(), asked, "once for all");
+}
+
+/// Attacker: on the path, lets nothing through while somebody asks anew. What was known before holds
+/// on for everybody else.
+#[tokio::test]
+async fn a_question_asked_anew_in_vain_takes_no_answer_away() {
+    let server = world().await;
+    let resolver = resolver(&server);
+    let name = domain("good.test");
+    assert!(resolver.mx(&name).await.answer.is_secure());
+    for act in [Act::Fail(2), Act::BreakSignatures] {
+        server.restore();
+        server.tamper(Tampering::all("good.test", act));
+        assert!(matches!(resolver.anew().mx(&name).await.answer, Answer::Failed(_)));
+        let asked = server.questions().len();
+        assert!(resolver.mx(&name).await.answer.is_secure());
+        assert_eq!(server.questions().len(), asked);
+    }
+}
+
 #[tokio::test]
 async fn the_cache_stays_within_its_bound() {
     let server = world().await;

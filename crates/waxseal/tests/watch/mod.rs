@@ -28,7 +28,7 @@ use waxseal_core::{
 use waxseal_lab::{
     attacker::{Attacker, Method},
     ca::{Identity, ServerKey, Validity},
-    dns::{Data, DnsServer, Tree, Zone},
+    dns::{Act, Data, DnsServer, Tampering, Tree, Zone, rtype},
     mx::{MxServer, Personality, StartTls},
     sink::Sink,
 };
@@ -201,6 +201,41 @@ async fn starttls_stripped_before_one_address_is_a_likely_attack_within_a_minute
     let text = String::from_utf8_lossy(&letters[0].content).into_owned();
     assert!(text.contains("Subject: Likely attack: partner.example\r\n"), "{text}");
     assert!(text.contains("To: <postmaster@sender.example>\r\n"), "{text}");
+}
+
+/// Attacker: on the path to one address, then to DNS as well. The look that confirms does not ask the
+/// cache, which was filled before; ordinary looks and mail do, and lose nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_confirming_look_asks_dns_again_and_leaves_mail_its_cache() {
+    let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
+    let parts = Arc::new(world.parts());
+    let watcher = Watcher::new(Tools {
+        live: Live::new(Arc::clone(&parts)),
+        store: world.store.clone(),
+        clock: world.clock.clone(),
+        partners: Partners::default(),
+        post: Arc::new(world.letters.clone()),
+        board: Board::default(),
+    });
+    let look = async |later: u64| {
+        world.clock.set(UnixTime(world.clock.now().0 + later));
+        watcher.look(&domain(), Whose::Own).await.unwrap().0
+    };
+    let noted = |history: &History| {
+        history.changes.iter().map(|noted| noted.change.kind).collect::<Vec<_>>()
+    };
+    look(0).await;
+    world.attacker.begin(Method::StripStartTls);
+    let forged = Act::Replace(vec![Data::mx(10, "mx.attacker.example")]);
+    world.dns.tamper(Tampering::only("partner.example", rtype::MX, forged));
+    let history = look(HOUR).await;
+    assert!(history.is_suspicious(), "{history:?}");
+    assert_eq!(noted(&history), [Kind::Starttls], "DNS is in the cache for its TTL");
+    let history = look(60).await;
+    assert!(noted(&history).contains(&Kind::Mx), "signatures do not hold: {history:?}");
+    let kept = parts.gatherer.gather(&domain(), None, world.clock.now()).await;
+    assert_eq!(kept.facts.hosts.len(), 1, "mail goes by what holds: {:?}", kept.facts.mx);
+    assert!(parts.resolver.mx(&domain()).await.answer.is_secure());
 }
 
 /// RFC 7671 §8.1: the next key is published, then used, then the old record goes. No look of it
