@@ -137,7 +137,7 @@ pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
         },
         tls13: Offer::of(sessions().map(|session| session.version == TlsVersion::V1_3)),
         post_quantum: Offer::of(
-            sessions().map(|session| session.group.as_deref().is_some_and(hybrid)),
+            sessions().filter_map(|session| session.group.as_deref()).map(hybrid),
         ),
         ipv6: Offer::of(
             survey

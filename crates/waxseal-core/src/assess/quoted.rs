@@ -18,9 +18,14 @@ impl Quoted {
 
     /// Makes a text harmless.
     pub fn new(text: &str) -> Self {
-        let mut kept = String::with_capacity(text.len().min(Self::MOST));
+        Self::of_at_most(text, Self::MOST)
+    }
+
+    /// Makes a text harmless that may be longer or has to be shorter, in characters.
+    pub(super) fn of_at_most(text: &str, most: usize) -> Self {
+        let mut kept = String::with_capacity(text.len().min(most));
         for (count, c) in text.chars().enumerate() {
-            if count == Self::MOST {
+            if count == most {
                 kept.push('…');
                 break;
             }
@@ -45,10 +50,18 @@ impl Quoted {
     }
 }
 
-/// Not a control character, and none that changes how its neighbours are shown (Unicode TR 36).
+/// Not a control character, and none that changes how its neighbours are shown or is not seen itself
+/// (Unicode TR 36): marks of direction, fillers, joiners, tags, selectors of variants.
 fn is_harmless(c: char) -> bool {
     !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        && !matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+                | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 impl fmt::Display for Quoted {

@@ -1,5 +1,6 @@
 //! What a stored survey and its words promise.
 
+mod advice;
 mod changes;
 mod ids;
 mod levels;

@@ -129,6 +129,18 @@ impl<'a> Host<'a> {
         matches!(self.facts.dane, Dane::Usable { .. })
     }
 
+    /// What to do about a certificate, in an order that breaks nothing: senders with DANE stop at a
+    /// new key whose record they do not see yet (RFC 7671 §8.1).
+    pub(super) fn keeping_dane(&self, fix: &str) -> String {
+        match self.facts.dane {
+            Dane::Usable { .. } => format!(
+                "{fix}; keep the key, or publish the TLSA record of the new one first and wait for \
+                 twice its TTL: senders with DANE go by it"
+            ),
+            Dane::Unusable { .. } | Dane::Absent(_) | Dane::LookupFailed(_) => fix.to_owned(),
+        }
+    }
+
     pub(super) fn place(&self) -> Place {
         Place::named(&self.facts.host)
     }
@@ -187,6 +199,9 @@ struct Found {
     fix: String,
 }
 
+/// Characters of a fix: it may hold a few records, each in one piece.
+const MOST_FIX: usize = 8 * Quoted::MOST;
+
 /// Addresses that are named in a subject before it says "and n more".
 const NAMED: usize = 4;
 
@@ -194,6 +209,7 @@ impl Findings {
     /// Adds one. Its words are made harmless here, whatever they quote.
     pub(super) fn add(&mut self, id: Id, severity: Severity, place: Place, said: Said) {
         let evidence = String::from(Quoted::new(&said.evidence));
+        let fix = String::from(Quoted::of_at_most(&said.fix, MOST_FIX));
         let same = self.0.iter_mut().find(|other| {
             other.id == id
                 && other.severity == severity
@@ -201,14 +217,14 @@ impl Findings {
                 && other.place.key == place.key
                 && other.place.ip.is_some() == place.ip.is_some()
                 && other.evidence == evidence
-                && other.fix == said.fix
+                && other.fix == fix
         });
         match (same, place.ip) {
             (Some(same), Some(ip)) if !same.ips.contains(&ip) => same.ips.push(ip),
             (Some(_), _) => {}
             (None, ip) => {
                 let ips = ip.into_iter().collect();
-                self.0.push(Found { id, severity, place, ips, evidence, fix: said.fix });
+                self.0.push(Found { id, severity, place, ips, evidence, fix });
             }
         }
     }

@@ -52,7 +52,7 @@ fn name(case: &Case<'_>, host: &Host<'_>, sight: &Sight, out: &mut Findings) {
     let (Some(leaf), Some(peer)) = (leaf, host.name()) else { return };
     if let Err(fault @ Fault::WrongName(_)) = is_for(&leaf, peer) {
         let fix = format!("get a certificate with the subject alternative name {peer}");
-        let words = said(fault.to_string(), fix);
+        let words = said(fault.to_string(), host.keeping_dane(&fix));
         out.add(Id::CertName, weight(case, host, sight), host.sight(sight), words);
     }
 }
@@ -67,7 +67,8 @@ fn public_ca(case: &Case<'_>, host: &Host<'_>, sight: &Sight, out: &mut Findings
         Fault::Missing | Fault::TooLong | Fault::Unreadable(_) | Fault::Untrusted(_) => {
             let fix =
                 format!("get a certificate for {peer} from a public CA and send its whole chain");
-            out.add(Id::CertUntrusted, severity, host.sight(sight), said(fault.to_string(), fix));
+            let words = said(fault.to_string(), host.keeping_dane(&fix));
+            out.add(Id::CertUntrusted, severity, host.sight(sight), words);
         }
     }
 }
@@ -179,5 +180,5 @@ fn weak(
         grades.iter().map(|(grade, guideline)| format!("{}: {grade}", guideline.title)).collect();
     let evidence = format!("{what} ({})", grades.join(", "));
     let fix = "ECDSA on P-256, or RSA with 3072 bits, signed with SHA-256";
-    out.add(id, severity, host.sight(sight), said(evidence, fix));
+    out.add(id, severity, host.sight(sight), said(evidence, host.keeping_dane(fix)));
 }

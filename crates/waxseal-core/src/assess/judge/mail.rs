@@ -78,7 +78,8 @@ fn spf(case: &Case<'_>, spf: &Published<Spf>, out: &mut Findings) {
         SpfAll::Neutral => (Severity::Notice, "?all, or no all at the end"),
         SpfAll::Pass => (Severity::Error, "+all: everybody may send for this domain"),
     };
-    out.add(Id::SpfWeak, severity, place(), said(evidence, "end the record with -all or ~all"));
+    let fix = "list all that send for the domain, then end the record with -all or ~all";
+    out.add(Id::SpfWeak, severity, place(), said(evidence, fix));
 }
 
 fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
@@ -126,7 +127,7 @@ fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
 const MAILBOX: &str = "mailto:<a mailbox that somebody reads>";
 
 /// The record that is there, one step further: reports first, then `quarantine`, then `reject`
-/// (RFC 9989 §4.7). Its other tags stay.
+/// (RFC 9989 §5.1). Its other tags stay.
 fn next_step(domain: &Domain, record: &Dmarc, text: &Quoted) -> String {
     let mut tags: Vec<(String, String)> = text
         .as_str()
@@ -197,7 +198,12 @@ fn dkim(domain: &Domain, selector: &str, key: &Published<DkimKey>, out: &mut Fin
 fn others(case: &Case<'_>, out: &mut Findings) {
     let domain = case.domain();
     let place = || Place::named(domain);
-    let wanted = || format!("{domain}. IN CAA 0 issue \"<the domain of your CA>\"");
+    let wanted = || {
+        format!(
+            "{domain}. IN CAA 0 issue \"<the domain of your CA>\", one for each CA that you use: the \
+             others will not renew what they have issued"
+        )
+    };
     match &case.survey.mail.caa {
         Published::NotAsked => {}
         Published::Found { value, .. } if restricts_issuance(value) => {}

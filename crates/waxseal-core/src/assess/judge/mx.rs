@@ -20,7 +20,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
             Id::MxImplicit,
             Severity::Notice,
             place(),
-            said("no MX record", format!("{domain}. IN MX 10 <the name of the mail host>.")),
+            said("no MX record", format!("{domain}. IN MX 10 <the name of the mail host>")),
         ),
         MxFact::NoDomain { absence, .. } => {
             let (severity, sure) = match absence {
@@ -163,7 +163,10 @@ fn addresses(host: &Host<'_>, out: &mut Findings) {
 fn alias(host: &Host<'_>, out: &mut Findings) {
     if let Some(alias) = host.survey.and_then(|survey| survey.alias.as_ref()) {
         let evidence = format!("{} is an alias of {alias}", host.facts.host);
-        let fix = format!("name {alias} in the MX record (RFC 2181 §10.3)");
+        let fix = format!(
+            "let the certificate, the TLSA records and the MTA-STS policy know {alias}, then name it \
+             in the MX record (RFC 2181 §10.3)"
+        );
         out.add(Id::MxCname, Severity::Warning, host.place(), said(evidence, fix));
     }
 }

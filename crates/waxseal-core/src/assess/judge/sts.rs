@@ -66,7 +66,12 @@ fn record(case: &Case<'_>, out: &mut Findings) {
             None => {
                 let protected = !case.hosts.is_empty() && case.hosts.iter().all(Host::has_dane);
                 let severity = if protected { Severity::Notice } else { Severity::Warning };
-                let fix = format!("{}, and at its address: {}", wanted_record(case), file(case));
+                let fix = format!(
+                    "serve https://mta-sts.{}/.well-known/mta-sts.txt: {}; then publish: {}",
+                    case.domain(),
+                    file(case),
+                    wanted_record(case)
+                );
                 let sure = match hidden(case) {
                     Weighed::Agreed => "; other resolvers see none either",
                     Weighed::Contradicted | Weighed::Unconfirmed => "",
@@ -107,7 +112,10 @@ fn wanted_record(case: &Case<'_>) -> String {
 /// The policy that would fit, on one line.
 fn file(case: &Case<'_>) -> String {
     let hosts = case.hosts.iter().filter_map(Host::name);
-    let mx: String = hosts.map(|host| format!("mx: {host}; ")).collect();
+    let mut mx: String = hosts.map(|host| format!("mx: {host}; ")).collect();
+    if mx.is_empty() {
+        mx = "mx: <the name of each mail host>; ".into();
+    }
     format!("version: STSv1; mode: testing; {mx}max_age: 86400 (each on a line of its own)")
 }
 
@@ -253,7 +261,12 @@ fn hosts(case: &Case<'_>, policy: &Policy, out: &mut Findings) {
     for host in &case.hosts {
         let Some(name) = host.name() else { continue };
         if !policy.allows(name) {
-            let fix = format!("add the line `mx: {name}`, then publish {}", wanted_record(case));
+            // Where nobody signs the MX records, somebody on the path can name a host.
+            let fix = format!(
+                "if the host is yours, add the line `mx: {name}`, then publish {}; otherwise find \
+                 out who put it into the MX records",
+                wanted_record(case)
+            );
             let evidence = format!("the policy does not list {name}");
             out.add(Id::StsMxMismatch, severity, host.place(), said(&evidence, &fix));
             if host.has_dane() {
@@ -264,10 +277,7 @@ fn hosts(case: &Case<'_>, policy: &Policy, out: &mut Findings) {
         }
         for sight in &host.sights {
             let Err(fault) = &sight.pkix else { continue };
-            let fix = format!(
-                "get a certificate for {name} from a public CA; it may keep the key of the TLSA \
-                 record"
-            );
+            let fix = host.keeping_dane(&format!("get a certificate for {name} from a public CA"));
             out.add(Id::StsCertVsMx, severity, host.sight(sight), said(fault.to_string(), &fix));
             if sight.has_match() {
                 let evidence =
@@ -276,13 +286,17 @@ fn hosts(case: &Case<'_>, policy: &Policy, out: &mut Findings) {
             }
         }
         for (ip, probe) in host.probes() {
-            if let Contact::Spoke { starttls, .. } = &probe.contact
-                && !matches!(starttls, StartTlsSeen::Ready)
-            {
-                let words =
-                    said("no STARTTLS", "offer STARTTLS, or take the host out of the policy");
-                out.add(Id::StsCertVsMx, severity, host.at(ip), words);
-            }
+            let Contact::Spoke { starttls, .. } = &probe.contact else { continue };
+            let evidence = match starttls {
+                StartTlsSeen::Ready => continue,
+                StartTlsSeen::NotOffered => "no STARTTLS",
+                StartTlsSeen::Refused(_) => "STARTTLS is offered and then refused",
+                StartTlsSeen::Injected => "something speaks before TLS begins",
+            };
+            // A host that is in the MX records and not in the policy gets no more mail than this one.
+            let fix = "let STARTTLS work; or take the host out of the MX records, and then out of \
+                       the policy";
+            out.add(Id::StsCertVsMx, severity, host.at(ip), said(evidence, fix));
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
                 }
             }
             if let Some(versions) = probe.legacy.as_ref().filter(|versions| !versions.is_empty()) {
-                old_versions(host, ip, versions, out);
+                old_versions(host, ip, (probe, versions), out);
             }
         }
         post_quantum(host, out);
@@ -114,7 +114,13 @@ fn handshakes(host: &Host<'_>, ip: IpAddr, probe: &Probe, out: &mut Findings) {
     }
 }
 
-fn old_versions(host: &Host<'_>, ip: IpAddr, versions: &[LegacyVersion], out: &mut Findings) {
+fn old_versions(
+    host: &Host<'_>,
+    ip: IpAddr,
+    (probe, versions): (&Probe, &[LegacyVersion]),
+    out: &mut Findings,
+) {
+    let modern = probe.handshakes.iter().any(|one| matches!(one.tried, Tried::Session(_)));
     let names: Vec<_> = versions
         .iter()
         .map(|version| match version {
@@ -125,7 +131,11 @@ fn old_versions(host: &Host<'_>, ip: IpAddr, versions: &[LegacyVersion], out: &m
         .collect();
     let words = said(
         format!("it takes {}", names.join(", ")),
-        "switch them off (RFC 8996); every sender that matters speaks TLS 1.2",
+        match modern {
+            true => "switch them off (RFC 8996); every sender that matters speaks TLS 1.2",
+            // Without them there would be no TLS at all.
+            false => "get TLS 1.2 and 1.3 to work first, then switch these off (RFC 8996)",
+        },
     );
     out.add(Id::TlsOldVersion, Severity::Warning, host.at(ip), words);
 }

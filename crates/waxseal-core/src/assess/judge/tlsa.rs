@@ -61,8 +61,19 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
 fn absent(host: &Host<'_>, why: NoTlsa, out: &mut Findings) {
     let orphans = host.survey.map(|survey| survey.orphans.as_slice()).unwrap_or_default();
     if !orphans.is_empty() {
-        let fix = format!("sign the zone of {}; unsigned TLSA counts for nothing", host.facts.host);
-        out.add(Id::TlsaOrphan, Severity::Warning, host.place(), said(listed(orphans), fix));
+        let wrong = !host.sights.is_empty()
+            && !host.sights.iter().any(|sight| orphans.iter().any(|record| shows(sight, record)));
+        let mut evidence = listed(orphans);
+        if wrong {
+            evidence.push_str("; none of them matches what the host shows");
+        }
+        // Nobody looks at them now. From the signature on every sender with DANE does.
+        let fix = format!(
+            "unsigned TLSA counts for nothing. Make sure that they match the key, then sign the zone \
+             of {}; a wrong record that gets signed stops mail",
+            host.facts.host
+        );
+        out.add(Id::TlsaOrphan, Severity::Warning, host.place(), said(evidence, fix));
     }
     let (NoTlsa::Denied, Some(name)) = (why, host.name()) else { return };
     let words = said("its signed zone has no TLSA records", wanted(host, name));
@@ -81,7 +92,8 @@ fn published(host: &Host<'_>, base: &Domain, records: &[Tlsa], out: &mut Finding
         records.iter().filter(|tlsa| wrong(tlsa)).collect()
     };
     let pkix = such(|tlsa| tlsa.usage < 2);
-    let fix = format!("remove them; in SMTP they count for nothing: {}", wanted(host, base));
+    let fix =
+        format!("in SMTP they count for nothing. Publish {}; then remove them", wanted(host, base));
     note(Id::TlsaPkixUsage, Severity::Warning, &pkix, fix);
     let whole = such(|tlsa| tlsa.usage == 3 && tlsa.selector == 0 && tlsa.matching != 0);
     let fix = format!("publish the key instead: {}", wanted(host, base));
@@ -168,6 +180,11 @@ fn stale_issuers(host: &Host<'_>, records: &[Tlsa], out: &mut Findings) {
 
 fn issued_by(sight: &Sight, record: &Tlsa) -> bool {
     sight.session.chain.iter().skip(1).any(|der| is(der, record))
+}
+
+/// Whether a record names a certificate or key of a session, whatever its usage.
+fn shows(sight: &Sight, record: &Tlsa) -> bool {
+    sight.session.chain.iter().any(|der| is(der, record))
 }
 
 fn is(der: &[u8], record: &Tlsa) -> bool {

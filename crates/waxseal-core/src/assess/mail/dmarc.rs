@@ -226,8 +226,12 @@ fn record(text: &str) -> Result<Record, String> {
         .filter(|uri| !uri.as_str().is_empty())
         .take(MOST_ADDRESSES)
         .collect();
-    // RFC 9989 §4.7: a record without `p` counts as `p=none`, so that its reports are sent.
+    // A record without `p` counts as `p=none`, so that its reports are sent; without reports it
+    // counts for nothing (RFC 9989 §4.10.1).
     let asked = policy("p")?;
+    if asked.is_none() && rua.is_empty() {
+        return Err("neither `p` nor `rua`: nobody applies it (RFC 9989 §4.10.1)".into());
+    }
     let strict = |name: &str| tags.value(name).is_some_and(|value| value.eq_ignore_ascii_case("s"));
     Ok(Record {
         policy: asked.unwrap_or(DmarcPolicy::None),

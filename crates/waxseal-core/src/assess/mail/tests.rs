@@ -181,6 +181,16 @@ fn dmarc_is_found_at_the_domain_or_above_it() {
     );
 }
 
+/// RFC 9989 §4.10.1
+#[test]
+fn a_dmarc_record_without_policy_counts_only_where_reports_are_asked_for() {
+    let said = |record: &str| walk("example.com", &[("_dmarc.example.com", record)]).0;
+    let reports = said("v=DMARC1; rua=mailto:a@example.com");
+    assert!(matches!(reports, Published::Found { .. }), "{reports:?}");
+    let nothing = said("v=DMARC1; adkim=s");
+    assert!(matches!(nothing, Published::Broken { .. }), "{nothing:?}");
+}
+
 #[test]
 fn the_tree_walk_jumps_over_long_names_and_stops_at_psd_n() {
     let long = "a.b.c.d.e.f.g.h.i.j.mail.example.com";

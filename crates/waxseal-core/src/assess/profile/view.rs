@@ -4,8 +4,6 @@
 
 mod addresses;
 
-use std::collections::BTreeMap;
-
 use super::Status;
 use crate::{
     assess::{
@@ -15,7 +13,6 @@ use crate::{
     },
     channel::{Level, TlsVersion},
     dns::{Absence, Answer, Authenticity, FailureKind},
-    domain::Domain,
     facts::{Dane, MxFact, StsFailure},
     guideline::{Grade, Guideline},
     pki::Certificate,
@@ -42,6 +39,11 @@ fn not_met(evidence: impl Into<String>) -> Said {
 
 fn unknown(evidence: impl Into<String>) -> Said {
     (Status::Unknown, evidence.into())
+}
+
+/// Only MX records that are no host names: there is nothing of which anything could hold.
+fn no_host() -> Said {
+    not_met("it names no host that can be used")
 }
 
 impl View<'_> {
@@ -142,6 +144,9 @@ impl View<'_> {
         if !secure {
             return not_met("the MX records are not signed");
         }
+        if facts.hosts.is_empty() {
+            return no_host();
+        }
         match facts.hosts.iter().find(|host| !host.addresses.is_secure()) {
             None => met("MX records and all addresses are signed"),
             Some(host) => match &host.addresses {
@@ -171,6 +176,9 @@ impl View<'_> {
     }
 
     pub(super) fn tlsa(&self) -> Said {
+        if self.survey.facts.hosts.is_empty() {
+            return no_host();
+        }
         for host in &self.survey.facts.hosts {
             match &host.dane {
                 Dane::Usable { .. } => {}
@@ -279,14 +287,12 @@ impl View<'_> {
 
     /// Of a host without any session nothing follows; [`Self::sessions`] says what is known of it.
     pub(super) fn tls13(&self) -> Said {
-        let mut speaks = BTreeMap::<&Domain, bool>::new();
-        for (host, probe) in self.probes() {
-            for session in sessions_of(probe) {
-                *speaks.entry(&host.host).or_default() |= session.version == TlsVersion::V1_3;
-            }
-        }
-        match speaks.iter().find(|(_, speaks)| !**speaks) {
-            Some((host, _)) => not_met(format!("{host} does not speak TLS 1.3")),
+        let without = self.probes().find(|(_, probe)| {
+            let mut sessions = sessions_of(probe).peekable();
+            sessions.peek().is_some() && sessions.all(|session| session.version != TlsVersion::V1_3)
+        });
+        match without {
+            Some((host, _)) => not_met(format!("{} does not speak TLS 1.3", host.host)),
             None => met("each mail host speaks TLS 1.3"),
         }
     }
@@ -327,6 +333,8 @@ impl View<'_> {
     pub(super) fn level(&self, enough: impl Fn(Level) -> bool) -> Said {
         let headline = self.assessment.headline.clone();
         match (self.assessment.delivery, self.assessment.level) {
+            // What it publishes and what its hosts do contradict each other: that was seen.
+            (Delivery::Refuses, _) => not_met(headline),
             (Delivery::Unknown, _) | (_, None) => unknown(headline),
             (_, Some(level)) if enough(level) => met(format!("{level}: {headline}")),
             (_, Some(level)) => not_met(format!("{level}: {headline}")),
@@ -352,7 +360,17 @@ impl View<'_> {
             (Some(Err(StsFailure::Unreached(why))), Published::Found { .. }) => {
                 unknown(why.clone())
             }
-            (Some(Err(failure)), Published::Found { .. }) => not_met(format!("{failure:?}")),
+            (Some(Err(StsFailure::Record(failure))), Published::Found { .. }) => {
+                unknown(failure.to_string())
+            }
+            (
+                Some(Err(
+                    StsFailure::Fetch(why)
+                    | StsFailure::Certificate(why)
+                    | StsFailure::Invalid(why),
+                )),
+                Published::Found { .. },
+            ) => not_met(why.clone()),
             (_, Published::Found { .. } | Published::NotAsked) => {
                 unknown("the policy was not fetched")
             }

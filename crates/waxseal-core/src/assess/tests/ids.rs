@@ -33,7 +33,7 @@ fn tlsa_of(usage: u8, selector: u8, matching: u8, data: Vec<u8>) -> Tlsa {
 }
 
 /// A certificate of RSA with so few bits, signed with SHA-1 by somebody else.
-fn weak_certificate(bytes: usize) -> Vec<u8> {
+pub(super) fn weak_certificate(bytes: usize) -> Vec<u8> {
     let rsa = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
     let sha1 = tlv(0x30, &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5, 5, 0]);
     let mut modulus = vec![0];
@@ -332,7 +332,7 @@ fn every_kind_of_finding_is_found_where_it_belongs() {
     assert!(missing.is_empty(), "no test for {missing:?}");
 }
 
-fn only(world: &World, id: Id) -> crate::assess::Finding {
+pub(super) fn only(world: &World, id: Id) -> crate::assess::Finding {
     let assessment = world.assess();
     let mut mine = assessment.findings.into_iter().filter(|finding| finding.id == id);
     let first = mine.next().unwrap_or_else(|| panic!("no {id}"));

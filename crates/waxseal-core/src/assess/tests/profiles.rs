@@ -301,6 +301,85 @@ fn a_domain_without_mail_is_asked_only_for_what_applies() {
     assert_eq!(verdict.status, Status::Met);
 }
 
+/// One requirement of its own.
+fn one(check: &str, world: &World) -> Status {
+    let text = format!(
+        "name = 'x'\ntitle = 'x'\nsource = 'x'\ndate = '2026'\n[[requirement]]\nid = '1'\n\
+         text = 'x'\ncheck = '{check}'\nseverity = 'error'\nsection = '1'\n"
+    );
+    let profile = Profile::parse(&text).unwrap();
+    judge_profile(&profile, &world.survey, &world.assess()).requirements[0].status
+}
+
+/// The extended master secret is of TLS 1.2: who does not speak it has nothing to extend.
+#[test]
+fn the_extended_master_secret_is_judged_where_it_was_seen_at_each_host() {
+    let check = "extended-master-secret";
+    let mut world = World::two();
+    assert_eq!(one(check, &world), Status::Met);
+    let weak = world.probe(0, 1).weak.as_mut().unwrap();
+    (weak.extended_master_secret, weak.tls12) = (None, None);
+    assert_eq!(one(check, &world), Status::Unknown, "nobody answered at one address");
+    for probe in world.probes() {
+        let weak = probe.weak.as_mut().unwrap();
+        (weak.extended_master_secret, weak.tls12) = (None, Some(false));
+    }
+    assert_eq!(one(check, &world), Status::NotApplicable, "TLS 1.3 only");
+    world.probe(1, 0).weak.as_mut().unwrap().extended_master_secret = Some(false);
+    assert_eq!(one(check, &world), Status::NotMet);
+}
+
+/// Where no MX record names a host, nothing holds of all hosts.
+#[test]
+fn nothing_is_met_by_a_domain_that_names_no_usable_host() {
+    let mut world = World::new();
+    world.survey.facts.hosts.clear();
+    world.survey.hosts.clear();
+    for check in ["tlsa-present", "every-mx-has-ipv6", "mx-and-addresses-signed", "encrypted"] {
+        assert_eq!(one(check, &world), Status::NotMet, "{check}");
+    }
+    assert_eq!(one("starttls", &world), Status::Unknown);
+}
+
+/// A certificate that does not match its TLSA record was seen: that is no lack of knowledge.
+#[test]
+fn a_host_that_breaks_its_promise_has_not_proven_who_it_is() {
+    let mut world = World::new();
+    world.chain(&certificates().other);
+    assert_eq!(one("authenticated", &world), Status::NotMet);
+}
+
+#[test]
+fn each_address_counts_in_whatever_order_they_were_asked() {
+    for (silent, speaks) in [((0, 0), (1, 0)), ((1, 0), (0, 0))] {
+        let mut world = World::two();
+        let old = |world: &mut World, (host, address)| {
+            for handshake in &mut world.probe(host, address).handshakes {
+                if let crate::assess::Tried::Session(session) = &mut handshake.tried {
+                    session.version = crate::channel::TlsVersion::V1_2;
+                }
+            }
+        };
+        world.probe(silent.0, silent.1).contact = Contact::Unreachable("refused".into());
+        assert_eq!(one("ipv6-answers", &world), Status::NotMet, "{silent:?} and not {speaks:?}");
+        old(&mut world, speaks);
+        assert_eq!(one("tls13", &world), Status::NotMet);
+    }
+}
+
+/// Attacker: on the path to our resolver. What others see is not missing.
+#[test]
+fn a_policy_that_only_others_see_is_neither_met_nor_missing() {
+    use crate::witness::{Missing, Testimony, Witnessed};
+    let mut world = World::new();
+    world.without_sts();
+    assert_eq!(one("sts-enforced", &world), Status::NotMet);
+    let witness = "tls://192.0.2.1#dns.other.example".to_owned();
+    let said = Testimony::Contradicts;
+    world.survey.facts.witnesses = vec![Witnessed { missing: Missing::StsRecord, witness, said }];
+    assert_eq!(one("sts-enforced", &world), Status::Unknown);
+}
+
 const OWN: &str = r#"
 name = "ours"
 title = "Our suppliers"

@@ -26,6 +26,12 @@ fn text_from_outside_cannot_steer_a_terminal_or_turn_its_neighbours_round() {
     assert!(quoted.as_str().chars().all(|c| !c.is_control()), "{quoted}");
     assert!(!quoted.as_str().contains(['\u{202e}', '\u{200f}', '\u{feff}']), "{quoted}");
     assert!(quoted.as_str().starts_with("v=STSv1;\\u{1b}"), "{quoted}");
+    // Marks of direction that are easily forgotten, and what is there and not seen.
+    for unseen in ['\u{61c}', '\u{ad}', '\u{180e}', '\u{2066}', '\u{3164}', '\u{fe0f}', '\u{e0041}']
+    {
+        assert!(!Quoted::new(&format!("a{unseen}b")).as_str().contains(unseen), "{unseen:?}");
+    }
+    assert_eq!(Quoted::new("Müller, 東京, ирина").as_str(), "Müller, 東京, ирина");
 }
 
 #[test]

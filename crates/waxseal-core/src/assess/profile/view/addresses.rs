@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Said, View, met, not_met, unknown};
+use super::{Said, View, met, no_host, not_met, unknown};
 use crate::{
     assess::{Contact, Observed},
     dns::Answer,
@@ -11,6 +11,9 @@ use crate::{
 
 impl View<'_> {
     pub(in super::super) fn ipv6(&self) -> Said {
+        if self.survey.facts.hosts.is_empty() {
+            return no_host();
+        }
         let mut open = None;
         for host in &self.survey.facts.hosts {
             let survey = match &host.host {
