@@ -67,7 +67,7 @@ fn record(case: &Case<'_>, out: &mut Findings) {
                 let protected = !case.hosts.is_empty() && case.hosts.iter().all(Host::has_dane);
                 let severity = if protected { Severity::Notice } else { Severity::Warning };
                 let fix = format!(
-                    "serve https://mta-sts.{}/.well-known/mta-sts.txt: {}; then publish: {}",
+                    "serve at mta-sts.{} as /.well-known/mta-sts.txt: {}; then publish: {}",
                     case.domain(),
                     file(case),
                     wanted_record(case)
