@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 use waxseal_core::{
     assess::{AddressSurvey, HostSurvey, Observed, Unprobed},
     dane::{self, Tlsa},
-    dns::{Answer, Denial},
+    dns::{Answer, Denial, FailureKind},
     dnssec::{Name, RecordType, signed_ttl},
     domain::Domain,
     facts::{Dane, HostFacts, NoTlsa, Refused},
@@ -84,8 +84,12 @@ impl Surveyor {
             Answer::Absent { denial: Denial::NxDomain, .. } => Some(format!(
                 "{above} is denied as if it did not exist, and TLSA records lie below it"
             )),
-            Answer::Failed(failure) => Some(format!("asking for {above}: {}", failure.detail)),
-            Answer::Found { .. } | Answer::Absent { denial: Denial::NoData, .. } => None,
+            Answer::Failed(failure) if is_theirs(failure.kind) => {
+                Some(format!("asking for {above}: {}", failure.detail))
+            }
+            Answer::Failed(_)
+            | Answer::Found { .. }
+            | Answer::Absent { denial: Denial::NoData, .. } => None,
         }
     }
 
@@ -110,7 +114,9 @@ impl Surveyor {
         let v4 = self.resolver().lookup(name, RecordType::A).await;
         let v6 = self.resolver().lookup(name, RecordType::AAAA).await;
         match (v4.answer, v6.answer) {
-            (Answer::Found { .. }, Answer::Failed(failure)) => Some(failure.detail),
+            (Answer::Found { .. }, Answer::Failed(failure)) if is_theirs(failure.kind) => {
+                Some(failure.detail)
+            }
             (_, _) => None,
         }
     }
@@ -153,6 +159,20 @@ impl Surveyor {
         }
         found
     }
+}
+
+/// Whether a look-up failed for what the servers of the zone do. Everything else may be ours, and no
+/// fault of theirs follows from it.
+const fn is_theirs(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::Bogus
+            | FailureKind::ServFail
+            | FailureKind::Refused
+            | FailureKind::Timeout
+            | FailureKind::Malformed
+            | FailureKind::Limit
+    )
 }
 
 /// What the gateway sends (RFC 7672 §8.1): the TLSA base domain, or the name in the MX record.

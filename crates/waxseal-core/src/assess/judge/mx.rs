@@ -177,10 +177,14 @@ fn contacts(case: &Case<'_>, host: &Host<'_>, out: &mut Findings) {
         let ip = address.ip;
         let probe = match &address.observed {
             Observed::Probed(probe) => probe,
+            // What is wrong with the address itself was said above; there is nothing wrong with our own.
             Observed::Not(Unprobed::Refused(why)) => {
-                let fix = "an assessment connects to public addresses only; list an exception";
-                let words = said(format!("not looked at: {why}"), fix);
-                out.add(Id::MxPrivateAddress, Severity::Warning, host.at(ip), words);
+                let own = host.facts.refused.contains(&(ip, Refused::Own));
+                if own || !host.facts.refused.iter().any(|(refused, _)| *refused == ip) {
+                    let fix = "check from another machine: we do not connect there";
+                    let words = said(format!("not looked at: {why}"), fix);
+                    out.add(Id::MxPrivateAddress, Severity::Unknown, host.at(ip), words);
+                }
                 continue;
             }
             Observed::Not(Unprobed::NoTurn) => {

@@ -208,10 +208,16 @@ fn servers(servers: &Servers, counts: impl Fn(&ServerAnswer) -> bool, out: &mut 
             .collect();
         let evidence = format!("{record_type}: {}", groups.join("; "));
         let fix = "bring all authoritative servers to the same version of the zone";
-        let (id, severity) = if record_type == "TLSA" {
-            (Id::TlsaNsDiverges, Severity::Error)
-        } else {
-            (Id::NsDiverges, Severity::Warning)
+        let (id, severity, fix) = match record_type {
+            "TLSA" => (Id::TlsaNsDiverges, Severity::Error, fix),
+            // A new version takes a while to all servers; what they answer is looked at by itself.
+            "SOA" => (
+                Id::NsDiverges,
+                Severity::Notice,
+                "check again: a zone transfer may be on its way; if it stays, look at why a server \
+                 does not get the zone",
+            ),
+            _ => (Id::NsDiverges, Severity::Warning, fix),
         };
         out.add(id, severity, Place::named(name), words(evidence, fix));
     }

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     assess::{
-        Contact, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion, Published, Severity,
-        Tried,
+        AddressSurvey, Contact, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion, Observed,
+        Published, Servers, Severity, Tried, Unprobed,
     },
     channel::Legacy,
-    facts::{Dane, NoTlsa},
+    facts::{Dane, NoTlsa, Refused},
     sts::Mode,
 };
 
@@ -118,5 +118,37 @@ fn no_finding_carries_what_steers_a_terminal_or_is_endless() {
         }
         // What is made visible takes more characters than it was.
         assert!(finding.evidence.chars().count() < 600, "{}", finding.id);
+    }
+}
+
+/// What is said of an address is said once: a private one is wrong, our own is only not looked at.
+#[test]
+fn an_address_that_is_refused_has_one_finding_for_its_own_reason() {
+    let refused = |why: Refused| {
+        let mut world = World::new();
+        world.facts(0).refused.push((ip("10.0.0.1"), why));
+        world.host(0).addresses.push(AddressSurvey {
+            ip: ip("10.0.0.1"),
+            observed: Observed::Not(Unprobed::Refused("refused".into())),
+        });
+        only(&world, Id::MxPrivateAddress)
+    };
+    assert_eq!(refused(Refused::Private).severity, Severity::Warning);
+    let own = refused(Refused::Own);
+    assert_eq!(own.severity, Severity::Unknown);
+    assert!(own.fix.starts_with("check from another machine"), "{}", own.fix);
+}
+
+/// A new version of a zone takes a while to all its servers; other records by the same serial do not.
+#[test]
+fn servers_that_only_have_another_version_weigh_less_than_another_answer() {
+    for (record_type, severity) in [("SOA", Severity::Notice), ("MX", Severity::Warning)] {
+        let mut world = World::new();
+        let Servers::Asked(servers) = &mut world.survey.zone.servers else { panic!() };
+        for server in servers.iter_mut() {
+            server.answers[1].record_type = record_type.into();
+        }
+        servers[1].answers[1].digest = Ok("ffff".into());
+        assert_eq!(only(&world, Id::NsDiverges).severity, severity, "{record_type}");
     }
 }
