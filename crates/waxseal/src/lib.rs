@@ -2,6 +2,7 @@
 
 pub mod author;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod deliver;
 pub mod dial;

@@ -18,7 +18,7 @@ mod waiting;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -31,6 +31,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
+use crate::clock;
 use crate::deliver::Aside;
 use crate::store::{Destination, Event, Group, Head, Lease, NewMessage, Store, StoreError, WorkId};
 pub use crate::store::{Dsn, Fate, Remote};
@@ -67,10 +68,7 @@ pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 
 /// The clock of this machine.
 pub fn system_clock() -> Clock {
-    Arc::new(|| {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        UnixTime(now.unwrap_or_default().as_secs())
-    })
+    Arc::new(|| clock::Clock::system().now())
 }
 
 /// One delivery group whose turn it is.

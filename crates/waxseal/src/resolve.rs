@@ -40,13 +40,14 @@ pub use self::{
     },
     probe::{Health, Warning},
     servers::Apex,
-    settings::{Clock, Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},
+    settings::{Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},
 };
 use self::{
     cache::Aging,
     fetch::{FAILURE_KEPT, Fetcher, Freshness},
     merged::Merged,
 };
+pub use crate::clock::Clock;
 use crate::metrics;
 
 /// Asks the DNS. A clone is the same resolver: cache and health are shared.

@@ -1,13 +1,6 @@
 //! One session: bytes to the machine, and what it asks for.
 
-use std::{
-    future::Future,
-    io,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{future::Future, io, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use rustls_pki_types::UnixTime as PkiTime;
 use tokio::{
@@ -27,6 +20,7 @@ use super::{
     Accept, Begin, Client, Desk, Kind, Origin, Proof, Settings, Submission, stamp::stamp,
     stream::Stream, tls,
 };
+use crate::clock::Clock;
 
 /// The largest output that an idle session keeps room for.
 const IDLE_OUTPUT: usize = 512;
@@ -287,7 +281,7 @@ impl<A: Accept> Session<A> {
         };
         let session = self.stream.tls().ok_or(End::Gone)?;
         let facts = tls::facts(session).ok_or(End::Gone)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Duration::from_secs(Clock::system().now().0);
         let grant = match self.settings.kind {
             Kind::Inbound => None,
             Kind::Relay | Kind::Submission => server.grant(session, PkiTime::since_unix_epoch(now)),

@@ -204,7 +204,7 @@ impl<P: Path> Queue<P> {
         }
     }
 
-    /// Returns what an operator held and nobody released in time; forgets expired state.
+    /// Forgets expired state, and looks again at what was set aside.
     pub(super) async fn sweep(&self) -> Result<(), StoreError> {
         let now = self.0.now();
         self.0.store.expire(now).await?;
@@ -214,6 +214,12 @@ impl<P: Path> Queue<P> {
                 self.0.tell(News::Due(destination, due));
             }
         }
+        Ok(())
+    }
+
+    /// Returns what an operator held and nobody released in time.
+    pub(super) async fn return_overdue(&self) -> Result<(), StoreError> {
+        let now = self.0.now();
         for claimed in self.0.store.claim_overdue(now, PAGE).await? {
             self.give_back(claimed, now).await;
         }

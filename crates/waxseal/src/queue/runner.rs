@@ -336,9 +336,14 @@ impl<P: Path> Runner<P> {
     /// Beside the loop: mail goes on meanwhile.
     fn sweep(&mut self) {
         let Ok(alone) = Arc::clone(&self.sweeping).try_acquire_owned() else { return };
-        let queue = self.queue.clone();
+        let (queue, paused) = (self.queue.clone(), self.paused);
         self.tasks.spawn(async move {
-            if let Err(error) = queue.sweep().await {
+            let mut swept = queue.sweep().await;
+            // Neither sent nor returned, until an operator says so.
+            if swept.is_ok() && !paused {
+                swept = queue.return_overdue().await;
+            }
+            if let Err(error) = swept {
                 tracing::error!(%error, "holds that ended could not be looked for");
             }
             drop(alone);

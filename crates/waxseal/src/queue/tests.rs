@@ -491,7 +491,7 @@ async fn what_an_operator_holds_is_not_tried_and_goes_back_in_the_end() {
     running.queue.0.tell(News::Fresh);
     assert_eq!(running.store.count().await.unwrap(), [0, 0, 1]);
     running.world.time.fetch_add(48 * 3_600, Ordering::SeqCst);
-    running.queue.sweep().await.unwrap();
+    running.queue.return_overdue().await.unwrap();
     running.left(0).await;
     assert_eq!(*running.world.letters.lock().unwrap(), [format!("{id} a@busy.example")]);
     assert_eq!(running.world.delivered.lock().unwrap().len(), 1);
@@ -528,6 +528,33 @@ async fn after_a_restore_nothing_is_sent_until_an_operator_says_so() {
     running.ask(Verb::Release, Target::All).await;
     running.world.deliveries(2).await;
     running.left(0).await;
+}
+
+/// What an operator held, and nobody released in time, is returned; not so where the time passed
+/// because the backup is old.
+#[tokio::test]
+async fn after_a_restore_nothing_is_returned_until_an_operator_says_so() {
+    let before = Running::start(Settings::default());
+    before.world.time.store(NOW.0 - 5 * 86_400, Ordering::SeqCst);
+    before.world.answer("busy.example", deferred());
+    before.accept(&["a@busy.example"], "hello").await;
+    before.world.deliveries(1).await;
+    while before.ask(Verb::Hold, Target::All).await == 0 {}
+    let copies = tempfile::tempdir().unwrap();
+    before.store.backup(copies.path().join("copy")).await.unwrap();
+    let (_data, keys) = before.stop().await;
+    let fresh = tempfile::tempdir().unwrap();
+    let (settings, again) =
+        (StoreSettings::new(fresh.path()), StoreKeys::from_file(&keys).unwrap());
+    crate::store::restore(&copies.path().join("copy"), settings, again, NOW).unwrap();
+    // The first sweep is done long before an operator is heard.
+    let after = Running::start_in(fresh, keys, Settings::default());
+    assert_eq!(after.ask(Verb::Retry, Target::All).await, 0);
+    assert_eq!(after.store.count().await.unwrap(), [0, 0, 1]);
+    assert!(after.world.letters.lock().unwrap().is_empty());
+    assert_eq!(after.ask(Verb::Release, Target::All).await, 1);
+    after.world.deliveries(1).await;
+    after.left(0).await;
 }
 
 /// Somebody asks for something with the whole queue: mail goes on while it is walked through.

@@ -3,21 +3,16 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use rustls_pki_types::TrustAnchor;
 use waxseal_core::{
     dnssec::{AnchorError, Anchors},
     domain::Domain,
-    time::UnixTime,
 };
 
-use crate::{config, tls};
+use crate::{clock::Clock, config, tls};
 
 /// Where the system's resolvers are named.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -89,40 +84,6 @@ impl Settings {
             && self.patience == other.patience
             && (self.question, self.deadline) == (other.question, other.deadline)
             && self.cache_entries == other.cache_entries
-    }
-}
-
-/// Where the resolver reads the time: validation depends on it.
-#[derive(Clone, Debug)]
-pub struct Clock(Option<Arc<AtomicU64>>);
-
-impl Clock {
-    /// The clock of the machine.
-    pub const fn system() -> Self {
-        Self(None)
-    }
-
-    /// A clock that stands still until it is set.
-    pub fn fixed(at: UnixTime) -> Self {
-        Self(Some(Arc::new(AtomicU64::new(at.0))))
-    }
-
-    /// Sets a fixed clock and all its clones; the machine's clock stays as it is.
-    pub fn set(&self, to: UnixTime) {
-        if let Some(fixed) = &self.0 {
-            fixed.store(to.0, Ordering::Relaxed);
-        }
-    }
-
-    /// The time.
-    pub fn now(&self) -> UnixTime {
-        match &self.0 {
-            Some(fixed) => UnixTime(fixed.load(Ordering::Relaxed)),
-            None => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                UnixTime(since.as_secs())
-            }
-        }
     }
 }
 

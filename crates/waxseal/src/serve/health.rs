@@ -97,7 +97,7 @@ impl Doctor {
             let new = self.0.announced.first(warnings);
             new.iter().for_each(|warning| tracing::warn!("{warning}"));
         }
-        checks.extend(dns_checks(&dns));
+        checks.extend(dns_checks(&dns, self.0.clock.ahead()));
         checks.push(self.store().await);
         checks.push(self.queue());
         let files = parts.config.listeners.iter().filter_map(|listen| listen.identity.as_ref());
@@ -166,9 +166,13 @@ impl Doctor {
 }
 
 /// What a probe says of validation and of our clock.
-fn dns_checks(dns: &Dns) -> [Check; 2] {
+fn dns_checks(dns: &Dns, ahead: Duration) -> [Check; 2] {
     let check =
         |topic, state, why: &str| Check { topic, subject: None, state, why: why.to_owned() };
+    let clock = |state, why: &str| match ahead.as_secs() {
+        0 => check(Topic::Clock, state, why),
+        seconds => check(Topic::Clock, State::Failing, &leapt(seconds)),
+    };
     match dns {
         Dns::Validating { warnings } => {
             metrics::dns_validating(Works::Yes);
@@ -181,7 +185,7 @@ fn dns_checks(dns: &Dns) -> [Check; 2] {
             };
             [
                 check(Topic::Dns, State::Fine, &why),
-                check(Topic::Clock, State::Fine, "signatures of the root are valid now"),
+                clock(State::Fine, "signatures of the root are valid now"),
             ]
         }
         Dns::Broken { kind, line } => {
@@ -190,9 +194,17 @@ fn dns_checks(dns: &Dns) -> [Check; 2] {
                 true => (State::Failing, line.as_str()),
                 false => (State::Fine, "nothing speaks against it"),
             };
-            [check(Topic::Dns, State::Failing, line), check(Topic::Clock, state, why)]
+            [check(Topic::Dns, State::Failing, line), clock(state, why)]
         }
     }
+}
+
+fn leapt(seconds: u64) -> String {
+    format!(
+        "the clock of this machine was set forward, by {} minutes and more: the new time is believed \
+         slowly, so that nothing ends that should not. Correct the clock; if it is right now, restart waxseal",
+        (seconds / 60).max(1)
+    )
 }
 
 /// Whether a certificate of ours is valid now, and when it ends.

@@ -1,11 +1,14 @@
 //! Named values: policies, downgrade memory, exceptions, counters, and content-addressed blobs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use waxseal_core::{evidence::BlobId, time::UnixTime};
 
 use super::{Event, Place, Store, StoreError, events, seal, signed, unsigned};
+
+/// So long what has expired is kept.
+const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// Which kind of value; names are unique within one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,7 +216,10 @@ impl Store {
         .await
     }
 
-    /// Deletes what has expired. Answers how many.
+    /// Deletes what expired a month ago. Answers how many.
+    ///
+    /// Not at once: nobody gets it any more, and a machine that starts with a wrong clock would lose
+    /// every policy and all that is known of others.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -222,7 +228,7 @@ impl Store {
             .writer
             .write(move |connection| {
                 let sql = "DELETE FROM state WHERE expires <= ?1";
-                Ok(connection.prepare_cached(sql)?.execute([signed(now.0)])?)
+                Ok(connection.prepare_cached(sql)?.execute([signed(now.before(KEPT).0)])?)
             })
             .await
     }

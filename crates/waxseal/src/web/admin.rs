@@ -2,11 +2,7 @@
 //! listen on loopback only, and it answers only under its own address: a page elsewhere whose
 //! name was rebound to 127.0.0.1 reads nothing.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -21,6 +17,7 @@ use serde::Deserialize;
 use waxseal_core::time::UnixTime;
 
 use super::{Csrf, Language, Session, SessionId, Sessions, Snapshot, Watched, Words};
+use crate::clock::Clock;
 
 /// What the pages share.
 struct Admin {
@@ -174,6 +171,5 @@ impl Admin {
 }
 
 fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime(since.as_secs())
+    Clock::system().now()
 }

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use waxseal_core::dnssec::Name;
 
-use super::{Announced, Warning};
+use super::{Announced, Dns, Warning, dns_checks};
+use crate::web::{State, Topic};
 
 fn key(tag: u16) -> Warning {
     Warning::UnknownKey { zone: Name::root(), tag }
@@ -15,4 +18,15 @@ fn each_unknown_key_of_the_root_is_logged_once() {
     assert!(announced.first(&[slow, key(38_696)]).is_empty());
     assert!(announced.first(&[]).is_empty());
     assert_eq!(announced.first(&[key(38_696), key(7)]), [&key(7)]);
+}
+
+/// On the path of unauthenticated time: the signatures of the root are still valid some days ahead.
+#[test]
+fn a_leap_of_the_clock_fails_the_health_check() {
+    let dns = Dns::Validating { warnings: Vec::new() };
+    let state = |ahead| dns_checks(&dns, ahead).map(|check| (check.topic, check.state));
+    let fine = [(Topic::Dns, State::Fine), (Topic::Clock, State::Fine)];
+    assert_eq!(state(Duration::ZERO), fine);
+    let leapt = [(Topic::Dns, State::Fine), (Topic::Clock, State::Failing)];
+    assert_eq!(state(Duration::from_hours(72)), leapt);
 }
