@@ -11,9 +11,11 @@
 //! | `servers` | every server of a zone, one by one |
 //! | `policy` | what the MTA-STS policy host serves now |
 //! | `probe` | addresses of mail hosts: one probe each, shared and paced |
-//! | `memory` | what is known of mail hosts already |
+//! | `turn` | whose turn it is: one connection at a time for each operator and address |
+//! | `memory` | what is known of mail hosts already, in bounds |
 //! | `span` | how long all of it may take, and what is said of what did not end in time |
 //! | `smtp` | one connection up to STARTTLS |
+//! | `meter` | how much one connection may send |
 //! | `weak` | what a host takes that nobody should offer |
 //!
 //! Never a mail command: a probe says EHLO, STARTTLS and QUIT.
@@ -21,12 +23,14 @@
 mod host;
 mod mail;
 mod memory;
+mod meter;
 mod policy;
 pub mod probe;
 mod servers;
 mod smtp;
 mod span;
 mod text;
+mod turn;
 mod weak;
 mod zone;
 

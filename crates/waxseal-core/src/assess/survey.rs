@@ -221,6 +221,8 @@ pub enum Unprobed {
     NoTurn,
     /// The survey had used up its time.
     OutOfTime,
+    /// Hosts of its operator took up too much of our time shortly before.
+    TooSlow,
 }
 
 /// MTA-STS in detail (RFC 8461).

@@ -270,5 +270,6 @@ fn words(why: &Unprobed) -> String {
         Unprobed::OverLimit => "more addresses than are asked".to_owned(),
         Unprobed::NoTurn => "it was not our turn in time".to_owned(),
         Unprobed::OutOfTime => "the time was used up".to_owned(),
+        Unprobed::TooSlow => "hosts of its operator took too long before".to_owned(),
     }
 }

@@ -65,17 +65,10 @@ pub(crate) struct Turn {
 
 impl Gates {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let domain = Gate::new(settings.per_domain);
-        Self { domain, ..Self::of(settings.per_address, settings.per_operator) }
-    }
-
-    /// Limits for connections that belong to no domain: those of an assessment.
-    pub(crate) fn of(per_address: Pace, per_operator: Pace) -> Self {
-        let one = Pace { at_once: 1, interval: Duration::ZERO };
         Self {
-            address: Gate::new(per_address),
-            operator: Gate::new(per_operator),
-            domain: Gate::new(one),
+            address: Gate::new(settings.per_address),
+            operator: Gate::new(settings.per_operator),
+            domain: Gate::new(settings.per_domain),
         }
     }
 

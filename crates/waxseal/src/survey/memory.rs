@@ -1,7 +1,12 @@
 //! What is known of mail hosts: in memory, and in the store where there is one.
+//!
+//! Kept by address and port. What a host shows before it hears a name, and what TLS it takes, is the
+//! same under all its names; a certificate may not be, so that handshakes are kept by the server name
+//! that was sent. All of it is bounded in octets: a hostile host may show three chains of 64 KiB.
+
+mod room;
 
 use std::{
-    collections::HashMap,
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,15 +20,12 @@ use waxseal_core::{
     time::UnixTime,
 };
 
+use self::room::{Kept, Shelf};
 use crate::{
     gather::Soon,
     store::{self, Space, Store},
 };
 
-/// Names under which one address is known at most: a hostile zone cannot aim us at somebody.
-pub(super) const MOST_NAMES: usize = 8;
-/// Addresses that are remembered in memory.
-const MOST_KEPT: usize = 20_000;
 /// What deliveries see again and again is written so often at most.
 const NOTED: Duration = Duration::from_secs(1_800);
 /// What they see for the first time, so often: one address may serve thousands of names.
@@ -31,15 +33,14 @@ const NOTED_NEW: Duration = Duration::from_secs(60);
 /// How long the store keeps an address that nobody asks about any more.
 const STORED: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// Who probably runs a host, and where.
-pub(super) type Key = (String, SocketAddr);
-
 /// What was seen at one address under one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sight {
     pub(super) sni: Domain,
     pub(super) observed: Observed,
     pub(super) at: UnixTime,
+    /// When that was seen of it which is the same under all names; not after `at`.
+    pub(super) whole: UnixTime,
     pub(super) source: Source,
     /// When the store got it, or something newer of its address.
     #[serde(default, skip)]
@@ -103,47 +104,58 @@ pub struct Memory(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    sights: Mutex<HashMap<Key, Vec<Sight>>>,
+    kept: Mutex<Kept>,
+    shelf: Mutex<Shelf>,
     store: Option<Arc<dyn ProbeStore>>,
 }
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Memory").field(&self.lock().len()).finish()
+        f.debug_tuple("Memory").field(&*self.lock()).finish()
     }
 }
 
 impl Memory {
     /// One that survives in a store.
     pub fn kept_in(store: Arc<dyn ProbeStore>) -> Self {
-        Self(Arc::new(Shared { sights: Mutex::default(), store: Some(store) }))
+        Self(Arc::new(Shared { store: Some(store), ..Shared::default() }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Vec<Sight>>> {
-        self.0.sights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of an address, latest last.
-    pub(super) async fn sights(&self, key: &Key, now: UnixTime) -> Vec<Sight> {
-        let known = self.lock().get(key).cloned();
-        let probed = |sights: &Vec<Sight>| sights.iter().any(|one| one.source == Source::Probe);
-        if let (Some(sights), true) = (&known, known.as_ref().is_some_and(probed)) {
-            return sights.clone();
+    pub(super) async fn sights(&self, address: SocketAddr, now: UnixTime) -> Vec<Arc<Sight>> {
+        let known = self.lock().sights(address);
+        if known.iter().any(|one| one.source == Source::Probe) {
+            return known;
         }
-        let mut sights = self.stored(key, now).await;
-        for newer in known.unwrap_or_default() {
-            add(&mut sights, newer);
-        }
+        let mut sights = self.stored(address, now).await;
+        known.into_iter().for_each(|newer| room::add(&mut sights, newer));
         sights
     }
 
-    async fn stored(&self, key: &Key, now: UnixTime) -> Vec<Sight> {
+    /// Whether an address may be asked under one name more, of so many in an hour.
+    pub(super) fn may_ask(
+        &self,
+        (address, sni): (SocketAddr, &Domain),
+        most: usize,
+        now: UnixTime,
+    ) -> bool {
+        self.lock().may_ask((address, sni), most, now)
+    }
+
+    async fn stored(&self, address: SocketAddr, now: UnixTime) -> Vec<Arc<Sight>> {
         let Some(store) = &self.0.store else { return Vec::new() };
-        match store.load(&name(key), now).await {
+        match store.load(&address.to_string(), now).await {
             // A layout of another version is as good as nothing: the host is asked again.
-            Ok(bytes) => {
-                bytes.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
-            }
+            Ok(bytes) => bytes
+                .and_then(|json| serde_json::from_slice::<Vec<Sight>>(&json).ok())
+                .unwrap_or_default()
+                .into_iter()
+                .map(Arc::new)
+                .collect(),
             Err(error) => {
                 tracing::error!(error, "what is known of mail hosts cannot be read");
                 Vec::new()
@@ -151,55 +163,50 @@ impl Memory {
         }
     }
 
-    /// Keeps a probe, here and in the store.
-    pub(super) async fn keep(&self, key: &Key, sight: Sight, now: UnixTime) {
-        let mut sights = self.sights(key, now).await;
-        add(&mut sights, sight);
-        let json = serde_json::to_vec(&sights);
-        self.put(key, sights);
-        if let (Some(store), Ok(json)) = (&self.0.store, json)
-            && let Err(error) = store.save(&name(key), json, now + STORED).await
-        {
+    /// Keeps a sight, here and in the store.
+    pub(super) async fn keep(&self, address: SocketAddr, sight: Sight, now: UnixTime) {
+        let mut sights = self.sights(address, now).await;
+        room::add(&mut sights, Arc::new(sight));
+        let sights = self.lock().put(address, sights);
+        let Some(store) = &self.0.store else { return };
+        let Some(json) = room::record(&sights) else { return };
+        let expires = now + STORED;
+        let room = {
+            let mut shelf = self.0.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            shelf.takes((address, json.len()), expires, now)
+        };
+        if room && let Err(error) = store.save(&address.to_string(), json, expires).await {
             tracing::error!(error, "what is known of mail hosts cannot be written");
         }
     }
 
     /// Keeps what a delivery saw; in the store now and then, and sooner where it is something new, so
     /// that a busy host costs no write for each message.
-    pub(super) fn note(&self, key: &Key, sight: Sight) {
-        let mut sights = self.lock().get(key).cloned().unwrap_or_default();
-        let same = |one: &&Sight| {
-            let name = one.source == sight.source && one.sni == sight.sni;
-            name && leaf(&one.observed) == leaf(&sight.observed)
-        };
-        let (last, pause) = match sights.iter().find(same) {
-            Some(known) => (known.stored, NOTED),
-            None => (sights.iter().filter_map(|one| one.stored).max(), NOTED_NEW),
-        };
-        let stored = last.filter(|last| sight.at.since(*last) < pause);
+    pub(super) fn note(&self, address: SocketAddr, sight: Sight) {
         let at = sight.at;
-        let sight = Sight { stored: Some(stored.unwrap_or(at)), ..sight };
-        add(&mut sights, sight.clone());
-        self.put(key, sights);
-        if stored.is_some() || self.0.store.is_none() {
+        let (sight, is_written) = {
+            let mut kept = self.lock();
+            let sights = kept.sights(address);
+            let same = |one: &&Arc<Sight>| {
+                let name = one.source == sight.source && one.sni == sight.sni;
+                name && leaf(&one.observed) == leaf(&sight.observed)
+            };
+            let (last, pause) = match sights.iter().find(same) {
+                Some(known) => (known.stored, NOTED),
+                None => (sights.iter().filter_map(|one| one.stored).max(), NOTED_NEW),
+            };
+            let stored = last.filter(|last| at.since(*last) < pause);
+            let sight = Sight { stored: Some(stored.unwrap_or(at)), ..sight };
+            kept.put(address, vec![Arc::new(sight.clone())]);
+            (sight, stored.is_some())
+        };
+        if is_written || self.0.store.is_none() {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (memory, key) = (self.clone(), key.clone());
-            runtime.spawn(async move { memory.keep(&key, sight, at).await });
+            let memory = self.clone();
+            runtime.spawn(async move { memory.keep(address, sight, at).await });
         }
-    }
-
-    fn put(&self, key: &Key, sights: Vec<Sight>) {
-        let mut all = self.lock();
-        if all.len() >= MOST_KEPT && !all.contains_key(key) {
-            // Any eighth goes. Which one does not matter, each can be probed again.
-            let victims: Vec<_> = all.keys().take(MOST_KEPT / 8).cloned().collect();
-            for victim in victims {
-                all.remove(&victim);
-            }
-        }
-        all.insert(key.clone(), sights);
     }
 }
 
@@ -212,17 +219,5 @@ fn leaf(observed: &Observed) -> Option<&Vec<u8>> {
     })
 }
 
-fn name((operator, address): &Key) -> String {
-    format!("{operator} {address}")
-}
-
-fn add(sights: &mut Vec<Sight>, sight: Sight) {
-    sights.retain(|one| one.sni != sight.sni || one.source != sight.source);
-    let same = sights.iter().filter(|one| one.source == sight.source).count();
-    if same >= MOST_NAMES
-        && let Some(first) = sights.iter().position(|one| one.source == sight.source)
-    {
-        sights.remove(first);
-    }
-    sights.push(sight);
-}
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,15 @@
 //! Addresses of mail hosts: one probe each, whoever asks, and at the pace of a polite stranger.
 //!
-//! What was seen is kept by operator, address and port, and shared between domains: ten thousand
-//! customers of one provider cost that provider a handful of connections.
+//! What was seen is kept by address and port, and shared between domains and names: ten thousand
+//! customers of one provider cost that provider a handful of connections, and a name for each of them
+//! one connection more. That one cannot be shared: a host may choose its certificate by the server name
+//! (RFC 6066 §3), so that what it showed under one name says nothing about another.
 
 use std::{
     collections::HashMap,
     fmt,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -24,17 +23,17 @@ use waxseal_core::{
     channel::{Seen, TlsSeen},
     domain::Domain,
     facts::Peer,
-    pki::{Certificate, presents},
     time::UnixTime,
 };
 
 pub use super::memory::{Memory, ProbeStore};
 use super::{
-    memory::{Key, MOST_NAMES, Sight, Source},
+    memory::{Sight, Source},
     smtp::{Call, Ended, Greeted, Line, Stop},
+    turn::{Outcome, Rules, Turn, Turns},
 };
 use crate::{
-    deliver::{Gates, Pace, operator},
+    deliver::{Pace, operator},
     dial::Dialler,
     tls::{Parameters, smtp_client_config, smtp_probe_config},
 };
@@ -49,12 +48,16 @@ pub struct Settings {
     pub hello: String,
     /// How long one connection may take, from the first packet to the last.
     pub connection: Duration,
-    /// How long all connections to one address may take together, once it is their turn.
+    /// How long all connections to one address may take together, once it is their turn; pauses out of
+    /// politeness left out.
     pub address: Duration,
     /// How long somebody may wait for a turn at an operator that many ask about.
     pub patience: Duration,
-    /// Hosts of one operator that are probed at the same time, and the time between connections.
+    /// Hosts of one operator that are probed at the same time, and the pause after each connection.
     pub pace: Pace,
+    /// Names under which one address is asked within an hour: a zone full of names cannot aim us at
+    /// somebody for long.
+    pub names: usize,
     /// How long a probe without a result is believed: rate limits and outages pass.
     pub failure_kept: Duration,
 }
@@ -68,10 +71,26 @@ impl Settings {
             address: Duration::from_secs(120),
             patience: Duration::from_secs(3_600),
             pace: Pace { at_once: 1, interval: Duration::from_millis(250) },
+            names: 1_024,
             failure_kept: Duration::from_secs(1_800),
         }
     }
+
+    /// How turns are taken.
+    fn rules(&self) -> Rules {
+        Rules {
+            pace: self.pace,
+            fruitless: self.connection,
+            slow: self.address / 2,
+            window: self.failure_kept,
+            allowance: self.address * SLOW_LOOKS,
+        }
+    }
 }
+
+/// After slow looks that took as long as so many whole ones, an operator is left alone until
+/// `failure_kept` is over: it must not keep everybody waiting who asks for it.
+const SLOW_LOOKS: u32 = 3;
 
 /// What is probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,14 +107,18 @@ pub struct Target {
 #[derive(Clone)]
 pub struct Prober(Arc<Shared>);
 
+/// Who asks about one host stands in it.
+type Queue = Arc<tokio::sync::Mutex<()>>;
+
 struct Shared {
     settings: Settings,
     dialler: Dialler,
     tls: Configs,
-    gates: Gates,
+    turns: Turns,
     memory: Memory,
-    /// One lock for each address that is being probed, so that a thousand domains probe once.
-    busy: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+    /// One for each host that is being probed, by operator and address, so that a thousand domains
+    /// stand in line once.
+    busy: Mutex<HashMap<(String, SocketAddr), Queue>>,
 }
 
 /// What is offered in handshakes.
@@ -154,9 +177,8 @@ impl Prober {
             ecdsa: smtp_probe_config(KeyKind::Ecdsa)?,
             ed25519: smtp_probe_config(KeyKind::Ed25519)?,
         };
-        let one = Pace { at_once: 1, interval: Duration::ZERO };
         Ok(Self(Arc::new(Shared {
-            gates: Gates::of(one, settings.pace),
+            turns: Turns::new(settings.rules()),
             settings,
             dialler,
             tls,
@@ -167,35 +189,24 @@ impl Prober {
 
     /// What is to be seen at an address: from memory where that is enough.
     pub async fn probe(&self, target: &Target, enough: Enough, now: UnixTime) -> Observed {
-        let key = (operator(&Peer::Name(target.host.clone())), target.address);
-        if let Some(known) = self.known(&key, target, enough, now).await {
+        if let Some(known) = self.known(target, enough, now).await {
             return known;
         }
-        let turn = {
+        let host = (operator(&Peer::Name(target.host.clone())), target.address);
+        let line = {
             let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(busy.entry(key.clone()).or_default())
+            Arc::clone(busy.entry(host.clone()).or_default())
         };
-        let guard = turn.lock().await;
+        let guard = line.lock().await;
         // Somebody else may have probed while we waited.
-        let observed = match self.known(&key, target, enough, now).await {
+        let observed = match self.known(target, enough, now).await {
             Some(known) => known,
-            None => {
-                let observed = self.look(target, now).await;
-                let sight = Sight {
-                    sni: target.sni.clone(),
-                    observed: observed.clone(),
-                    at: now,
-                    source: Source::Probe,
-                    stored: None,
-                };
-                self.0.memory.keep(&key, sight, now).await;
-                observed
-            }
+            None => self.ask(host.0, target, (enough, now)).await,
         };
         drop(guard);
-        drop(turn);
+        drop(line);
         let mut busy = self.0.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.retain(|_, turn| Arc::strong_count(turn) > 1);
+        busy.retain(|_, line| Arc::strong_count(line) > 1);
         observed
     }
 
@@ -221,65 +232,92 @@ impl Prober {
         let sight = Sight {
             sni: session.sni.clone().unwrap_or_else(|| host.clone()),
             at: session.at,
+            whole: session.at,
             observed: Observed::Probed(Box::new(probe)),
             source: Source::Delivery,
             stored: None,
         };
-        self.0.memory.note(&(operator(&seen.peer), seen.address), sight);
+        self.0.memory.note(seen.address, sight);
     }
 
-    async fn known(
-        &self,
-        key: &Key,
-        target: &Target,
-        enough: Enough,
-        now: UnixTime,
-    ) -> Option<Observed> {
-        let sights = self.0.memory.sights(key, now).await;
+    /// What will do without a connection: seen under this very name, or before any name was sent.
+    async fn known(&self, target: &Target, enough: Enough, now: UnixTime) -> Option<Observed> {
+        let sights = self.0.memory.sights(target.address, now).await;
         let life = |sight: &Sight| match is_result(&sight.observed) {
             true => enough.oldest,
             false => enough.oldest.min(self.0.settings.failure_kept),
         };
         // What was seen at this very moment is never asked again: many may have waited for it.
-        let fresh = |sight: &&Sight| now.since(sight.at) < life(sight) || now == sight.at;
-        let of = |source: Source| {
-            let fits = |one: &&Sight| one.sni == target.sni || serves(&one.observed, &target.sni);
-            let mut sights =
-                sights.iter().rev().filter(move |one| one.source == source).filter(fresh);
-            let last = sights.clone().next();
-            let full = sights.clone().count() >= MOST_NAMES;
-            sights.find(fits).or(last.filter(|_| full)).map(|one| one.observed.clone())
-        };
-        of(Source::Probe).or_else(|| {
-            let seen = match enough.deliveries {
-                Deliveries::Count | Deliveries::Refresh => of(Source::Delivery)?,
-                Deliveries::DoNotCount => return None,
-            };
-            let week = |one: &&Sight| {
-                let fits = one.sni == target.sni || serves(&one.observed, &target.sni);
-                one.source == Source::Probe && fits && now.since(one.at) < WEEK
-            };
-            let probe = sights.iter().rev().find(week).map(|one| &one.observed);
-            match (probe.and_then(|probe| renewed(probe, &seen)), enough.deliveries) {
-                (Some(both), _) => Some(both),
-                (None, Deliveries::Count) => Some(seen),
-                (None, Deliveries::Refresh | Deliveries::DoNotCount) => None,
+        let fresh = |sight: &&Arc<Sight>| now.since(sight.whole) < life(sight) || now == sight.at;
+        let of = |source: Source| sights.iter().rev().filter(move |one| one.source == source);
+        let named = |one: &&Arc<Sight>| one.sni == target.sni;
+        let nameless = |one: &&Arc<Sight>| !hears_names(&one.observed);
+        let mut probes = of(Source::Probe).filter(fresh);
+        if let Some(own) = probes.clone().find(named).or_else(|| probes.next().filter(nameless)) {
+            return Some(own.observed.clone());
+        }
+        let seen = match enough.deliveries {
+            Deliveries::Count | Deliveries::Refresh => {
+                &of(Source::Delivery).filter(fresh).find(named)?.observed
             }
-        })
+            Deliveries::DoNotCount => return None,
+        };
+        let probe = of(Source::Probe).find(|one| named(one) && now.since(one.whole) < WEEK);
+        match (probe.and_then(|probe| renewed(&probe.observed, seen)), enough.deliveries) {
+            (Some(both), _) => Some(both),
+            (None, Deliveries::Count) => Some(seen.clone()),
+            (None, Deliveries::Refresh | Deliveries::DoNotCount) => None,
+        }
     }
 
-    async fn look(&self, target: &Target, now: UnixTime) -> Observed {
+    /// What was seen of an address under other names that holds for all of them.
+    async fn basis(&self, address: SocketAddr, enough: Enough, now: UnixTime) -> Vec<Arc<Sight>> {
+        let mut sights = self.0.memory.sights(address, now).await;
+        sights.retain(|one| {
+            let fresh = now.since(one.whole) < enough.oldest || now == one.whole;
+            one.source == Source::Probe && fresh && hears_names(&one.observed)
+        });
+        sights
+    }
+
+    /// Asks when it is our turn, and keeps what comes of it.
+    async fn ask(
+        &self,
+        operator: String,
+        target: &Target,
+        (enough, now): (Enough, UnixTime),
+    ) -> Observed {
         if !self.0.dialler.families().allow(target.address.ip()) {
             return Observed::Not(Unprobed::NoFamily);
         }
         let until = Instant::now() + self.0.settings.patience;
-        let peer = Peer::Name(target.host.clone());
-        // One turn for all connections: nobody else asks this operator in between.
-        let Some(_turn) = self.0.gates.host(&peer, target.address, until).await else {
-            return Observed::Not(Unprobed::NoTurn);
+        let turn = match self.0.turns.take(operator, target.address.ip(), until).await {
+            Ok(turn) => turn,
+            Err(why) => return Observed::Not(why),
         };
-        let (began, connections) = (Instant::now(), AtomicU32::new(0));
-        Visit { shared: &self.0, target, now, began, connections }.probe().await
+        // The same address may have been asked under the name of another operator.
+        if let Some(known) = self.known(target, enough, now).await {
+            return known;
+        }
+        let name = (target.address, &target.sni);
+        if !self.0.memory.may_ask(name, self.0.settings.names, now) {
+            return Observed::Not(Unprobed::NoTurn);
+        }
+        let basis = self.basis(target.address, enough, now).await;
+        let observed = Visit { shared: &self.0, target, now, turn: &turn }.probe(&basis).await;
+        let Observed::Probed(_) = &observed else { return observed };
+        let result = is_result(&observed);
+        turn.came_to(if result { Outcome::Result } else { Outcome::Nothing });
+        let sight = Sight {
+            sni: target.sni.clone(),
+            observed: observed.clone(),
+            at: now,
+            whole: basis.last().map_or(now, |sight| sight.whole),
+            source: Source::Probe,
+            stored: None,
+        };
+        self.0.memory.keep(target.address, sight, now).await;
+        observed
     }
 }
 
@@ -305,24 +343,10 @@ fn is_result(observed: &Observed) -> bool {
     }
 }
 
-/// Whether what was seen under another name of the same operator is what would be seen under this
-/// one: its certificate is for both, or the server name was never sent.
-fn serves(observed: &Observed, sni: &Domain) -> bool {
-    let Observed::Probed(probe) = observed else { return true };
-    let mut sessions = probe.handshakes.iter().filter_map(|one| match &one.tried {
-        Tried::Session(session) => session.chain.first(),
-        Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
-    });
-    match probe.contact {
-        Contact::Spoke { starttls: StartTlsSeen::Ready, .. } => sessions
-            .next()
-            .and_then(|leaf| Certificate::read(leaf).ok())
-            .is_some_and(|leaf| presents(&leaf, std::slice::from_ref(sni)).is_ok()),
-        Contact::Spoke { .. }
-        | Contact::Unreachable(_)
-        | Contact::TurnedAway(_)
-        | Contact::Misbehaved(_) => true,
-    }
+/// Whether a host came so far that it heard a server name. What it did before it does under every name.
+fn hears_names(observed: &Observed) -> bool {
+    let Observed::Probed(probe) = observed else { return false };
+    matches!(probe.contact, Contact::Spoke { starttls: StartTlsSeen::Ready, .. })
 }
 
 /// One address while it is being probed.
@@ -330,9 +354,7 @@ pub(super) struct Visit<'a> {
     shared: &'a Shared,
     pub(super) target: &'a Target,
     now: UnixTime,
-    began: Instant,
-    /// How many were made.
-    connections: AtomicU32,
+    turn: &'a Turn,
 }
 
 /// A probe that came no further than this.
@@ -341,7 +363,8 @@ const fn empty(at: UnixTime, contact: Contact) -> Probe {
 }
 
 impl Visit<'_> {
-    async fn probe(&self) -> Observed {
+    /// Asks all that is not in `basis`: what was seen here under other names.
+    async fn probe(&self, basis: &[Arc<Sight>]) -> Observed {
         let found = |contact| Observed::Probed(Box::new(empty(self.now, contact)));
         let (greeted, line) = match self.greet().await {
             Ok(greeted) => greeted,
@@ -353,15 +376,7 @@ impl Visit<'_> {
         match line.handshake(&self.shared.tls.all, &self.target.sni, self.now).await {
             Ok((offered, keywords)) => {
                 probe.keywords_in_tls = keywords;
-                let kind = offered.key();
-                for key in KINDS {
-                    let tried = if Some(key) == kind {
-                        Tried::Session(offered.clone())
-                    } else {
-                        self.only(key).await
-                    };
-                    probe.handshakes.push(HandshakeTried { key, tried });
-                }
+                probe.handshakes = self.kinds(&offered, basis).await;
             }
             Err(Stop::Broke(why)) => probe.contact = Contact::Misbehaved(why),
             Err(Stop::Tls { legacy, detail }) => {
@@ -373,9 +388,38 @@ impl Visit<'_> {
             }
         }
         if !probe.handshakes.is_empty() {
-            (probe.legacy, probe.weak) = self.weaknesses().await;
+            (probe.legacy, probe.weak) = match basis.last().map(|sight| &sight.observed) {
+                Some(Observed::Probed(known)) => (known.legacy.clone(), known.weak.clone()),
+                Some(Observed::Not(_)) | None => self.weaknesses().await,
+            };
         }
         Observed::Probed(Box::new(probe))
+    }
+
+    /// A handshake for each kind of key, the first of which is made already. A host that shows the same
+    /// certificate under two names has none of a kind under the one that it lacks under the other.
+    async fn kinds(&self, offered: &OfferedSession, basis: &[Arc<Sight>]) -> Vec<HandshakeTried> {
+        let twin = basis.iter().rev().find_map(|sight| match &sight.observed {
+            Observed::Probed(probe) if shows(probe, offered) => Some(probe),
+            Observed::Probed(_) | Observed::Not(_) => None,
+        });
+        let lacks = |key: KeyKind| {
+            let mut known = twin.into_iter().flat_map(|probe| &probe.handshakes);
+            known.any(|one| one.key == key && one.tried == Tried::NoSuchKey)
+        };
+        let kind = offered.key();
+        let mut tried = Vec::new();
+        for key in KINDS {
+            let came = if Some(key) == kind {
+                Tried::Session(offered.clone())
+            } else if lacks(key) {
+                Tried::NoSuchKey
+            } else {
+                self.only(key).await
+            };
+            tried.push(HandshakeTried { key, tried: came });
+        }
+        tried
     }
 
     /// A handshake that takes only certificates with one kind of key.
@@ -403,10 +447,9 @@ impl Visit<'_> {
     /// One connection up to STARTTLS, at our pace.
     pub(super) async fn greet(&self) -> Result<(Greeted, Option<Line>), Ended> {
         let settings = &self.shared.settings;
-        if self.connections.fetch_add(1, Ordering::Relaxed) > 0 {
-            tokio::time::sleep(settings.pace.interval).await;
-        }
-        if self.began.elapsed() > settings.address {
+        self.turn.pause().await;
+        let left = settings.address.saturating_sub(self.turn.spent());
+        if left.is_zero() {
             let why = "not asked again: the address took too long before".to_owned();
             return Err(Ended::Contact(Contact::Unreachable(why)));
         }
@@ -414,10 +457,18 @@ impl Visit<'_> {
             dialler: &self.shared.dialler,
             hello: &settings.hello,
             address: self.target.address,
-            until: Instant::now() + settings.connection,
+            until: Instant::now() + settings.connection.min(left),
         };
         call.greet().await
     }
+}
+
+/// Whether a probe saw the same certificate.
+fn shows(probe: &Probe, offered: &OfferedSession) -> bool {
+    probe.handshakes.iter().any(|one| match &one.tried {
+        Tried::Session(session) => session.chain == offered.chain,
+        Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => false,
+    })
 }
 
 /// What the gateway could not do with any key, it cannot do with one.

@@ -1,7 +1,7 @@
 //! One connection to a mail host: greeting, EHLO, STARTTLS, handshake, EHLO, QUIT. Never MAIL.
 //!
 //! Everything that is read has a limit: lines and replies by [`ReplyReader`], certificates by
-//! rustls (64 KiB), and all of it by the end of the connection's time.
+//! rustls (64 KiB), all of one connection by [`Metered`], and by the end of its time.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -23,6 +23,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
+use super::meter::{Metered, TooMuch, was_too_much};
 use crate::{dial::Dialler, tls};
 
 /// EHLO keywords that are kept.
@@ -84,7 +85,7 @@ pub(super) enum Stop {
 
 /// A connection on which the peer has said 220 to STARTTLS.
 pub(super) struct Line {
-    talk: Talk<TcpStream>,
+    talk: Talk<Metered<TcpStream>>,
     address: SocketAddr,
     hello: String,
 }
@@ -136,7 +137,7 @@ impl Call<'_> {
         Ok((Greeted { greeting, keywords, starttls }, line))
     }
 
-    async fn connect(&self) -> Result<Talk<TcpStream>, Ended> {
+    async fn connect(&self) -> Result<Talk<Metered<TcpStream>>, Ended> {
         let unreachable = |why: String| Ended::Contact(Contact::Unreachable(why));
         let connecting = timeout_at(self.until, self.dialler.connect(self.address));
         match connecting.await {
@@ -144,6 +145,7 @@ impl Call<'_> {
             Ok(Err(error)) if is_ours(&error) => Err(Ended::NoFamily),
             Ok(Err(error)) => Err(unreachable(error.to_string())),
             Ok(Ok(stream)) => {
+                let stream = Metered::new(stream);
                 Ok(Talk { stream, replies: ReplyReader::default(), until: self.until })
             }
         }
@@ -192,6 +194,7 @@ impl Line {
         }
         loop {
             let count = match timeout_at(talk.until, talk.stream.read(&mut buffer)).await {
+                Ok(Err(error)) if was_too_much(&error) => return Answer::Nothing,
                 Ok(Ok(0) | Err(_)) => return words.ended().map_or(Answer::Refused, answer),
                 Ok(Ok(count)) => count,
                 Err(_) => return words.ended().map_or(Answer::Nothing, answer),
@@ -231,6 +234,7 @@ fn keywords_of(reply: &Reply) -> Vec<Quoted> {
 fn stopped(error: &io::Error) -> Stop {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
+        None if was_too_much(error) => Stop::Broke(TooMuch.to_string()),
         None if error.kind() == io::ErrorKind::TimedOut => Stop::Late(error.to_string()),
         None => Stop::Lost(error.to_string()),
         Some(rustls::Error::InvalidMessage(
@@ -321,6 +325,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             }
             match timeout_at(self.until, self.stream.read(&mut buffer)).await {
                 Err(_) => return Err(Mute::Late),
+                Ok(Err(error)) if was_too_much(&error) => {
+                    return Err(Mute::Broke(TooMuch.to_string()));
+                }
                 Ok(Err(error)) => return Err(Mute::Closed(error.to_string())),
                 Ok(Ok(0)) => return Err(Mute::Closed("the peer closed the connection".into())),
                 Ok(Ok(count)) => self.replies.push(buffer.get(..count).unwrap_or_default()),

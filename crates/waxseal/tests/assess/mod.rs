@@ -1,6 +1,7 @@
 //! What an assessment asks of the world, and what it makes of the answers.
 
 pub(crate) mod file;
+mod names;
 mod openssl;
 mod polite;
 mod scenarios;

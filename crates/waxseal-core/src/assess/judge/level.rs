@@ -272,6 +272,9 @@ impl Case<'_> {
                     "nobody looked: the time for the domain was used up".into(),
                 );
             }
+            Observed::Not(Unprobed::TooSlow) => {
+                return Outlook::Unseen("nobody looked: its operator's hosts are too slow".into());
+            }
             // The gateway does not connect there either.
             Observed::Not(Unprobed::Refused(_) | Unprobed::NoFamily | Unprobed::OverLimit) => {
                 return Outlook::Nothing;

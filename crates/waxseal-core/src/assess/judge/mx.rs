@@ -195,6 +195,14 @@ fn contacts(case: &Case<'_>, host: &Host<'_>, out: &mut Findings) {
             }
             // The finding for all of them together is `CUT-SHORT`.
             Observed::Not(Unprobed::OutOfTime) => continue,
+            Observed::Not(Unprobed::TooSlow) => {
+                let words = said(
+                    "nobody looked: hosts of this operator took minutes to answer before",
+                    "let them answer at once; check again in half an hour",
+                );
+                out.add(Id::MxTurnedAway, Severity::Unknown, host.at(ip), words);
+                continue;
+            }
             Observed::Not(Unprobed::DnsOnly | Unprobed::NoFamily | Unprobed::OverLimit) => continue,
         };
         let (id, severity, evidence, fix) = match &probe.contact {
