@@ -62,6 +62,9 @@ pub struct Finding {
     pub standing: Standing,
     /// What to do, in words; empty where there is nothing to do.
     pub fix: String,
+    /// What stood there when we looked, where something else did: texts, or the RDATA of TLSA records. What
+    /// takes its place was made from it.
+    pub seen: Vec<Vec<u8>>,
 }
 
 /// Nothing that strangers write is shown at greater length, and no more of it.
@@ -263,6 +266,7 @@ pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> F
         act,
         standing,
         fix,
+        seen: Vec::new(),
     };
     let (value, authenticity) = match answer {
         Answer::Found { value, authenticity, .. } => (value, *authenticity),
@@ -303,7 +307,10 @@ pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> F
     } else {
         return finding(Act::Nothing, Standing::Live, String::new());
     };
-    finding(act, Standing::Differs { found }, fix)
+    let rdata =
+        |tlsa: &Tlsa| [&[tlsa.usage, tlsa.selector, tlsa.matching], tlsa.data.as_slice()].concat();
+    let seen = value.iter().map(rdata).collect();
+    Finding { seen, ..finding(act, Standing::Differs { found }, fix) }
 }
 
 /// `mta-sts.DOMAIN` may be an alias or have addresses of its own: it has to lead somewhere.
@@ -323,7 +330,7 @@ pub fn policy_host<T>(wanted: Record, addresses: &Answer<T>) -> Finding {
 
 fn one(wanted: Record, act: Act, standing: Standing, fix: String) -> Finding {
     let (protocol, owner) = (wanted.protocol, wanted.owner.clone());
-    Finding { protocol, owner, wanted: vec![wanted], act, standing, fix }
+    Finding { protocol, owner, wanted: vec![wanted], act, standing, fix, seen: Vec::new() }
 }
 
 /// It is there, and says what is wanted in its own words.
@@ -336,7 +343,8 @@ fn differs(wanted: Record, all: &[Vec<u8>], found: &[&Vec<u8>], fix: &str) -> Fi
     // An update replaces whole sets: with texts of others at the same name that is not for us.
     let act = if found.len() == all.len() { Act::Replace } else { Act::ByHand };
     let found = found.iter().take(SHOWN_RECORDS).map(|text| shown(text)).collect();
-    one(wanted, act, Standing::Differs { found }, fix.to_owned())
+    let finding = one(wanted, act, Standing::Differs { found }, fix.to_owned());
+    Finding { seen: all.to_vec(), ..finding }
 }
 
 fn missing(wanted: Record) -> Finding {

@@ -7,7 +7,6 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use waxseal_core::{
-    dns::Answer,
     dnssec::RecordType,
     domain::Domain,
     publish::{
@@ -124,15 +123,7 @@ impl Sender {
                 ));
             }
             Left::Compare => {
-                let shown = looker.resolver.lookup(&owner, record_type).await.answer;
-                let mut shown = match shown {
-                    Answer::Found { value, .. } => value.into_iter().map(|one| one.rdata).collect(),
-                    Answer::Absent { .. } | Answer::Failed(_) => Vec::new(),
-                };
-                let mut there = rdata.clone();
-                shown.sort();
-                there.sort();
-                if shown != there {
+                if !as_seen(finding, &rdata) {
                     return Err(format!(
                         "{owner}: not sent, somebody changed these records at the primary server, and DNS \
                          does not show it yet: look again later"
@@ -197,6 +188,18 @@ impl Sender {
             .map_err(|error| said(error.to_string()))?;
         response(&request, &self.key, &answer, now()).map_err(|error| said(error.to_string()))
     }
+}
+
+/// Whether the primary server has what the finding was made from.
+fn as_seen(finding: &Finding, rdata: &[Vec<u8>]) -> bool {
+    let read = |one: &Vec<u8>| match finding.protocol {
+        Protocol::Tlsa => Some(one.clone()),
+        Protocol::Tlsrpt | Protocol::MtaSts | Protocol::Spf | Protocol::Dkim | Protocol::Dmarc => {
+            text_of(one)
+        }
+    };
+    let there: Option<BTreeSet<_>> = rdata.iter().map(read).collect();
+    there == Some(finding.seen.iter().cloned().collect())
 }
 
 /// What is left to do at the primary server.

@@ -347,6 +347,18 @@ async fn an_update_that_was_overtaken_changes_nothing() {
     assert!(said.contains("YXRRSET") && said.contains("nothing was changed"), "{said}");
     let (_, said) = world.publish(&["tlsrpt"]).await;
     assert!(said.contains("there is: v=TLSRPTv1; rua=mailto:theirs@example.net"), "{said}");
+    // A change at the primary server that DNS does not show yet: nothing is taken away.
+    world.secondary.refresh(ZONE, &world.primary).await;
+    let theirs = texts::tlsa(&host, vec![texts::end_entity([7; 32])], ttl).unwrap().remove(0);
+    let request = rival_update(theirs, clock());
+    let answer = exchange(world.primary.address, &request.message).await;
+    update::response(&request, &secret(), &answer, clock()).unwrap();
+    let upstream = |to: &Server| format!("upstream = [\"{}\"]", to.address);
+    let lagging = text.replace(&upstream(&world.primary), &upstream(&world.secondary));
+    fs::write(world.path("waxseal.toml"), lagging).unwrap();
+    let (code, said) = world.publish(&["tlsa", "--update", "--prune", "--unseen"]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("somebody changed these records at the primary server"), "{said}");
     // A clock that is a quarter of an hour off.
     let late = UnixTime(clock().0 + 900);
     let request = rival_update(
