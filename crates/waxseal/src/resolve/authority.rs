@@ -19,7 +19,7 @@ use waxseal_core::{
 };
 
 use super::{
-    Mx, Resolver,
+    Alias, Mx, Resolver,
     exchange::{framed, random_id},
     fetch::Freshness,
     servers::{MOST_ADDRESSES, MOST_SERVERS, Said, Server, Voice, named, way_to},
@@ -66,9 +66,9 @@ struct Heard {
 }
 
 impl Resolver {
-    /// Asks every address of every server that a sender may be sent to for `name`: those in the NS records
-    /// of its zone, as the resolver has them and as each server itself has them, and those that only the
-    /// zone above names. Where the name is an alias, the servers of what it stands for.
+    /// Asks every address of every server that a sender may be sent to for `name`. Where the name is an
+    /// alias, the servers of what it stands for, and those of each alias on the way: what they say of it is
+    /// a view of its own only where it is not the same alias.
     ///
     /// # Errors
     /// The servers could not be found, in one sentence.
@@ -78,10 +78,31 @@ impl Resolver {
         record_type: RecordType,
         dialler: &Dialler,
     ) -> Result<Views, String> {
-        let name = self.lookup(name, record_type).await.expansion().unwrap_or_else(|| name.clone());
-        let apex = self.apex(&name).await?;
+        let lookup = self.lookup(name, record_type).await;
+        let end = lookup.expansion().unwrap_or_else(|| name.clone());
+        let mut views = self.ask_zone(&end, record_type, dialler).await?;
+        for Alias { from, to, .. } in &lookup.aliases {
+            let Some(owner) = from.to_domain() else {
+                return Err(format!("{from} is an alias that no host can have"));
+            };
+            let aliases = self.ask_zone(&owner, RecordType::CNAME, dialler).await?;
+            views = behind(views, aliases, to);
+        }
+        Ok(views)
+    }
+
+    /// Asks every address of every server of the zone that a name is in: those in the NS records of the
+    /// zone, as the resolver has them and as each server itself has them, and those that only the zone above
+    /// names.
+    async fn ask_zone(
+        &self,
+        name: &Domain,
+        record_type: RecordType,
+        dialler: &Dialler,
+    ) -> Result<Views, String> {
+        let apex = self.apex(name).await?;
         let questions = Questions {
-            wanted: Question::new(Name::from(&name), record_type),
+            wanted: Question::new(Name::from(name), record_type),
             servers: Question::new(Name::from(&apex.zone), RecordType::NS),
         };
         let mut views = Vec::new();
@@ -251,6 +272,51 @@ impl Resolver {
             Finding::Nothing => Seen::Failed(found.because),
         }
     }
+}
+
+/// What is known of records behind an alias: no more than of the alias itself. It has to be the same one at
+/// each of its own servers, and caches may hold it as long as they may hold the records.
+fn behind(mut views: Views, aliases: Views, to: &Name) -> Views {
+    let (mut longest, mut weakest) = (Duration::ZERO, Authenticity::Secure);
+    let tried = aliases.iter().filter(|view| !matches!(view.seen, Seen::NoRoute(_)));
+    let tried: BTreeSet<Domain> = tried.map(|view| view.server.clone()).collect();
+    for alias in aliases {
+        let seen = match alias.seen {
+            Seen::Records { value, ttl, authenticity } if is_alias_of(&value, to) => {
+                longest = longest.max(ttl);
+                if authenticity == Authenticity::Insecure {
+                    weakest = Authenticity::Insecure;
+                }
+                continue;
+            }
+            Seen::Records { .. } | Seen::Absent { .. } => {
+                Seen::Unusable(format!("it has no alias to {to}, which others have"))
+            }
+            Seen::Unusable(why) => Seen::Unusable(format!("its alias: {why}")),
+            Seen::Failed(why) => Seen::Failed(why),
+            // Another address of the same server spoke for it.
+            Seen::NoRoute(_) if tried.contains(&alias.server) => continue,
+            Seen::NoRoute(why) => Seen::NoRoute(why),
+        };
+        views.push(ServerView { seen, ..alias });
+    }
+    for view in &mut views {
+        match &mut view.seen {
+            Seen::Records { ttl, authenticity, .. } => {
+                *ttl = longest.max(*ttl);
+                if weakest == Authenticity::Insecure {
+                    *authenticity = Authenticity::Insecure;
+                }
+            }
+            Seen::Absent { ttl } => *ttl = longest.max(*ttl),
+            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => {}
+        }
+    }
+    views
+}
+
+fn is_alias_of(value: &[Vec<u8>], to: &Name) -> bool {
+    matches!(value, [only] if Name::from_octets(only).as_ref() == Some(to))
 }
 
 /// One message there and one back over TCP, to a server that the administrator named.

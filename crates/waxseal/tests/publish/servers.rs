@@ -144,3 +144,30 @@ async fn a_family_of_addresses_that_cannot_be_looked_up_keeps_the_door_shut() {
     let why = "ns.lab.invalid: its IPv6 addresses could not be looked up";
     assert!(said.out.contains(why), "{}", said.out);
 }
+
+/// TLSA records behind an alias, as many have them: the alias is as much a part of the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alias_has_to_be_the_same_at_every_server() {
+    let mut place = World::new(own_zone()).await;
+    let (now, next) = (place.key("now"), place.key("next"));
+    let own = own_zone()
+        .record("@", &Data::Ns(Name::new("ns2.own.test")))
+        .record("ns2", &Data::A(FORGOTTEN.parse().unwrap()))
+        .record("keys", &tlsa(&now))
+        .record("keys", &tlsa(&next))
+        .ttl(7)
+        .record("_25._tcp.mx", &Data::Cname(Name::new("keys.own.test")));
+    place.dns.replace(super::tree(own));
+    let second = place.dns.twin().await.unwrap();
+    place.map.push((format!("{FORGOTTEN}:53"), second.addr()));
+    place.configure("", &hosts(&place));
+    // Two TTLs of the alias, which is the longer one: but the first look waits a day in any case.
+    let said = place.publish(&["gate"]).await;
+    assert!(said.out.contains("on all 2 server addresses"), "{}{}", said.out, said.err);
+    let state = std::fs::read_to_string(place.path("data/publish.json")).unwrap();
+    assert!(state.contains("\"ttl\": 7"), "{state}");
+    second.tamper(Tampering::only("_25._tcp.mx.own.test", rtype::CNAME, Act::NoData));
+    let said = place.publish(&["gate"]).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.contains("ns2.own.test (192.0.2.59): its alias:"), "{}", said.out);
+}
