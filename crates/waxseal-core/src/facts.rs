@@ -206,7 +206,7 @@ pub enum StsFact {
         id: Option<String>,
         /// When it was fetched last.
         fetched_at: UnixTime,
-        /// `fetched_at + max_age`.
+        /// `fetched_at + max_age`, and no sooner than a minute after it was fetched.
         expires: UnixTime,
         /// Why the last refresh did not work; the policy holds all the same (§3.3).
         refresh_failed: Option<StsFailure>,

@@ -20,6 +20,10 @@ pub const FETCH_PAUSE: Duration = Duration::from_secs(300);
 /// Policies are fetched again about daily (RFC 8461 §3.3).
 pub const REFRESH: Duration = Duration::from_secs(24 * 3600);
 
+/// A policy holds for the attempt that fetched it, also with a `max_age` of 0, which RFC 8461 §3.2
+/// allows: what was fetched is known, and nobody waits for it.
+pub const LEAST: Duration = Duration::from_secs(60);
+
 /// A refresh that failed is repeated about hourly.
 const REFRESH_PAUSE: Duration = Duration::from_secs(3600);
 
@@ -50,9 +54,9 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// When it ends.
+    /// When it ends; not before [`LEAST`] is over.
     pub fn expires(&self) -> UnixTime {
-        self.fetched_at + self.policy.max_age
+        self.fetched_at + self.policy.max_age.max(LEAST)
     }
 
     /// Whether it holds.
@@ -60,8 +64,13 @@ impl Kept {
         now < self.expires()
     }
 
-    /// When it is due to be fetched again: daily, and well before a shorter `max_age` ends.
+    /// When it is due to be fetched again: daily, and well before a shorter `max_age` ends. One that
+    /// ends within minutes is fetched by the attempts that need it: keeping it alive would be a
+    /// fetch a minute for nobody.
     pub fn due(&self) -> UnixTime {
+        if self.policy.max_age < FETCH_PAUSE {
+            return self.expires();
+        }
         self.fetched_at + REFRESH.min(self.policy.max_age / 2)
     }
 }
@@ -197,7 +206,7 @@ impl Remembered {
             (Discovery::Announced(_) | Discovery::Failed(_), Some(failure)) => {
                 StsFact::Unknown { failure, since: self.failing_since.unwrap_or(now) }
             }
-            // Announced, nothing failed, nothing holds: `max_age` is 0, or ran out just now.
+            // Announced, nothing failed, nothing holds: it ran out just now.
             (Discovery::Announced(_) | Discovery::Failed(_), None) => StsFact::Unknown {
                 failure: StsFailure::Fetch("the policy ran out and was not fetched again".into()),
                 since: self.failing_since.unwrap_or(now),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{
-    cache::{Discovery, FETCH_PAUSE, Next, REFRESH, Remembered, with_preloaded},
+    cache::{Discovery, FETCH_PAUSE, LEAST, Next, REFRESH, Remembered, with_preloaded},
     *,
 };
 use crate::{
@@ -276,6 +276,25 @@ fn a_policy_is_refreshed_before_it_ends() {
     assert!(!failed.refresh_due(NOW + REFRESH + HOUR / 2));
     assert!(failed.refresh_due(NOW + REFRESH + HOUR));
     assert!(!Remembered::default().refresh_due(NOW));
+}
+
+/// RFC 8461 §3.2 allows a `max_age` of 0, for instance on the way out (§8.3): the attempt that
+/// fetched such a policy knows it, whatever its mode, and nobody fetches it in the background.
+#[test]
+fn a_policy_without_an_age_counts_for_the_attempt_that_fetched_it() {
+    for mode in [Mode::Enforce, Mode::Testing, Mode::None] {
+        let state = Remembered::default().discovered(&announce("1"), NOW);
+        assert_eq!(state.next(&announce("1"), NOW), Next::Fetch);
+        let state = state.fetched(Some("1".into()), Ok(policy(mode, Duration::ZERO)), NOW);
+        let StsFact::Policy { policy, expires, .. } =
+            state.fact(&announce("1"), Known::FirstFetch, NOW)
+        else {
+            panic!("{mode:?}")
+        };
+        assert_eq!((policy.mode, expires), (mode, NOW + LEAST));
+        assert!((0..=60).all(|later| !state.refresh_due(NOW + Duration::from_secs(later))));
+        assert_eq!(state.next(&announce("1"), NOW + LEAST), Next::Fetch);
+    }
 }
 
 /// Promise P1: not finding out is `Unknown` and counts its time from the first failure; a clean
