@@ -138,6 +138,21 @@ impl Memory {
         Self { best: Some(Remembered { level, host: host.clone(), confirmed: now }) }
     }
 
+    /// Memory after an attempt that decided on these facts and achieved those levels. This is what is
+    /// kept now, which others may have raised since the attempt began: that is never lowered
+    /// (promise P3), and only facts that are newer take it back.
+    #[must_use]
+    pub fn after<'a>(
+        &self,
+        facts: &Facts,
+        achieved: impl IntoIterator<Item = (Level, &'a Peer)>,
+        now: UnixTime,
+    ) -> Self {
+        let newer = self.best.as_ref().is_some_and(|best| best.confirmed > facts.at);
+        let kept = if newer { self.clone() } else { self.refresh(facts, now) };
+        achieved.into_iter().fold(kept, |memory, (level, host)| memory.confirm(level, host, now))
+    }
+
     /// Memory without what has expired or was taken back.
     #[must_use]
     pub fn refresh(&self, facts: &Facts, now: UnixTime) -> Self {

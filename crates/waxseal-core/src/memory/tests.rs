@@ -167,3 +167,18 @@ fn a_weaker_channel_raises_an_alarm() {
     assert_eq!(memory(Level::Sts).weaker(Level::Dane, THEN), None);
     assert_eq!(memory(Level::Sts).weaker(Level::Cleartext, THEN + TERM), None);
 }
+
+/// Promise P3: two first deliveries run side by side. One reaches `dane`; the other one, which began
+/// before that, ends later with `encrypted` at another host: what is remembered stays `dane`.
+#[test]
+fn what_another_delivery_achieved_meanwhile_is_not_lowered() {
+    let signed = facts(SECURE, "mx.example.com", DENIED, UNSEEN);
+    let (dane, other) = (peer("mx.example.com"), peer("mx2.example.com"));
+    let after = THEN + Duration::from_secs(1);
+    let stored = Memory::default().confirm(Level::Dane, &dane, after);
+    assert_eq!(stored.after(&signed, [(Level::Encrypted, &other)], after), stored);
+    // Newer facts take it back, and then a lower level is what there is.
+    let newer = Facts { at: THEN + Duration::from_secs(2), ..signed };
+    let lowered = stored.after(&newer, [(Level::Encrypted, &dane)], newer.at);
+    assert_eq!(lowered.best.map(|best| best.level), Some(Level::Encrypted));
+}

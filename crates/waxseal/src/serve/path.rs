@@ -11,12 +11,13 @@ use std::{
 use bytes::Bytes;
 use mail_parser::{HeaderValue, MessageParser};
 use waxseal_core::{
+    channel::Level,
     decide::{MessageView, Plan, Verdict, inbound, plan, verdict},
     dns::{FailureKind, LookupFailure},
     domain::Domain,
     envelope::Direction,
     evidence::BlobId,
-    facts::{Facts, MxFact},
+    facts::{Facts, MxFact, Peer},
     memory::Memory,
     org::{Schedule, Terms},
     outcome::{Cause, Outcome},
@@ -35,7 +36,7 @@ use crate::{
     metrics,
     queue::{Done, Fate, Judged, Path, Promise, Remote, Turn},
     record::{self, Basis, NotRecorded, Stored},
-    store::{Entry, Event, Head, NewMessage, Space, Store, StoreError},
+    store::{Event, Head, NewMessage, Revised, Space, Store, StoreError},
     watch::Partners,
 };
 
@@ -265,34 +266,64 @@ impl Stages {
         if done.facts.parts.routes.to(destination).is_some() {
             return;
         }
-        let known = &done.facts.memory;
-        let mut memory = known.refresh(&done.facts.gathered.facts, turn.now);
         let carrying = done.delivery.tries.iter().filter(|tried| !tried.accepted.is_empty());
-        for tried in carrying {
-            self.partners.used(destination);
-            if let Some(level) = tried.level() {
-                memory = memory.confirm(level, &tried.peer, turn.now);
-            }
-        }
-        let stale = |one: &Memory, other: &Memory| match (&one.best, &other.best) {
-            (Some(one), Some(other)) => {
-                one.level != other.level
-                    || one.host != other.host
-                    || one.confirmed.since(other.confirmed) > CONFIRM
-            }
-            (None, None) => false,
-            (Some(_), None) | (None, Some(_)) => true,
+        let achieved: Vec<(Level, Peer)> = carrying
+            .inspect(|_| self.partners.used(destination))
+            .filter_map(|tried| Some((tried.level()?, tried.peer.clone())))
+            .collect();
+        let facts = Arc::clone(&done.facts.gathered.facts);
+        let now = turn.now;
+        let after = move |known: &Memory| {
+            let achieved = achieved.iter().map(|(level, host)| (*level, host));
+            known.after(&facts, achieved, now)
         };
-        if !stale(&memory, known) {
+        let known = &done.facts.memory;
+        if !says_more(&after(known), known) {
             return;
         }
-        let Ok(value) = serde_json::to_vec(&memory) else { return };
-        let name = destination.as_str().to_owned();
-        let entry = Entry { name, value, expires: Some(turn.now + REMEMBERED) };
-        if let Err(error) = self.store.save(Space::Memory, entry).await {
+        // From what is kept now: another delivery may have raised it since this one began, and it is
+        // never lowered (promise P3).
+        let name = (Space::Memory, destination.as_str());
+        let written = self.store.revise(name, now, move |kept| raised(kept, &after, now)).await;
+        if let Err(error) = written {
             tracing::error!("downgrade memory cannot be written: {error}");
         }
     }
+}
+
+/// What is kept in place of `kept`, and until when; `None` where that stays.
+fn raised(
+    kept: Option<&[u8]>,
+    after: &impl Fn(&Memory) -> Memory,
+    now: UnixTime,
+) -> Result<Option<Revised>, StoreError> {
+    let known = match kept {
+        Some(bytes) => read_memory(bytes)?,
+        None => Memory::default(),
+    };
+    let memory = after(&known);
+    if !says_more(&memory, &known) {
+        return Ok(None);
+    }
+    let value = serde_json::to_vec(&memory).map_err(|_| StoreError::Damaged("downgrade memory"))?;
+    Ok(Some((value, Some(now + REMEMBERED))))
+}
+
+/// Whether it is worth writing down.
+fn says_more(new: &Memory, old: &Memory) -> bool {
+    match (&new.best, &old.best) {
+        (Some(new), Some(old)) => {
+            new.level != old.level
+                || new.host != old.host
+                || new.confirmed.since(old.confirmed) > CONFIRM
+        }
+        (None, None) => false,
+        (Some(_), None) | (None, Some(_)) => true,
+    }
+}
+
+fn read_memory(bytes: &[u8]) -> Result<Memory, StoreError> {
+    serde_json::from_slice(bytes).map_err(|_| StoreError::Damaged("downgrade memory"))
 }
 
 /// What is remembered of a destination.
@@ -302,10 +333,7 @@ pub(crate) async fn remembered(
     now: UnixTime,
 ) -> Result<Memory, StoreError> {
     let known = store.load(Space::Memory, destination.as_str(), now).await?;
-    let read = |bytes: Vec<u8>| {
-        serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged("downgrade memory"))
-    };
-    known.map_or_else(|| Ok(Memory::default()), read)
+    known.map_or_else(|| Ok(Memory::default()), |bytes| read_memory(&bytes))
 }
 
 /// Facts that let mail wait: failing to find out what was achieved before never yields a weaker

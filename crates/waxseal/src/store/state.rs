@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use waxseal_core::{evidence::BlobId, time::UnixTime};
 
 use super::{Event, Place, Store, StoreError, events, seal, signed, unsigned};
+use crate::secrets::StoreKeys;
 
 /// So long what has expired is kept.
 const KEPT: Duration = Duration::from_hours(30 * 24);
@@ -45,6 +46,9 @@ pub struct Entry {
     /// From then on it is gone; `None` stays until it is removed.
     pub expires: Option<UnixTime>,
 }
+
+/// A new value, and when it ends.
+pub type Revised = (Vec<u8>, Option<UnixTime>);
 
 /// Name length (2 octets), name, value.
 fn pack(name: &str, value: &[u8]) -> Result<Vec<u8>, StoreError> {
@@ -93,6 +97,23 @@ impl Sealed {
     }
 }
 
+fn read(
+    connection: &Connection,
+    keys: &StoreKeys,
+    (space, tag): (Space, [u8; 16]),
+    now: UnixTime,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let sql = "SELECT value FROM state WHERE space = ?1 AND tag = ?2 \
+               AND (expires IS NULL OR expires > ?3)";
+    let mut statement = connection.prepare_cached(sql)?;
+    let row = statement
+        .query_row(params![space as u8, tag, signed(now.0)], |row| row.get(0))
+        .optional()?;
+    let Some(sealed): Option<Vec<u8>> = row else { return Ok(None) };
+    let (_, value) = unpack(&seal::open(keys, Place::State(tag), &sealed)?)?;
+    Ok(Some(value))
+}
+
 fn remove(connection: &Connection, (space, tag): (Space, [u8; 16])) -> Result<(), StoreError> {
     let sql = "DELETE FROM state WHERE space = ?1 AND tag = ?2";
     connection.prepare_cached(sql)?.execute(params![space as u8, tag])?;
@@ -113,17 +134,7 @@ impl Store {
         let tag = self.0.tags.tag(space as u8, name.as_bytes());
         let keys = self.keys();
         // One row by its key: handing it to another thread would cost more than reading it.
-        self.read_here(move |connection| {
-            let sql = "SELECT value FROM state WHERE space = ?1 AND tag = ?2 \
-                       AND (expires IS NULL OR expires > ?3)";
-            let mut statement = connection.prepare_cached(sql)?;
-            let row = statement
-                .query_row(params![space as u8, tag, signed(now.0)], |row| row.get(0))
-                .optional()?;
-            let Some(sealed): Option<Vec<u8>> = row else { return Ok(None) };
-            let (_, value) = unpack(&seal::open(&keys, Place::State(tag), &sealed)?)?;
-            Ok(Some(value))
-        })
+        self.read_here(move |connection| read(connection, &keys, (space, tag), now))
     }
 
     /// Keeps a value under a name, in place of what was there.
@@ -133,6 +144,29 @@ impl Store {
     pub async fn save(&self, space: Space, entry: Entry) -> Result<(), StoreError> {
         let entry = self.seal_entry((space, entry))?;
         self.0.writer.write(move |connection| entry.write(connection)).await
+    }
+
+    /// Writes what `revise` makes of the value that is kept under a name now, if it makes anything of
+    /// it: nobody else writes in between, so that nothing that was kept meanwhile is lost. It may be
+    /// called twice.
+    ///
+    /// # Errors
+    /// The value cannot be read or written, or `revise` cannot; then the old value stays.
+    pub async fn revise(
+        &self,
+        (space, name): (Space, &str),
+        now: UnixTime,
+        revise: impl Fn(Option<&[u8]>) -> Result<Option<Revised>, StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let tag = self.0.tags.tag(space as u8, name.as_bytes());
+        let (keys, name) = (self.keys(), name.to_owned());
+        let act = move |connection: &Connection| {
+            let kept = read(connection, &keys, (space, tag), now)?;
+            let Some((value, expires)) = revise(kept.as_deref())? else { return Ok(()) };
+            let value = seal::seal(&keys, Place::State(tag), &pack(&name, &value)?)?;
+            Sealed { space, tag, expires: expires.map(|at| signed(at.0)), value }.write(connection)
+        };
+        self.0.writer.write(act).await
     }
 
     /// Changes named values and puts events on record, all or nothing.

@@ -269,6 +269,30 @@ async fn named_state_is_kept_replaced_removed_and_expires() {
     assert_eq!(store.blob(id).await.unwrap().as_deref(), Some(&*blob));
 }
 
+/// Promise P3: two that change a value side by side do not undo each other's work.
+#[tokio::test]
+async fn a_revision_sees_what_was_kept_meanwhile() {
+    let place = Home::new();
+    let store = place.open();
+    let name = (Space::Memory, "one.example");
+    let add = |letter: u8| {
+        store.revise(name, NOW, move |kept| {
+            let mut value = kept.unwrap_or_default().to_vec();
+            value.push(letter);
+            Ok(Some((value, None)))
+        })
+    };
+    let (one, two, three) = tokio::join!(add(b'a'), add(b'b'), add(b'c'));
+    [one, two, three].into_iter().for_each(|written| written.unwrap());
+    let mut kept = store.load(name.0, name.1, NOW).await.unwrap().unwrap();
+    kept.sort_unstable();
+    assert_eq!(kept, b"abc");
+    store.revise(name, NOW, |_| Ok(None)).await.unwrap();
+    let failed = store.revise(name, NOW, |_| Err(StoreError::Damaged("a test"))).await;
+    assert!(failed.is_err());
+    assert_eq!(store.load(name.0, name.1, NOW).await.unwrap().unwrap().len(), 3);
+}
+
 fn raw_files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
