@@ -13,7 +13,7 @@ mod tests;
 mod witness;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     future::Future,
     net::IpAddr,
@@ -182,9 +182,28 @@ struct Shared {
     reading: Reading,
     cache: Arc<Mutex<HashMap<Domain, Cached>>>,
     /// One lock for each destination that is being asked about, so that a burst asks once.
-    busy: Arc<Mutex<HashMap<Domain, Arc<tokio::sync::Mutex<()>>>>>,
+    busy: Arc<Turns>,
     /// When each known policy is due to be fetched again.
     due: Arc<Mutex<BTreeMap<Domain, UnixTime>>>,
+    /// One lock for each policy domain, from reading what is kept to writing it: a delivery and the
+    /// refresh in the background do not undo each other's work.
+    policies: Arc<Turns>,
+    /// Destinations whose channel fell short: their policy is fetched anew by the next attempt.
+    doubted: Arc<Mutex<BTreeSet<Domain>>>,
+}
+
+/// One lock for each domain that is in hand.
+type Turns = Mutex<HashMap<Domain, Arc<tokio::sync::Mutex<()>>>>;
+
+/// Does something about a domain while nobody else does.
+async fn alone<T>(turns: &Turns, domain: &Domain, work: impl Future<Output = T>) -> T {
+    let turn = Arc::clone(lock(turns).entry(domain.clone()).or_default());
+    let guard = turn.lock().await;
+    let done = work.await;
+    drop(guard);
+    drop(turn);
+    lock(turns).retain(|_, turn| Arc::strong_count(turn) > 1);
+    done
 }
 
 /// Whether facts that were gathered before will do.
@@ -223,6 +242,8 @@ impl Gatherer {
             cache: Arc::default(),
             busy: Arc::default(),
             due: Arc::default(),
+            policies: Arc::default(),
+            doubted: Arc::default(),
         }))
     }
 
@@ -231,7 +252,8 @@ impl Gatherer {
     /// policies hold as long as they say (RFC 8461 §3.2).
     #[must_use]
     pub fn anew(&self) -> Self {
-        let Shared { settings, dns, source, store, reading: _, cache, busy, due } = &*self.0;
+        let Shared { settings, dns, source, store, cache, .. } = &*self.0;
+        let Shared { busy, due, policies, doubted, .. } = &*self.0;
         let anew = |dns: &Arc<dyn Dns>| dns.anew().unwrap_or_else(|| Arc::clone(dns));
         let mut settings = settings.clone();
         settings.witnesses.iter_mut().for_each(|witness| witness.dns = anew(&witness.dns));
@@ -244,6 +266,8 @@ impl Gatherer {
             cache: Arc::clone(cache),
             busy: Arc::clone(busy),
             due: Arc::clone(due),
+            policies: Arc::clone(policies),
+            doubted: Arc::clone(doubted),
         }))
     }
 
@@ -259,24 +283,33 @@ impl Gatherer {
         if let Some(gathered) = self.cached(destination, route, now) {
             return gathered;
         }
-        let turn = Arc::clone(lock(&self.0.busy).entry(destination.clone()).or_default());
-        let guard = turn.lock().await;
-        // Somebody else may have asked while we waited.
-        let known = self.cached(destination, route, now);
-        let gathered = match known {
-            Some(gathered) => gathered,
-            None => self.ask(destination, route, now).await,
+        let asking = async {
+            // Somebody else may have asked while we waited.
+            let known = self.cached(destination, route, now);
+            match known {
+                Some(gathered) => gathered,
+                None => self.ask(destination, route, now).await,
+            }
         };
-        drop(guard);
-        drop(turn);
-        lock(&self.0.busy).retain(|_, turn| Arc::strong_count(turn) > 1);
-        gathered
+        alone(&self.0.busy, destination, asking).await
     }
 
-    /// Forgets the facts of a destination, so that the next attempt asks again: after a channel
-    /// was refused, nothing is returned before the policy was looked at anew (RFC 8461 §5).
+    /// Forgets the facts of a destination, so that the next attempt asks again.
     pub fn forget(&self, destination: &Domain) {
         lock(&self.0.cache).remove(destination);
+    }
+
+    /// Forgets the facts of a destination, and has the next attempt fetch its policy whatever its
+    /// `id`: after a channel fell short, nothing is returned before the policy was looked at anew
+    /// (RFC 8461 §5).
+    pub fn doubt(&self, destination: &Domain) {
+        self.forget(destination);
+        let mut doubted = lock(&self.0.doubted);
+        // They are hints: without one the record alone is looked at.
+        if doubted.len() >= self.0.settings.cache_entries.max(1) {
+            doubted.clear();
+        }
+        doubted.insert(destination.clone());
     }
 
     fn cached(

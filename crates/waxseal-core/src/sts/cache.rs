@@ -125,6 +125,17 @@ impl Remembered {
         if self.failed.as_ref().is_some_and(pausing) { Next::Rest } else { Next::Fetch }
     }
 
+    /// Whether a policy that holds may be worth a fetch though no other `id` is announced: what it
+    /// demands was not met, and the `id` may have been forgotten (RFC 8461 §5). Not without a record
+    /// (§3.1), and not within five minutes of the last fetch.
+    pub fn may_be_stale(&self, discovery: &Discovery, now: UnixTime) -> bool {
+        let Some(kept) = self.held(now) else { return false };
+        let rested = |at: UnixTime| now.since(at) >= FETCH_PAUSE;
+        !matches!(discovery, Discovery::NotAnnounced(_))
+            && rested(kept.fetched_at)
+            && self.failed.as_ref().is_none_or(|failed| rested(failed.at))
+    }
+
     /// Whether the policy is to be fetched in the background, so that it does not run out and an
     /// attacker never meets a first contact again (RFC 8461 §3.3, §10.2).
     pub fn refresh_due(&self, now: UnixTime) -> bool {

@@ -17,7 +17,7 @@ use waxseal_core::{
     witness::{Missing, Weighed, Witnessed, weigh},
 };
 
-use super::{Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared, lock, witness::Heard};
+use super::{Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared, alone, lock, witness::Heard};
 use crate::metrics;
 
 /// How often it is looked which policies are due.
@@ -57,6 +57,15 @@ impl Shared {
         destination: &Domain,
         now: UnixTime,
     ) -> Noted<(StsFact, Vec<Witnessed>)> {
+        alone(&self.policies, destination, self.sts_alone(destination, now)).await
+    }
+
+    async fn sts_alone(
+        &self,
+        destination: &Domain,
+        now: UnixTime,
+    ) -> Noted<(StsFact, Vec<Witnessed>)> {
+        let doubted = lock(&self.doubted).remove(destination);
         let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
         let (loaded, discovery) = tokio::join!(
             self.store.load(destination, now),
@@ -80,7 +89,9 @@ impl Shared {
         };
         let mut after = before.clone().discovered(&discovery, now);
         let mut known = Known::Cached;
-        if after.next(&discovery, now) == Next::Fetch {
+        // The `id` may have been forgotten when the policy was changed (RFC 8461 §5, §5.1).
+        let again = doubted && after.may_be_stale(&discovery, now);
+        if again || after.next(&discovery, now) == Next::Fetch {
             let result = self.source.fetch(destination).await;
             if result.is_ok() && !had {
                 known = Known::FirstFetch;
@@ -233,18 +244,29 @@ impl Gatherer {
         }
         let mut notes = Notes { until: now + LONGEST, blobs: Vec::new() };
         let discovery = shared.discover(destination, &mut notes, now).await;
-        let mut after = before.clone().discovered(&discovery, now);
-        match discovery {
-            Discovery::NotAnnounced(_) => {}
+        let result = match discovery {
+            Discovery::NotAnnounced(_) => None,
             Discovery::Announced(_) | Discovery::Failed(_) => {
-                let result = shared.source.fetch(destination).await;
-                if result.is_err() {
-                    metrics::sts_failure();
-                }
+                Some(shared.source.fetch(destination).await)
+            }
+        };
+        if matches!(result, Some(Err(_))) {
+            metrics::sts_failure();
+        }
+        // Only now: no delivery waits for a policy host that stalls.
+        let keeping = async {
+            // What a delivery fetched meanwhile is newer than what we have.
+            let Ok(Some(kept)) = shared.store.load(destination, now).await else { return };
+            if kept.policy != before.policy {
+                return;
+            }
+            let mut after = kept.clone().discovered(&discovery, now);
+            if let Some(result) = result {
                 after = after.fetched(id(&discovery), result, now);
             }
-        }
-        shared.keep_policy(destination, &before, &after, now).await;
+            shared.keep_policy(destination, &kept, &after, now).await;
+        };
+        alone(&shared.policies, destination, keeping).await;
         // A failure, or no record: not again at once.
         let mut due = lock(&shared.due);
         if let Some(at) = due.get_mut(destination) {

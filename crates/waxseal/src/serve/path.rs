@@ -202,7 +202,7 @@ impl Path for Stages {
         };
         if outcomes.iter().any(refused) {
             // Nothing is returned before the policy was looked at anew (RFC 8461 §5).
-            parts.gatherer.forget(&turn.group.destination);
+            parts.gatherer.doubt(&turn.group.destination);
         }
         (outcomes, delivery)
     }

@@ -1,5 +1,8 @@
 //! MTA-STS over real HTTPS.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, Semaphore};
 use waxseal::gather::Witness;
 use waxseal_core::{
     dns::Absence,
@@ -408,4 +411,79 @@ async fn a_preloaded_policy_needs_no_contact() {
     let gatherer = world.gatherer_with(Settings { preloaded, ..Settings::default() });
     let gathered = gatherer.gather(&domain("d.test"), None, now()).await;
     assert_eq!(known(&gathered.facts.sts), Some((Mode::Enforce, Known::Preloaded)));
+}
+
+/// RFC 8461 §5: what the policy demands was not met, and the domain may have changed it without a
+/// new `id`: it is fetched by the next attempt, and not more often than every five minutes.
+#[tokio::test]
+async fn a_policy_that_was_not_met_is_fetched_whatever_its_id() {
+    let world = world().await;
+    let (gatherer, start) = (world.gatherer(), now());
+    let at = |seconds: u64| UnixTime(start.0 + seconds);
+    let destination = domain("d.test");
+    gatherer.gather(&destination, None, start).await;
+    world.serve(Served::Policy(policy_text("enforce", &["mx.new.test"])));
+    for (seconds, fetched) in [(100, 1), (1_800, 2), (1_900, 2)] {
+        gatherer.doubt(&destination);
+        let gathered = gatherer.gather(&destination, None, at(seconds)).await;
+        assert_eq!(world.host.requests().len(), fetched, "{seconds}");
+        let StsFact::Policy { policy, .. } = &gathered.facts.sts else { panic!() };
+        assert_eq!(policy.allows(&domain("mx.new.test")), fetched == 2);
+    }
+    gatherer.forget(&destination);
+    gatherer.gather(&destination, None, at(3_600)).await;
+    assert_eq!(world.host.requests().len(), 2, "nobody doubts it");
+}
+
+/// A policy source whose first answer is late.
+struct Stalling {
+    calls: AtomicUsize,
+    begun: Notify,
+    gate: Semaphore,
+}
+
+impl PolicySource for Stalling {
+    fn fetch<'a>(&'a self, _: &'a Domain) -> Soon<'a, Result<Policy, StsFailure>> {
+        Box::pin(async move {
+            let host = match self.calls.fetch_add(1, Ordering::SeqCst) {
+                0 => {
+                    self.begun.notify_one();
+                    self.gate.acquire().await.unwrap().forget();
+                    "mx.old.test"
+                }
+                _ => "mx.new.test",
+            };
+            Ok(Policy::parse(policy_text("enforce", &[host]).as_bytes()).unwrap())
+        })
+    }
+}
+
+/// Promise P3: a refresh in the background that ends late does not undo what a delivery fetched
+/// meanwhile.
+#[tokio::test]
+async fn a_late_refresh_does_not_undo_a_newer_policy() {
+    let world = world().await;
+    let (start, destination) = (now(), domain("d.test"));
+    world.gather("d.test").await;
+    let source = Arc::new(Stalling {
+        calls: AtomicUsize::default(),
+        begun: Notify::new(),
+        gate: Semaphore::new(0),
+    });
+    let store: Arc<dyn PolicyStore> = Arc::clone(&world.store) as _;
+    let resolver = Arc::new(world.resolver());
+    let gatherer =
+        Gatherer::new(Settings::default(), resolver, Arc::clone(&source) as _, Arc::clone(&store));
+    let late = UnixTime(start.0 + DAY + 60);
+    let refreshing = {
+        let (gatherer, destination) = (gatherer.clone(), destination.clone());
+        tokio::spawn(async move { gatherer.refresh(&destination, late).await })
+    };
+    source.begun.notified().await;
+    gatherer.doubt(&destination);
+    gatherer.gather(&destination, None, UnixTime(late.0 + 1)).await;
+    source.gate.add_permits(1);
+    refreshing.await.unwrap();
+    let kept = store.load(&destination, late).await.unwrap().unwrap().policy.unwrap();
+    assert!(kept.policy.allows(&domain("mx.new.test")), "{kept:?}");
 }
