@@ -54,6 +54,7 @@ fn time(floor: Floor, facts: &Facts) -> Duration {
         memory: &memory,
         origin: Origin::Person,
         short_since: None,
+        first_seen: Default::default(),
     };
     let round = |_| {
         let begun = Instant::now();

@@ -19,7 +19,7 @@ use rustls_pki_types::TrustAnchor;
 use tokio::time::{Instant, sleep};
 use waxseal_core::{
     channel::{ChannelProof, Level, Refusal, Seen},
-    decide::{Ask, Plan},
+    decide::{Ask, Plan, Sighting},
     envelope::{Recipient, Return, ReversePath},
     facts::Peer,
     outcome::{Cause, Outcome},
@@ -179,6 +179,21 @@ impl Delivery {
     pub fn level(&self) -> Option<Level> {
         let carrying = self.tries.iter().filter(|tried| !tried.accepted.is_empty());
         carrying.filter_map(Try::level).reduce(Level::lesser)
+    }
+
+    /// What was seen of the channels, whichever host the outcomes are from.
+    pub fn sighting(&self) -> Sighting {
+        let refused = self.tries.iter().find_map(|tried| {
+            let words = match (&tried.cause, tried.refusal()) {
+                (Some(Cause::Channel(words)), _) => words,
+                // The connection died in its handshake.
+                (Some(Cause::Connection(words)), Some(_)) => words,
+                (_, Some(refusal)) => &refusal.detail,
+                (_, None) => return None,
+            };
+            Some(format!("{}: {words}", tried.peer))
+        });
+        Sighting { refused, good: self.tries.iter().any(|tried| tried.level().is_some()) }
     }
 }
 

@@ -24,7 +24,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use waxseal_core::{
-    decide::{Origin, Plan, Verdict},
+    decide::{Origin, Plan, Sighting, Verdict},
     org::Schedule,
     outcome::Outcome,
     queue_id::QueueId,
@@ -136,6 +136,12 @@ pub trait Path: Send + Sync + 'static {
     /// it is not counted, and there is nothing to record.
     fn was_tried(&self, _: &Self::Delivery) -> bool {
         true
+    }
+
+    /// What was seen of channels, at whatever host: one that is down beside one that falls short does
+    /// not hide it.
+    fn sighting(&self, _: &Self::Delivery) -> Sighting {
+        Sighting::default()
     }
 
     /// The host that each outcome is from, recipient by recipient, as far as one was reached.

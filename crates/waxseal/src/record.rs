@@ -60,6 +60,7 @@ impl<'a> Basis<'a> {
             memory: self.memory,
             origin: turn.group.history.origin,
             short_since: turn.group.short_since,
+            first_seen: turn.group.first_seen,
         }
     }
 }

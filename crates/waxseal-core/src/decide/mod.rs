@@ -3,6 +3,7 @@
 mod because;
 mod plan;
 mod settle;
+mod short;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -11,6 +12,7 @@ mod verdict;
 pub use because::Because;
 pub use plan::{Ask, Case, HostRoute, MAX_ADDRESSES, MAX_HOSTS, Plan, RequireTls, Route, plan};
 pub use settle::{DelayNotice, DelayTold, History, Settled, settle};
+pub use short::{FirstSeen, Lack, Patience, Short, Sighting};
 pub use transport::{Chosen, Ground, Need, Obstacle, transport};
 pub use verdict::{Fallback, MessageView, Origin, Verdict, inbound, verdict};
 
@@ -21,5 +23,8 @@ pub use verdict::{Fallback, MessageView, Origin, Verdict, inbound, verdict};
 /// 1. the first;
 /// 2. times in reasons as people write them; 1 wrote seconds since 1970;
 /// 3. patience begins when a channel was not good enough, not with the first attempt; an unsigned
-///    address of ours does not end what memory contradicts.
-pub const DECIDER: u32 = 3;
+///    address of ours does not end what memory contradicts;
+/// 4. what falls short is seen twice by its kind: a connection that was refused, or an unsigned
+///    denial of the destination, an unsigned null MX included; a completed discovery of MTA-STS is
+///    the check for a new policy; REQUIRETLS is returned for a refused channel at the second look.
+pub const DECIDER: u32 = 4;

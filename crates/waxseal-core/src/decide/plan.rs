@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::order::{MAX_ADDRESSES, MAX_HOSTS};
 use super::{
-    Because, Origin, Verdict,
+    Because, FirstSeen, Lack, Origin, Verdict,
     transport::{Chosen, Ground, transport},
 };
 use crate::{
@@ -57,6 +57,8 @@ pub struct Case<'a> {
     /// Since when no channel was good enough for this delivery group: patience begins there, not
     /// when a host was merely down. `None` where that never kept it here.
     pub short_since: Option<UnixTime>,
+    /// Since when each kind of what falls short was seen: a bounce needs a second look.
+    pub first_seen: FirstSeen,
 }
 
 /// What to do for one delivery group now.
@@ -71,6 +73,9 @@ pub struct Plan {
     pub why_not_higher: Option<String>,
     /// How far the level speaks for the way of the message.
     pub reach: Reach,
+    /// What falls short whoever is reached: patience begins with it.
+    #[serde(default, skip_serializing_if = "Lack::is_nothing")]
+    pub lack: Lack,
 }
 
 /// One step of a plan.
@@ -102,6 +107,10 @@ pub enum Route {
         code: EnhancedCode,
         /// In words.
         reason: String,
+        /// Until then a channel that fell short is not the end: an attack or a repair looks the
+        /// same. What hosts lack over a good channel is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        doubt: Option<UnixTime>,
     },
 }
 
@@ -148,7 +157,9 @@ pub fn plan(case: &Case<'_>, seed: u64, now: UnixTime) -> Plan {
     let reach = case.terms.agreement.as_ref().map(|agreed| agreed.reach).unwrap_or_default();
     let mut because = Vec::with_capacity(4);
     if let Err(last) = mx(case, &mut because, now) {
-        return Plan { routes: vec![last], because, why_not_higher: why::no_route(case), reach };
+        let lack = last::lack_of_hosts(case.facts);
+        let (routes, why_not_higher) = (vec![last], why::no_route(case));
+        return Plan { routes, because, why_not_higher, reach, lack };
     }
     sts(&case.facts.sts, &mut because);
     witnesses(&case.facts.witnesses, &mut because);
@@ -175,9 +186,9 @@ pub fn plan(case: &Case<'_>, seed: u64, now: UnixTime) -> Plan {
         }
     }
     let why_not_higher = why::not_higher(case, &routes);
-    let last = last::word(case, &routes, &obstacles, now);
+    let (last, lack) = (last::word(case, &routes, &obstacles, now), last::lack(&obstacles));
     routes.push(last);
-    Plan { routes, because, why_not_higher, reach }
+    Plan { routes, because, why_not_higher, reach, lack }
 }
 
 /// What the MX lookup says; `Err` where that is already the end.
@@ -208,11 +219,12 @@ fn mx(case: &Case<'_>, because: &mut Vec<Because>, now: UnixTime) -> Result<(), 
             "DNS was not asked for them",
             "route",
         )),
-        MxFact::Null { .. } => {
-            let reason = format!("{to} says in DNS that it takes no mail");
-            return Err(Route::GiveUp { code: EnhancedCode(5, 1, 10), reason });
+        MxFact::Null { authenticity, .. } => {
+            return Err(last::null_mx(case, *authenticity, now));
         }
-        MxFact::NoDomain { absence, .. } => return Err(last::no_domain(case, *absence, now)),
+        MxFact::NoDomain { absence, .. } => {
+            return Err(last::no_domain(case, *absence, now));
+        }
         MxFact::Failed(failure) => {
             let reason = format!("the MX records of {to} could not be found out: {failure}");
             because.push(Because::new(

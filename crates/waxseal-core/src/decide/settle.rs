@@ -163,7 +163,10 @@ impl Turn<'_> {
         match last {
             Route::Wait { until, code, reason } => self.again(*until, *code, words(reason)),
             Route::Hold { code, reason } => self.hold(*code, words(reason)),
-            Route::GiveUp { code, reason } => self.give_up(*code, words(reason)),
+            Route::GiveUp { doubt: Some(until), code, reason } if self.now < *until => {
+                self.again(Some(*until), *code, words(reason))
+            }
+            Route::GiveUp { code, reason, .. } => self.give_up(*code, words(reason)),
             // A plan always ends in one of the three; were it not so, the mail would wait.
             Route::Host(host) => {
                 let reason = format!("{} did not take it", host.peer);

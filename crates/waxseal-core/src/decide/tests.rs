@@ -6,5 +6,6 @@ mod matrix;
 mod plan;
 mod properties;
 mod settle;
+mod short;
 mod verdict;
 mod world;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{BlobId, Commitment, Sealer};
 use crate::{
     channel::{Handshake, Held, Legacy, Level, Refusal, Seen, TlsSeen, TlsVersion},
-    decide::{Ask, Case, Origin, Plan, Settled, Verdict},
+    decide::{Ask, Case, FirstSeen, Origin, Plan, Settled, Verdict},
     domain::Domain,
     facts::{Facts, Peer},
     memory::{Alarm, Memory},
@@ -116,6 +116,9 @@ pub struct Decided {
     /// Since when no channel was good enough for the group; before decider 3, since its first attempt.
     #[serde(alias = "first_tried")]
     pub short_since: Option<UnixTime>,
+    /// Since when each kind of what falls short was seen; before decider 4, nothing.
+    #[serde(default, skip_serializing_if = "FirstSeen::is_nothing")]
+    pub first_seen: FirstSeen,
     /// What followed.
     pub plan: Plan,
 }
@@ -135,6 +138,7 @@ impl Decided {
             memory: case.memory.clone(),
             origin: case.origin,
             short_since: case.short_since,
+            first_seen: case.first_seen,
             plan,
         }
     }
@@ -149,6 +153,7 @@ impl Decided {
             memory: &self.memory,
             origin: self.origin,
             short_since: self.short_since,
+            first_seen: self.first_seen,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     channel::Level,
-    decide::{Ask, Case, DelayNotice, Fallback, Origin, Settled, Verdict, plan},
+    decide::{Ask, Case, DelayNotice, Fallback, FirstSeen, Origin, Settled, Verdict, plan},
     dns::{Absence, Answer, Authenticity},
     domain::Domain,
     envelope::Mailbox,
@@ -66,6 +66,7 @@ fn decided() -> Decided {
         memory: &memory,
         origin: Origin::Person,
         short_since: None,
+        first_seen: FirstSeen::default(),
     };
     Decided::new(&case, plan(&case, 7, NOW), 7, NOW)
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use waxseal_core::{
     channel::Demand,
     decide::{
-        Ask, Because, Case, HostRoute, MessageView, Plan, Route, Verdict, inbound, plan, verdict,
+        Ask, Because, Case, FirstSeen, HostRoute, MessageView, Plan, Route, Verdict, inbound, plan,
+        verdict,
     },
     dns::Answer,
     domain::Domain,
@@ -92,6 +93,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         memory: &memory,
         origin: view.origin(),
         short_since: None,
+        first_seen: FirstSeen::default(),
     };
     let plan = plan(&case, 0, now);
     let alarms = memory.alarms(&gathered.facts, now);
@@ -280,9 +282,10 @@ impl Told<'_> {
                     let act = bold(if first { "hold" } else { "otherwise hold" });
                     writeln!(text, "  {act}: {reason} ({code})")
                 }
-                Route::GiveUp { code, reason } => {
+                Route::GiveUp { code, reason, doubt } => {
                     let act = bold(if first { "return" } else { "otherwise return" });
-                    writeln!(text, "  {act}: {reason} ({code})")
+                    let doubt = doubt.map_or_else(String::new, |at| format!(" from {at} on"));
+                    writeln!(text, "  {act}{doubt}: {reason} ({code})")
                 }
                 _ => writeln!(text, "  otherwise: see --json"),
             };
@@ -360,8 +363,8 @@ fn route_json(route: &Route) -> Value {
         Route::Hold { code, reason } => {
             json!({ "hold": { "code": code.to_string(), "reason": reason } })
         }
-        Route::GiveUp { code, reason } => {
-            json!({ "give_up": { "code": code.to_string(), "reason": reason } })
+        Route::GiveUp { code, reason, doubt } => {
+            json!({ "give_up": { "code": code.to_string(), "reason": reason, "doubt": doubt } })
         }
         _ => Value::Null,
     }

@@ -138,23 +138,25 @@ impl Call<'_> {
 
     /// The TLS handshake.
     async fn secure(self, tcp: TcpStream, parameters: Parameters) -> Result<Stream, Failed> {
-        let fail = |legacy, detail: String| Failed {
-            cause: Cause::Channel(format!("TLS handshake with {}: {detail}", self.address)),
+        let fail = |cause: fn(String) -> Cause, legacy, detail: String| Failed {
+            cause: cause(format!("TLS handshake with {}: {detail}", self.address)),
             tls: Some(TlsSeen::HandshakeFailed { legacy, detail }),
             transcript: Vec::new(),
         };
+        // A connection that dies or goes silent says nothing of the peer, and is no worse in the
+        // middle of a handshake than before it (RFC 8689 §4.2.1: such a failure is temporary).
+        let (died, refused) = (Cause::Connection, Cause::Channel);
         let name = server_name(self.host.sni.as_ref(), self.address).ok_or_else(|| {
-            fail(Legacy::No, "the host's name cannot be a TLS server name".into())
+            fail(refused, Legacy::No, "the host's name cannot be a TLS server name".into())
         })?;
         let connector = TlsConnector::from(self.shared.tls.with(parameters));
         let limit = self.shared.settings.timeouts.handshake;
         match timeout(limit, connector.connect(name, tcp)).await {
-            Err(_) => Err(fail(Legacy::No, "no end of the handshake in time".into())),
-            Ok(Err(error)) => {
-                let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-                let why = inner.map_or_else(|| error.to_string(), tls::explain);
-                Err(fail(inner.map_or(Legacy::No, tls::legacy), why))
-            }
+            Err(_) => Err(fail(died, Legacy::No, "no end of the handshake in time".into())),
+            Ok(Err(error)) => Err(match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                Some(tls) => fail(refused, tls::legacy(tls), tls::explain(tls)),
+                None => fail(died, Legacy::No, error.to_string()),
+            }),
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
         }
     }

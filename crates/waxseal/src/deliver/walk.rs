@@ -391,9 +391,11 @@ impl<'a> Walk<'a> {
         cause: Option<Cause>,
         transcript: Vec<String>,
     ) -> Next {
-        let cause = match judged.judgement.as_ref() {
-            Some(Err(refusal)) => Some(refused(refusal)),
-            Some(Ok(_)) | None => cause,
+        let cause = match (judged.judgement.as_ref(), cause) {
+            // It died before there was anything to refuse; the judgement stays on record.
+            (Some(Err(_)), Some(Cause::Connection(died))) => Some(Cause::Connection(died)),
+            (Some(Err(refusal)), _) => Some(refused(refusal)),
+            (Some(Ok(_)) | None, cause) => cause,
         };
         if let Some(cause) = &cause {
             let peer = attempt.stop.host.peer.clone();

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use waxseal_core::{
-    decide::{DelayNotice, DelayTold, History, Plan, Route, Settled, settle},
+    decide::{
+        DelayNotice, DelayTold, History, Lack, Patience, Plan, Route, Settled, Short, Sighting,
+        settle,
+    },
     outcome::{Cause, Outcome},
     queue_id::QueueId,
     reply::EnhancedCode,
@@ -158,7 +161,8 @@ impl<P: Path> Queue<P> {
         let waited = outcomes.iter().all(busy) && !path.was_tried(&delivery);
         let attempts = if waited { turn.group.history.attempts } else { attempt };
         let history = History { attempts, ..turn.group.history };
-        let mut fates = self.fates(&turn, &history, (outcomes, &plan));
+        let seen = path.sighting(&delivery);
+        let mut fates = self.fates(&turn, &history, (outcomes, &plan, &seen));
         for (fate, remote) in fates.iter_mut().zip(path.remotes(&delivery)) {
             fate.remote = remote;
         }
@@ -166,7 +170,9 @@ impl<P: Path> Queue<P> {
         let done = Done { facts: &facts, plan: &plan, delivery: &delivery, fates: &fates };
         let events = if waited { Vec::new() } else { path.record(&turn, done).await };
         let letters = path.letters(&turn, &fates);
-        let next = left(&turn, history, &fates);
+        let outcomes = fates.iter().map(|fate| &fate.outcome);
+        let short = short(&turn.group).after(plan.lack, &seen, outcomes, turn.now);
+        let next = left(&turn, (history, short), &fates);
         let record = Record { lease, message, next, events, letters };
         self.settle(record, (&turn, fates)).await;
         drop((slot, room));
@@ -193,7 +199,7 @@ impl<P: Path> Queue<P> {
         &self,
         turn: &Turn,
         history: &History,
-        (outcomes, plan): (Vec<Outcome>, &Plan),
+        (outcomes, plan, seen): (Vec<Outcome>, &Plan, &Sighting),
     ) -> Vec<Fate> {
         let schedule = self.0.path.schedule();
         // A plan ends in a route that says what if no host took it.
@@ -204,6 +210,9 @@ impl<P: Path> Queue<P> {
         };
         let last = plan.routes.last().unwrap_or(&missing);
         let now = self.0.now();
+        // As of the plan, so that both follow from the same.
+        let group = &turn.group;
+        let patience = Patience::of(group.short_since, group.verdict.patience, turn.now);
         let outcomes = outcomes.into_iter().map(Some).chain(std::iter::repeat(None));
         let recipients = turn.group.recipients.iter();
         recipients
@@ -212,6 +221,7 @@ impl<P: Path> Queue<P> {
                 let outcome = outcome.unwrap_or_else(|| Outcome::Disconnected {
                     detail: "the attempt ended without a word about this recipient".to_owned(),
                 });
+                let outcome = seen.weigh(outcome, plan.lack, patience);
                 let settled = settle(&outcome, last, history, &schedule, now);
                 Fate { recipient: recipient.clone(), outcome, settled, remote: None }
             })
@@ -299,10 +309,11 @@ impl<P: Path> Queue<P> {
             because: Vec::new(),
             why_not_higher: None,
             reach: Default::default(),
+            lack: Lack::Nothing,
         };
-        let fates = self.fates(&turn, &history, (outcomes, &plan));
+        let fates = self.fates(&turn, &history, (outcomes, &plan, &Sighting::default()));
         let events = self.0.path.lost(&turn, &fates);
-        let next = left(&turn, history, &fates);
+        let next = left(&turn, (history, short(&turn.group)), &fates);
         let letters = self.0.path.letters(&turn, &fates);
         let record = Record { lease, message, next, events, letters };
         self.settle(record, (&turn, fates)).await;
@@ -324,7 +335,7 @@ fn owing(record: Record, turn: &Turn, (fates, again): (&[Fate], UnixTime)) -> Re
 }
 
 /// What is left of a group: the recipients that are to be tried again.
-fn left(turn: &Turn, mut history: History, fates: &[Fate]) -> Next {
+fn left(turn: &Turn, (mut history, short): (History, Short), fates: &[Fate]) -> Next {
     let unclear = "to be decided again".to_owned();
     let (mut recipients, mut due, mut note) = (Vec::new(), None::<UnixTime>, None);
     for fate in fates {
@@ -348,27 +359,12 @@ fn left(turn: &Turn, mut history: History, fates: &[Fate]) -> Next {
         note = Some(why.clone());
     }
     let Some(due) = due else { return Next::Done };
-    let short_since = short_since(turn, fates);
-    let group = Group { recipients, history, short_since, note, ..turn.group.clone() };
+    let Short { since: short_since, first_seen } = short;
+    let group = Group { recipients, history, short_since, first_seen, note, ..turn.group.clone() };
     Next::Retry(due, group)
 }
 
-/// Since when no channel is good enough. A host that is down says nothing of its channel; one that
-/// answered the mail itself had a good one.
-fn short_since(turn: &Turn, fates: &[Fate]) -> Option<UnixTime> {
-    let causes = fates.iter().filter_map(|fate| match &fate.outcome {
-        Outcome::Deferred { cause } | Outcome::Rejected { cause } => Some(cause),
-        Outcome::Accepted { .. } | Outcome::Unknown { .. } | Outcome::Disconnected { .. } => None,
-    });
-    let mut answered = false;
-    for cause in causes {
-        match cause {
-            Cause::Channel(_) | Cause::Plan(_) | Cause::Capability(_) => {
-                return turn.group.short_since.or(Some(turn.now));
-            }
-            Cause::Reply { .. } => answered = true,
-            Cause::Connection(_) | Cause::Busy(_) | Cause::Protocol(_) => {}
-        }
-    }
-    turn.group.short_since.filter(|_| !answered)
+/// Since when something falls short, as it was before an attempt.
+const fn short(group: &Group) -> Short {
+    Short { since: group.short_since, first_seen: group.first_seen }
 }

@@ -16,7 +16,7 @@ use tokio::{
 };
 use waxseal_core::{
     channel::Floor,
-    decide::{Fallback, Route, Settled},
+    decide::{Fallback, Lack, Route, Settled, Sighting},
     domain::Domain,
     envelope::{Direction, Envelope, Mailbox, Recipient, ReversePath},
     outcome::Cause,
@@ -63,6 +63,10 @@ struct World {
     time: AtomicU64,
     /// The next delivery breaks off after the message was sent.
     broken: AtomicBool,
+    /// Another host was reached, and its channel refused.
+    weak_backup: AtomicBool,
+    /// What each plan says falls short.
+    lack: Mutex<Option<Lack>>,
 }
 
 impl World {
@@ -78,6 +82,8 @@ impl World {
             changed: Notify::new(),
             time: AtomicU64::new(NOW.0),
             broken: AtomicBool::new(false),
+            weak_backup: AtomicBool::new(false),
+            lack: Mutex::default(),
         }
     }
 
@@ -105,7 +111,7 @@ struct Fake(Arc<World>);
 
 impl Path for Fake {
     type Facts = ();
-    type Delivery = ();
+    type Delivery = Sighting;
 
     fn schedule(&self) -> Arc<Schedule> {
         Arc::new(Schedule::default())
@@ -131,10 +137,16 @@ impl Path for Fake {
         let code = EnhancedCode(5, 7, 10);
         let last = Route::Hold { code, reason: "too weak".to_owned() };
         let (because, why_not_higher, reach) = (Vec::new(), None, Default::default());
-        Plan { routes: vec![last], because, why_not_higher, reach }
+        let lack = self.0.lack.lock().unwrap().unwrap_or_default();
+        Plan { routes: vec![last], because, why_not_higher, reach, lack }
     }
 
-    async fn deliver(&self, turn: &Turn, _: (&(), &Plan), promise: &Promise) -> (Vec<Outcome>, ()) {
+    async fn deliver(
+        &self,
+        turn: &Turn,
+        _: (&(), &Plan),
+        promise: &Promise,
+    ) -> (Vec<Outcome>, Sighting) {
         let now = self.0.in_hand.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most.fetch_max(now, Ordering::SeqCst);
         self.0.changed.notify_waiters();
@@ -144,7 +156,7 @@ impl Path for Fake {
         if destination.ends_with("tarpit.example") {
             if promise.step_aside() == Aside::NoRoom {
                 self.0.in_hand.fetch_sub(1, Ordering::SeqCst);
-                return (vec![deferred(); turn.group.recipients.len()], ());
+                return (vec![deferred(); turn.group.recipients.len()], Sighting::default());
             }
             self.0.gate.acquire().await.unwrap().forget();
         }
@@ -157,14 +169,21 @@ impl Path for Fake {
         let outcomes = vec![outcome; to.len()];
         self.0.delivered.lock().unwrap().push((turn.message, to));
         self.0.in_hand.fetch_sub(1, Ordering::SeqCst);
-        (outcomes, ())
+        let weak = || "mx.example: no STARTTLS".to_owned();
+        let refused = self.0.weak_backup.load(Ordering::SeqCst) || outcomes.contains(&too_weak());
+        let good = outcomes.contains(&deferred()) || outcomes.contains(&accepted());
+        (outcomes, Sighting { refused: refused.then(weak), good })
     }
 
-    fn was_tried(&self, (): &()) -> bool {
+    fn was_tried(&self, _: &Sighting) -> bool {
         false
     }
 
-    async fn record(&self, turn: &Turn, done: Done<'_, (), ()>) -> Vec<Event> {
+    fn sighting(&self, seen: &Sighting) -> Sighting {
+        seen.clone()
+    }
+
+    async fn record(&self, turn: &Turn, done: Done<'_, (), Sighting>) -> Vec<Event> {
         vec![note(turn, format!("{:?}", done.fates.iter().map(|fate| &fate.settled)))]
     }
 
@@ -378,6 +397,47 @@ async fn patience_begins_with_the_first_channel_that_falls_short() {
     let short = running.world.short.lock().unwrap().clone();
     let since = Some(NOW + Duration::from_hours(7));
     assert_eq!(short, [None, None, since, since, since, None]);
+}
+
+/// Attacker on the path: he takes STARTTLS from one host and drops packets to the other. Patience
+/// begins all the same; when it is over the mail is held, and who asks hears of the channel.
+#[tokio::test]
+async fn a_dead_host_does_not_hide_a_weak_channel() {
+    let running = Running::start(Settings::default());
+    running.world.weak_backup.store(true, Ordering::SeqCst);
+    let down = Outcome::Deferred { cause: Cause::Connection("connection refused".to_owned()) };
+    running.world.answer("far.example", down);
+    running.accept(&["a@far.example"], "hello").await;
+    running.world.deliveries(1).await;
+    running.settled(1).await;
+    let listed = running.store.list(None, 1).await.unwrap().0.remove(0).group.unwrap();
+    assert_eq!((listed.short_since, listed.history.held_since), (Some(NOW), None));
+    assert!(listed.note.unwrap().contains("STARTTLS"));
+    running.world.time.fetch_add(1_800, Ordering::SeqCst);
+    running.queue.0.tell(News::Fresh);
+    running.world.deliveries(2).await;
+    running.settled(2).await;
+    let listed = running.store.list(None, 1).await.unwrap().0.remove(0).group.unwrap();
+    assert_eq!(listed.history.held_since, Some(NOW + Duration::from_mins(30)));
+    let note = listed.note.unwrap();
+    assert!(note.contains("STARTTLS") && note.contains("connection refused"), "{note}");
+}
+
+/// The resolver is down for hours: that uses up no patience. What is remembered, hidden or denied
+/// does.
+#[tokio::test]
+async fn a_failed_lookup_uses_up_no_patience() {
+    for (lack, since) in [(Lack::Nothing, None), (Lack::Channel, Some(NOW))] {
+        let running = Running::start(Settings::default());
+        *running.world.lack.lock().unwrap() = Some(lack);
+        let plan = Outcome::Deferred { cause: Cause::Plan("not found out".to_owned()) };
+        running.world.answer("far.example", plan);
+        running.accept(&["a@far.example"], "hello").await;
+        running.world.deliveries(1).await;
+        running.settled(1).await;
+        let listed = running.store.list(None, 1).await.unwrap().0.remove(0).group.unwrap();
+        assert_eq!((listed.short_since, listed.first_seen.refused), (since, None), "{lack:?}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use mail_parser::{HeaderValue, MessageParser};
 use waxseal_core::{
     channel::Level,
-    decide::{MessageView, Plan, Verdict, inbound, plan, verdict},
+    decide::{Lack, MessageView, Plan, Sighting, Verdict, inbound, plan, verdict},
     dns::{FailureKind, LookupFailure},
     domain::Domain,
     envelope::Direction,
@@ -193,14 +193,7 @@ impl Path for Stages {
                 metrics::delivered_after(waited + observed.began.elapsed());
             }
         }
-        let refused = |outcome: &Outcome| {
-            matches!(
-                outcome,
-                Outcome::Deferred { cause: Cause::Channel(_) }
-                    | Outcome::Rejected { cause: Cause::Channel(_) }
-            )
-        };
-        if outcomes.iter().any(refused) {
+        if plan.lack == Lack::Channel || delivery.sighting().refused.is_some() {
             // Nothing is returned before the policy was looked at anew (RFC 8461 §5).
             parts.gatherer.doubt(&turn.group.destination);
         }
@@ -209,6 +202,10 @@ impl Path for Stages {
 
     fn was_tried(&self, delivery: &Delivery) -> bool {
         !delivery.tries.is_empty()
+    }
+
+    fn sighting(&self, delivery: &Delivery) -> Sighting {
+        delivery.sighting()
     }
 
     fn remotes(&self, delivery: &Delivery) -> Vec<Option<Remote>> {

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{sync::Semaphore, time::timeout};
 use waxseal_core::{
-    decide::{Ask, Case, Origin, Plan, Route, inbound, plan},
+    decide::{Ask, Case, FirstSeen, Origin, Plan, Route, inbound, plan},
     envelope::{Body, Recipient, ReversePath},
     memory::Memory,
     org::Terms,
@@ -192,6 +192,7 @@ async fn inquire(parts: &Parts, question: &Question, now: UnixTime) -> Answer {
         memory: &Memory::default(),
         origin: Origin::Person,
         short_since: None,
+        first_seen: FirstSeen::default(),
     };
     let plan = plan(&case, 0, now);
     let mailbox = question.mailbox.clone();

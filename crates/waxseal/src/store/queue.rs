@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rusqlite::OptionalExtension;
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
-    decide::{History, Verdict},
+    decide::{FirstSeen, History, Verdict},
     domain::Domain,
     envelope::{Direction, Envelope, Recipient},
     queue_id::QueueId,
@@ -63,6 +63,9 @@ pub struct Group {
     /// Since when no channel was good enough; `None` where that never kept it here.
     #[serde(alias = "first_tried")]
     pub short_since: Option<UnixTime>,
+    /// Since when each kind of what falls short was seen; rows of before do not say so.
+    #[serde(default, skip_serializing_if = "FirstSeen::is_nothing")]
+    pub first_seen: FirstSeen,
     /// Why it waits or is held, for the operator; no address, no subject.
     pub note: Option<String>,
     /// What is to be told of its last attempt before anything else is done.
@@ -87,6 +90,7 @@ impl Group {
             verdict,
             history,
             short_since: None,
+            first_seen: FirstSeen { refused: None, denied: None },
             note: None,
             owed: None,
             unreadable: None,

@@ -1,6 +1,9 @@
 //! What happens in the TLS handshake, before anything is judged.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
@@ -9,14 +12,18 @@ use rustls::{
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use waxseal_core::channel::{Demand, Handshake, Level, TlsSeen, TlsVersion};
+use tokio::net::TcpListener;
+use waxseal_core::{
+    channel::{Demand, Handshake, Level, TlsSeen, TlsVersion},
+    outcome::{Cause, Outcome},
+};
 use waxseal_lab::{
     ca::Identity,
     mx::{MxServer, Personality, StartTls},
     sink::Sink,
 };
 
-use super::{Ca, Gateway, Host, MX, ServerKey, Validity, dane, is_accepted, route};
+use super::{Ca, Gateway, Host, MX, ServerKey, Validity, dane, impatient, is_accepted, route};
 
 #[tokio::test]
 async fn the_session_is_recorded() {
@@ -31,6 +38,61 @@ async fn the_session_is_recorded() {
     assert_eq!(session.chain, host.identity.chain);
     assert_eq!(session.handshake, Handshake::Full);
     assert_eq!(session.sni, Some(super::domain(MX)));
+}
+
+/// Attacker on the path: he cuts the connection in the handshake, or keeps it silent. That is no word
+/// of the peer, and temporary as any connection that fails (RFC 8689 §4.2.1); nothing is said
+/// without TLS, and the judgement is on record, so that patience begins.
+#[tokio::test]
+async fn a_connection_that_dies_in_the_handshake_is_a_connection_that_failed() {
+    for silent in [false, true] {
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = nobody.local_addr().unwrap();
+        let _cutting = AbortOnDrop(tokio::spawn(async move {
+            let mut kept = Vec::new();
+            while let Ok((stream, _)) = nobody.accept().await {
+                if silent {
+                    kept.push(stream);
+                }
+            }
+        }));
+        let host = Host::like(|p| Personality { starttls: StartTls::Through(at), ..p }).await;
+        let gateway = Gateway::with(impatient);
+        for route in [host.encrypt(), host.dane()] {
+            let delivery = gateway.deliver(vec![route]).await;
+            let outcome = &delivery.outcomes[0];
+            let died = matches!(outcome, Outcome::Deferred { cause: Cause::Connection(_) });
+            assert!(died, "{outcome:?}");
+            let seen = delivery.sighting();
+            assert!(seen.refused.is_some_and(|words| words.contains("handshake")) && !seen.good);
+            assert!(delivery.tries[0].refusal().is_some());
+        }
+        assert!(!host.server.transcript().saw("MAIL"));
+    }
+}
+
+/// Attacker on the path: he takes STARTTLS from one host, and the other one cannot be reached. What
+/// was seen of the first is not forgotten over the second.
+#[tokio::test]
+async fn a_dead_host_does_not_hide_what_was_seen_of_another() {
+    let weak = Host::clear().await;
+    let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let gone = dead.local_addr().unwrap();
+    drop(dead);
+    let hosts = vec![weak.encrypt(), route(gone, Demand::Encrypt)];
+    let delivery = Gateway::new().deliver(hosts).await;
+    let outcome = &delivery.outcomes[0];
+    assert!(matches!(outcome, Outcome::Deferred { cause: Cause::Connection(_) }), "{outcome:?}");
+    let seen = delivery.sighting();
+    assert!(seen.refused.is_some_and(|words| words.contains("STARTTLS")) && !seen.good);
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A certificate of a public CA for the MX name is judged by `permit` with the roots given.

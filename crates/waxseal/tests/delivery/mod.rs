@@ -87,7 +87,13 @@ fn plan(hosts: Vec<HostRoute>) -> Plan {
     let mut routes: Vec<Route> = hosts.into_iter().map(Route::Host).collect();
     let code = EnhancedCode(4, 7, 0);
     routes.push(Route::Wait { until: None, code, reason: "no host took it".into() });
-    Plan { routes, because: Vec::new(), why_not_higher: None, reach: Default::default() }
+    Plan {
+        routes,
+        because: Vec::new(),
+        why_not_higher: None,
+        reach: Default::default(),
+        lack: Default::default(),
+    }
 }
 
 /// A server with an identity of its own.

@@ -69,7 +69,13 @@ impl Path for Peer {
 
     async fn plan(&self, _: &Turn, (): &()) -> Plan {
         let (routes, because) = (Vec::new(), Vec::new());
-        Plan { routes, because, why_not_higher: None, reach: Default::default() }
+        Plan {
+            routes,
+            because,
+            why_not_higher: None,
+            reach: Default::default(),
+            lack: Default::default(),
+        }
     }
 
     async fn deliver(&self, turn: &Turn, _: (&(), &Plan), promise: &Promise) -> (Vec<Outcome>, ()) {

@@ -79,6 +79,7 @@ async fn run(file: &File, (number, store): (u64, &Store)) -> Result<(), String> 
         memory: &Memory::default(),
         origin: Origin::Person,
         short_since: None,
+        first_seen: Default::default(),
     };
     let plan = plan(&case, 0, now);
     let mailbox = |local: &str, domain| Mailbox { local: local.to_owned(), domain };

@@ -14,7 +14,8 @@ use crate::{
     channel::{By, Demand, Floor, Level, Refusal, RefusalKind, Seen, TlsSeen, permit},
     dane,
     decide::{
-        self, Ask, Fallback, Ground, HostRoute, Obstacle, Origin, Plan, Route, Verdict, transport,
+        self, Ask, Fallback, FirstSeen, Ground, HostRoute, Obstacle, Origin, Plan, Route, Verdict,
+        transport,
     },
     dns::{Authenticity, FailureKind},
     domain::Domain,
@@ -79,6 +80,7 @@ pub(super) fn planned(facts: &Facts, against: &Against<'_>) -> Plan {
         memory: &Memory::default(),
         origin: Origin::Person,
         short_since: None,
+        first_seen: FirstSeen::default(),
     };
     decide::plan(&case, 0, against.now)
 }

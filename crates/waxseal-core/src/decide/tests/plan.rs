@@ -8,7 +8,7 @@ use super::world::{
 };
 use crate::{
     channel::{By, Demand, Floor, Level, Pins, TrustFirst},
-    decide::{Fallback, Origin, Plan, RequireTls, Route},
+    decide::{Fallback, Lack, Origin, Plan, RequireTls, Route},
     dns::{Absence, Answer, Authenticity, FailureKind},
     envelope::TlsAsk,
     facts::{MxFact, Peer, Refused, StsFact, StsFailure},
@@ -65,9 +65,9 @@ fn a_domain_that_does_not_exist_is_given_up_unless_it_took_mail_lately() {
     // Somebody on the path forges NXDOMAIN for a partner.
     world.memory = memory(Some(Level::Encrypted));
     assert!(matches!(last(&world.plan()), Route::Wait { .. }));
-    world.short_since = Some(NOW.before(HOUR * 4));
+    world.first_seen.denied = Some(NOW.before(HOUR * 4));
     assert!(matches!(last(&world.plan()), Route::GiveUp { .. }));
-    world.short_since = None;
+    world.first_seen.denied = None;
     world.facts.mx = MxFact::NoDomain { absence: Absence::Secure, chain: None };
     assert!(matches!(last(&world.plan()), Route::GiveUp { .. }));
 }
@@ -177,10 +177,10 @@ fn a_forged_address_of_ours_takes_nothing_back() {
     world.facts.hosts = vec![trap, signed];
     assert_eq!(world.memory.refresh(&world.facts, NOW), world.memory);
     assert!(matches!(last(&world.plan()), Route::Wait { code: EnhancedCode(4, 4, 6), .. }));
-    world.short_since = Some(NOW.before(HOUR * 4));
+    world.first_seen.denied = Some(NOW.before(HOUR * 4));
     assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 4, 6), .. }));
     // Signed, it is no forgery.
-    world.short_since = None;
+    world.first_seen.denied = None;
     world.facts.hosts[0].addresses = found(Vec::new(), Authenticity::Secure);
     assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 4, 6), .. }));
 }
@@ -191,7 +191,7 @@ fn a_forged_address_of_ours_takes_nothing_back() {
 fn nothing_is_returned_while_the_address_of_a_host_is_unknown() {
     let mut world = world(Floor::Authenticated, MxIs::Unsigned, DaneIs::NoZone, StsIs::Absent);
     world.verdict.fallback = Fallback::Bounce;
-    world.short_since = Some(NOW.before(HOUR * 9));
+    world.refuse_since(NOW.before(HOUR * 9));
     assert!(matches!(last(&world.plan()), Route::GiveUp { .. }));
     let mut lost = host("mx0.example.net", 5, DaneIs::NoZone);
     lost.addresses = Answer::Failed(failure(FailureKind::ServFail));
@@ -238,30 +238,124 @@ fn a_bounce_needs_two_observations_half_an_hour_apart() {
     let mut world = plain();
     world.verdict.fallback = Fallback::Bounce;
     world.verdict.patience = Duration::ZERO;
-    world.short_since = Some(NOW.before(Duration::from_mins(29)));
+    world.refuse_since(NOW.before(Duration::from_mins(29)));
     assert!(matches!(last(&world.plan()), Route::Wait { .. }));
-    world.short_since = Some(NOW.before(Duration::from_mins(30)));
+    world.refuse_since(NOW.before(Duration::from_mins(30)));
     assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 7, 10), .. }));
 }
 
-/// RFC 8461 §5.1: a certificate is being replaced, and the policy with it.
+/// RFC 8461 §5, §5.1: a certificate is being replaced, and the policy with it. Nothing is returned
+/// before it was asked since the first failure whether there is a newer policy; that its record is
+/// gone, or that it cannot be fetched, is an answer too.
 #[test]
 fn a_bounce_needs_a_policy_that_was_asked_for_again() {
     let mut world = world(Floor::Encrypted, MxIs::Unsigned, DaneIs::NoZone, StsIs::Cached);
     world.verdict.fallback = Fallback::Bounce;
-    world.short_since = Some(NOW.before(HOUR * 5));
-    let StsFact::Policy { fetched_at, .. } = &mut world.facts.sts else { panic!() };
-    *fetched_at = NOW.before(HOUR * 6);
+    world.refuse_since(NOW.before(HOUR * 5));
+    world.facts.at = NOW.before(HOUR * 5);
     assert!(matches!(last(&world.plan()), Route::Wait { .. }));
 
-    let mut fetched = world.clone();
-    let StsFact::Policy { fetched_at, .. } = &mut fetched.facts.sts else { panic!() };
-    *fetched_at = NOW.before(HOUR);
-    assert!(matches!(last(&fetched.plan()), Route::GiveUp { code: EnhancedCode(5, 7, 5), .. }));
+    let mut asked = world.clone();
+    asked.facts.at = NOW;
+    assert!(matches!(last(&asked.plan()), Route::GiveUp { code: EnhancedCode(5, 7, 5), .. }));
 
     let StsFact::Policy { refresh_failed, .. } = &mut world.facts.sts else { panic!() };
     *refresh_failed = Some(StsFailure::Fetch("connection refused".into()));
     assert!(matches!(last(&world.plan()), Route::GiveUp { .. }));
+}
+
+/// The domain dropped MTA-STS and moved its mail; our copy of the policy lists none of the hosts,
+/// and lives for months. After patience the mail is returned.
+#[test]
+fn a_forgotten_policy_does_not_keep_mail_for_days() {
+    let mut world = world(Floor::Encrypted, MxIs::Unsigned, DaneIs::NoZone, StsIs::Unlisted);
+    world.verdict.fallback = Fallback::Bounce;
+    assert_eq!(world.plan().lack, Lack::Channel);
+    world.short_since = Some(NOW.before(HOUR * 4));
+    assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 7, 5), .. }));
+}
+
+/// Attacker on the path: he breaks the TLSA of one host and drops packets to the other. A bounce comes
+/// half an hour after patience, in which a channel of the other host would have been seen twice.
+#[test]
+fn a_host_that_is_never_reached_does_not_put_off_a_bounce_for_ever() {
+    let mut world = world(Floor::Encrypted, MxIs::Signed, DaneIs::Failed, StsIs::Absent);
+    world.facts.hosts.push(host("mx2.example.net", 20, DaneIs::Usable));
+    world.verdict.fallback = Fallback::Bounce;
+    world.short_since = Some(NOW.before(HOUR * 4));
+    assert!(matches!(last(&world.plan()), Route::Wait { .. }));
+    world.short_since = Some(NOW.before(HOUR * 4 + Duration::from_mins(30)));
+    let Route::GiveUp { reason, .. } = last(&world.plan()).clone() else { panic!() };
+    assert!(reason.contains("the TLSA records of mx.example.net"), "{reason}");
+}
+
+/// Attacker on the path of DNS: he forges `MX 0 .` for an unsigned domain that we know, so that its
+/// mail is returned at once. It waits as long as patience does.
+#[test]
+fn a_forged_null_mx_returns_no_mail_of_a_domain_that_we_know() {
+    let mut blank = plain();
+    blank.facts.mx = MxFact::Null { authenticity: Authenticity::Insecure, chain: None };
+    blank.facts.hosts.clear();
+    let mut remembering = blank.clone();
+    remembering.memory = memory(Some(Level::Encrypted));
+    let mut listing = blank.clone();
+    listing.facts.sts = StsIs::Cached.fact();
+    for mut world in [remembering, listing] {
+        assert!(matches!(last(&world.plan()), Route::Wait { code: EnhancedCode(4, 1, 10), .. }));
+        assert_eq!(world.plan().lack, Lack::Destination);
+        world.refuse_since(NOW.before(HOUR * 9));
+        assert!(matches!(last(&world.plan()), Route::Wait { .. }), "a channel is another matter");
+        world.first_seen.denied = Some(NOW.before(HOUR * 4));
+        assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 1, 10), .. }));
+        world.first_seen.denied = None;
+        world.facts.mx = MxFact::Null { authenticity: Authenticity::Secure, chain: None };
+        assert!(matches!(last(&world.plan()), Route::GiveUp { code: EnhancedCode(5, 1, 10), .. }));
+    }
+}
+
+/// DNS fails for hours, and then the first channel that is seen falls short: that is one look, and
+/// patience has not begun. The same with a look-up of TLSA that failed for as long, which is an
+/// obstacle, and with NXDOMAIN.
+#[test]
+fn a_failed_lookup_uses_up_no_patience_and_is_no_look_at_the_channel() {
+    let mut world = plain();
+    world.facts.hosts[0].addresses = Answer::Failed(failure(FailureKind::ServFail));
+    assert_eq!(world.plan().lack, Lack::Nothing);
+    world.facts.hosts[0].addresses = absent();
+    assert_eq!(world.plan().lack, Lack::Nothing);
+    world.facts.hosts[0] = host("mx.example.net", 10, DaneIs::NoZone);
+    world.facts.hosts[0].dane = crate::facts::Dane::LookupFailed(failure(FailureKind::Unreachable));
+    assert_eq!(world.plan().lack, Lack::Nothing);
+    world.facts.mx = MxFact::Failed(failure(FailureKind::Timeout));
+    assert_eq!(world.plan().lack, Lack::Nothing);
+
+    let mut looked = plain();
+    assert_eq!(looked.plan().lack, Lack::Nothing);
+    looked.verdict.fallback = Fallback::Bounce;
+    looked.short_since = Some(NOW.before(HOUR * 4));
+    assert!(matches!(last(&looked.plan()), Route::Wait { .. }), "no connection was looked at yet");
+    looked.facts.mx = MxFact::NoDomain { absence: Absence::Unconfirmed, chain: None };
+    looked.facts.hosts.clear();
+    looked.memory = memory(Some(Level::Encrypted));
+    assert!(matches!(last(&looked.plan()), Route::Wait { .. }));
+}
+
+/// RFC 8689 §4.2.1. Attacker on the path: he resets one connection. A channel that was refused is
+/// looked at twice; a keyword that is missing over a good channel is the end at once.
+#[test]
+fn requiretls_is_returned_for_a_refused_channel_at_the_second_look() {
+    let mut world = world(Floor::None, MxIs::Signed, DaneIs::Usable, StsIs::Absent);
+    world.ask.tls = TlsAsk::RequireTls;
+    let apart = Duration::from_mins(30);
+    let doubt = |world: &World| match last(&world.plan()) {
+        Route::GiveUp { code: EnhancedCode(5, 7, 10), doubt, .. } => *doubt,
+        route => panic!("{route:?}"),
+    };
+    assert_eq!(doubt(&world), Some(NOW + apart));
+    world.refuse_since(NOW.before(apart / 2));
+    assert_eq!(doubt(&world), Some(NOW + apart / 2));
+    world.refuse_since(NOW.before(apart));
+    assert_eq!(doubt(&world), None);
 }
 
 /// Our own resolver is broken: holding or returning all mail after four hours would be ours.

@@ -142,7 +142,7 @@ fn a_permanent_reply_is_returned_with_the_code_of_the_peer() {
 fn missing_extensions_have_their_codes() {
     let code = |missing: &str| {
         let outcome = Outcome::Rejected { cause: Cause::Capability(missing.into()) };
-        let last = Route::GiveUp { code: EnhancedCode(5, 7, 10), reason: "no".into() };
+        let last = Route::GiveUp { code: EnhancedCode(5, 7, 10), reason: "no".into(), doubt: None };
         match after(&outcome, &last, &history(1, Duration::ZERO)) {
             Settled::Bounce { code, .. } => code,
             settled => panic!("{settled:?}"),
@@ -160,7 +160,7 @@ fn missing_extensions_have_their_codes() {
 fn what_the_client_says_is_missing_has_its_code_and_ends_no_report() {
     let words = "5.7.30 the peer does not offer REQUIRETLS, which the sender asked for";
     let outcome = Outcome::Rejected { cause: Cause::Capability(words.into()) };
-    let last = Route::GiveUp { code: EnhancedCode(5, 7, 10), reason: "no".into() };
+    let last = Route::GiveUp { code: EnhancedCode(5, 7, 10), reason: "no".into(), doubt: None };
     let Settled::Bounce { code, reason } = after(&outcome, &last, &history(1, Duration::ZERO))
     else {
         panic!("not returned")
@@ -170,6 +170,23 @@ fn what_the_client_says_is_missing_has_its_code_and_ends_no_report() {
     let machine = History { origin: Origin::Automatic, ..history(1, Duration::ZERO) };
     let settled = after(&outcome, &last, &machine);
     assert!(matches!(settled, Settled::Retry { .. }), "{settled:?}");
+}
+
+/// Attacker on the path, who resets the TLS handshake once: mail with REQUIRETLS is not returned for
+/// that. What a host lacks over a good channel is the end all the same.
+#[test]
+fn a_doubtful_end_waits_for_a_second_look_at_the_channel() {
+    let code = EnhancedCode(5, 7, 10);
+    let doubt = Some(NOW + Duration::from_mins(20));
+    let last = Route::GiveUp { code, reason: "no host".into(), doubt };
+    let settled = after(&channel(), &last, &history(1, Duration::ZERO));
+    assert_eq!(retry_at(&settled), NOW + Duration::from_mins(20));
+    let lacking = Outcome::Rejected { cause: Cause::Capability("REQUIRETLS".into()) };
+    let settled = after(&lacking, &last, &history(1, Duration::ZERO));
+    assert!(matches!(settled, Settled::Bounce { code: EnhancedCode(5, 7, 30), .. }), "{settled:?}");
+    let over = Route::GiveUp { code, reason: "no host".into(), doubt: Some(NOW) };
+    let settled = after(&channel(), &over, &history(2, Duration::ZERO));
+    assert!(matches!(settled, Settled::Bounce { code: EnhancedCode(5, 7, 10), .. }), "{settled:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use crate::{
     channel::{Floor, Level},
     dane::Tlsa,
-    decide::{Ask, Case, Fallback, Ground, Origin, Plan, Verdict, plan},
+    decide::{Ask, Case, Fallback, FirstSeen, Ground, Origin, Plan, Verdict, plan},
     dns::{Absence, Answer, Authenticity, Denial, FailureKind, LookupFailure},
     domain::Domain,
     envelope::TlsAsk,
@@ -230,6 +230,7 @@ pub(super) struct World {
     pub(super) memory: Memory,
     pub(super) origin: Origin,
     pub(super) short_since: Option<UnixTime>,
+    pub(super) first_seen: FirstSeen,
 }
 
 impl World {
@@ -242,6 +243,7 @@ impl World {
             memory: Memory::default(),
             origin: Origin::Person,
             short_since: None,
+            first_seen: FirstSeen::default(),
         }
     }
 
@@ -254,7 +256,14 @@ impl World {
             memory: &self.memory,
             origin: self.origin,
             short_since: self.short_since,
+            first_seen: self.first_seen,
         }
+    }
+
+    /// Connections fall short since then.
+    pub(super) fn refuse_since(&mut self, first: UnixTime) {
+        self.short_since = Some(first);
+        self.first_seen.refused = Some(first);
     }
 
     pub(super) fn plan(&self) -> Plan {

@@ -66,6 +66,7 @@ fn only_what_inside_says_of_the_recipient_is_final() {
         because: Vec::<Because>::new(),
         why_not_higher: None,
         reach: Reach::Destination,
+        lack: Default::default(),
     };
     let wait = plan(Route::Wait {
         until: None,
@@ -75,6 +76,7 @@ fn only_what_inside_says_of_the_recipient_is_final() {
     let never = plan(Route::GiveUp {
         code: EnhancedCode(5, 7, 10),
         reason: "the way inside is not authenticated".into(),
+        doubt: None,
     });
     let said = |command: &str, code: u16, class: u8| Cause::Reply {
         command: command.to_owned(),
