@@ -84,6 +84,7 @@ impl Words {
         self.records.extend_from_slice(octets);
         while let Some((kind, content)) = self.next_record()? {
             match kind {
+                21 if is_warning(&content) => continue,
                 21 => return Ok(Some(self.refused(&content))),
                 22 => self.messages.extend_from_slice(&content),
                 // TLS 1.3 goes on encrypted, and TLS 1.2 would not before we do.
@@ -166,6 +167,12 @@ impl Words {
             (_, None) => Err(Nonsense("another message before the ServerHello")),
         }
     }
+}
+
+/// Whether an alert only warns and the handshake goes on (RFC 5246 §7.2.2): a server may say like that
+/// that it knows no such name (RFC 6066 §3). `close_notify` ends the connection.
+fn is_warning(alert: &[u8]) -> bool {
+    matches!(alert, [1, description, ..] if *description != 0)
 }
 
 /// RFC 8446 §4.1.3, and the same before it.

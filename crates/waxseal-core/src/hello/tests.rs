@@ -93,6 +93,29 @@ fn a_hello_retry_request_names_its_group() {
     assert_eq!((hello.version, hello.group), (0x0304, Some(256)));
 }
 
+/// Servers from before TLS 1.3 warn of a name that they do not know, and go on with old versions.
+#[test]
+fn a_warning_is_no_refusal() {
+    let hello = answer(22, &server_hello(0x0301, 5, &[]));
+    let said = |alert: &[u8]| {
+        let mut words = Words::new(Until::Hello);
+        words.push(&[answer(21, alert), hello.clone()].concat()).unwrap()
+    };
+    let Some(Said::Hello(chosen)) = said(&[1, 112]) else { panic!("a warning ended it") };
+    assert_eq!((chosen.version, chosen.suite), (0x0301, 5));
+    assert_eq!(said(&[2, 112]), Some(Said::Alert(112)));
+    assert_eq!(said(&[1, 0]), Some(Said::Alert(0)), "it took its leave");
+}
+
+/// The attacker is a mail host that warns without end.
+#[test]
+fn warnings_without_an_end_are_nonsense() {
+    let mut words = Words::new(Until::Hello);
+    let warnings = answer(21, &[1, 112]).repeat(1_000);
+    let end = (0..100).find(|_| words.push(&warnings).is_err());
+    assert_eq!(end, Some(14), "more than 96 KiB");
+}
+
 /// The attacker is a mail host that sends without end.
 #[test]
 fn an_answer_past_the_limits_is_nonsense() {

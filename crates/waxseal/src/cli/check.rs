@@ -9,6 +9,7 @@ mod known;
 mod profiles;
 mod progress;
 mod report;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -39,6 +40,7 @@ use self::{
     known::{Before, Known},
     progress::Progress,
     report::{Assessed, Outcome, Report},
+    slots::Slots,
     work::{Header, Journal},
 };
 use super::{Context, DEFAULT_CONFIG, Exit, Output};
@@ -64,7 +66,7 @@ pub(crate) struct Args {
     /// A file with more of them, one a line; `-` is standard input
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// So many domains at the same time
+    /// So many domains at the same time; those that wait for slow mail hosts do not count
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=512))]
     jobs: u16,
     /// Ask only DNS: no connection to any mail host
@@ -138,16 +140,18 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     work.retain(|input| !done.contains(input));
     let mut progress = Progress::new(context, total, reports.len());
     let mut running = JoinSet::new();
-    let mut waiting = work.into_iter();
+    let (slots, mut waiting) = (Slots::new(args.jobs), work.into_iter());
     let mut ended = Ended::AsPlanned;
-    loop {
-        while running.len() < usize::from(args.jobs) {
-            let Some(input) = waiting.next() else { break };
-            let checker = checker.clone();
-            running.spawn(async move { checker.check(input).await });
-        }
+    while waiting.len() > 0 || !running.is_empty() {
         let next = tokio::select! {
-            next = running.join_next() => next,
+            Some(slot) = slots.free(), if waiting.len() > 0 => {
+                if let Some(input) = waiting.next() {
+                    let checker = checker.clone();
+                    running.spawn(async move { slot.hold(checker.check(input)).await });
+                }
+                continue;
+            }
+            Some(next) = running.join_next(), if !running.is_empty() => Some(next),
             _ = tokio::signal::ctrl_c() => {
                 ended = Ended::Interrupted;
                 None
