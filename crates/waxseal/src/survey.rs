@@ -6,9 +6,9 @@
 //! |---|---|
 //! | `zone` | how a zone is signed, from the proofs of ordinary lookups |
 //! | `host` | one mail host: aliases, TLSA, denials |
-//! | `mail` | SPF, DMARC, DKIM, CAA, BIMI |
+//! | `mail` | SPF, DMARC, DKIM, BIMI; CAA of any host |
 //! | `text` | TXT records as they are published |
-//! | `servers` | every server of a zone, one by one |
+//! | `servers` | the names of the servers of a zone, and every server, one by one |
 //! | `policy` | what the MTA-STS policy host serves now |
 //! | `probe` | addresses of mail hosts: one probe each, shared and paced |
 //! | `turn` | whose turn it is: one connection at a time for each operator and address |
@@ -40,8 +40,8 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, task::JoinSet};
 use waxseal_core::{
     assess::{
-        HostSurvey, MailRecords, MxSurvey, PolicySurvey, Published, Quoted, Servers, Signing,
-        Survey, ZoneSurvey,
+        HostSurvey, MailRecords, MxSurvey, NameServers, PolicySurvey, Published, Quoted, Servers,
+        Signing, Survey, ZoneSurvey,
     },
     channel::Seen,
     dns::Answer,
@@ -202,8 +202,9 @@ impl Surveyor {
             (domain.clone(), RecordType::MX),
             (domain.below("_mta-sts").unwrap_or_else(|_| domain.clone()), RecordType::TXT),
         ];
-        let (mx, zone, hosts, policy, tlsrpt, mail, security_txt) = tokio::join!(
+        let (mx, name_servers, zone, hosts, policy, tlsrpt, mail, security_txt) = tokio::join!(
             span.within(format!("the MX records of {domain}"), self.exchangers(domain)),
+            span.within(format!("the name servers of {domain}"), self.name_servers(domain)),
             self.zone(domain, wanted, &errand),
             self.hosts(&facts, &errand),
             self.policy(domain, &errand),
@@ -212,10 +213,23 @@ impl Surveyor {
             span.published("the security.txt", domain, self.security_txt(domain, &errand)),
         );
         let mx = mx.unwrap_or_default();
+        let late = || NameServers::Failed("they were not asked in time".into());
+        let name_servers = name_servers.unwrap_or_else(late);
         let report_targets = self.report_targets(&tlsrpt, span).await;
         let mail = MailRecords { security_txt, ..mail };
         let unasked = span.unasked();
-        Survey { facts, mx, zone, hosts, policy, tlsrpt, report_targets, mail, unasked }
+        Survey {
+            facts,
+            mx,
+            zone,
+            name_servers,
+            hosts,
+            policy,
+            tlsrpt,
+            report_targets,
+            mail,
+            unasked,
+        }
     }
 
     /// Learns from a delivery what was seen of a mail host.
@@ -298,6 +312,7 @@ fn nothing(facts: Facts) -> Survey {
         facts,
         mx: MxSurvey::default(),
         zone,
+        name_servers: NameServers::NotAsked,
         hosts: Vec::new(),
         policy: PolicySurvey::default(),
         tlsrpt: Published::NotAsked,

@@ -30,9 +30,9 @@ pub use self::{
     published::Published,
     quoted::Quoted,
     survey::{
-        AddressSurvey, HostSurvey, MOST_UNASKED, MailRecords, MxSurvey, NameServer, Observed,
-        PolicySurvey, Reachable, ReportTarget, ServerAnswer, Servers, Signing, Survey, Unprobed,
-        ZoneSurvey,
+        AddressSurvey, HostSurvey, MOST_UNASKED, MailRecords, MxSurvey, NameServer, NameServers,
+        Observed, PolicySurvey, Reachable, ReportTarget, ServerAnswer, ServerName, Servers,
+        Signing, Survey, Unprobed, ZoneSurvey,
     },
 };
 

@@ -1,11 +1,14 @@
 //! Everything that was observed about a domain for an assessment. More than the gateway needs to
 //! deliver, and gathered from the same places.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Probe, Published, Quoted};
+use super::{DmarcPolicy, Probe, Published, Quoted};
 use crate::{
     dane::Tlsa,
     dns::{Absence, LookupFailure},
@@ -25,6 +28,9 @@ pub struct Survey {
     pub mx: MxSurvey,
     /// The zone of the domain itself.
     pub zone: ZoneSurvey,
+    /// The names in its NS records.
+    #[serde(default)]
+    pub name_servers: NameServers,
     /// One for each host of [`Facts::hosts`] that is a name, in the same order.
     pub hosts: Vec<HostSurvey>,
     /// MTA-STS in more detail than the gateway needs.
@@ -144,6 +150,28 @@ pub struct NameServer {
     pub answers: Vec<ServerAnswer>,
 }
 
+/// The name servers of a zone, as the resolver knows them: nobody asks them for that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameServers {
+    /// Nobody asked.
+    #[default]
+    NotAsked,
+    /// They could not be found out, and why.
+    Failed(String),
+    /// At most thirteen.
+    Found(Vec<ServerName>),
+}
+
+/// One name in NS records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerName {
+    /// The name.
+    pub name: Domain,
+    /// Its AAAA records, none where there are none; or why they could not be had.
+    pub ipv6: Result<Vec<Ipv6Addr>, String>,
+}
+
 /// What one server said to one question. Two servers agree where `digest` is equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerAnswer {
@@ -182,6 +210,9 @@ pub struct HostSurvey {
     pub orphans: Vec<Tlsa>,
     /// `_smtp._tls` TXT at the host: where reports about DANE go (RFC 8460 §3).
     pub tlsrpt: Published<tlsrpt::Record>,
+    /// CAA (RFC 8659 §3) for its name, `flags tag value`: who may issue its certificate.
+    #[serde(default)]
+    pub caa: Published<Vec<Quoted>>,
     /// Each of its addresses, IPv6 and IPv4.
     pub addresses: Vec<AddressSurvey>,
 }
@@ -247,6 +278,10 @@ pub struct PolicySurvey {
     pub host_certificate_expires: Option<UnixTime>,
     /// How sure the absence of a record is, where there is none.
     pub absence: Option<Absence>,
+    /// CAA (RFC 8659 §3) for the policy host: who may issue the certificate that the policy is
+    /// fetched with. Not asked for where there is no record.
+    #[serde(default)]
+    pub caa: Published<Vec<Quoted>>,
 }
 
 /// What a domain publishes about the mail that it sends, and for people who find a fault.
@@ -258,10 +293,26 @@ pub struct MailRecords {
     pub dmarc: Published<super::Dmarc>,
     /// DKIM keys (RFC 6376 §3.6.1) at the selectors that were given.
     pub dkim: Vec<(String, Published<super::DkimKey>)>,
-    /// CAA (RFC 8659): `flags tag value`.
-    pub caa: Published<Vec<Quoted>>,
+    /// Whether the name `_domainkey` is there, with records of its own or only with keys below it
+    /// (RFC 6376 §3.6.2.1): a server that keeps to RFC 8020 denies it where there is no key.
+    #[serde(default)]
+    pub domainkey: Published<Quoted>,
     /// BIMI, presence only.
     pub bimi: Published<Quoted>,
     /// security.txt (RFC 9116): its `Expires`, where it is there and readable.
     pub security_txt: Published<UnixTime>,
+}
+
+impl MailRecords {
+    /// Whether they say that nobody sends mail from the domain: an SPF record of nothing but `-all`,
+    /// and DMARC `reject`. Then there is nothing that DKIM could sign.
+    pub fn sends_nothing(&self) -> bool {
+        let Published::Found { text, .. } = &self.spf else { return false };
+        let mut words = text.as_str().split_ascii_whitespace();
+        let is_spf = words.next() == Some("v=spf1");
+        let mut words = words.filter(|word| !word.starts_with("exp="));
+        let refuses = words.next() == Some("-all") && words.next().is_none();
+        let reject = |dmarc: &super::Dmarc| dmarc.policy == DmarcPolicy::Reject && !dmarc.testing;
+        is_spf && refuses && self.dmarc.value().is_some_and(reject)
+    }
 }

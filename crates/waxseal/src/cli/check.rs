@@ -4,6 +4,7 @@ mod compare;
 mod csv;
 mod history;
 mod html;
+mod internet_nl;
 mod json;
 mod known;
 mod profiles;
@@ -170,7 +171,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     progress.clear();
     running.shutdown().await;
-    finish(args, context, &reports, total)?;
+    finish(args, context, &reports, (total, checker.began))?;
     if ended == Ended::Interrupted {
         context.say(match &args.resume {
             Some(file) => format!(
@@ -249,7 +250,12 @@ fn stream(
 }
 
 /// Writes what is made from all reports together.
-fn finish(args: &Args, context: &Context, reports: &[Report], total: usize) -> anyhow::Result<()> {
+fn finish(
+    args: &Args,
+    context: &Context,
+    reports: &[Report],
+    (total, began): (usize, UnixTime),
+) -> anyhow::Result<()> {
     let providers = compare::providers(reports);
     if args.compare {
         for (name, why) in compare::left_out(reports) {
@@ -263,6 +269,7 @@ fn finish(args: &Args, context: &Context, reports: &[Report], total: usize) -> a
         let line = format!("{} domains; --html or --csv tells all of it\n", reports.len());
         context.print(line)?;
     }
+    let shape = || internet_nl::file(reports, began, system_clock()());
     // What can be written is, whatever becomes of the others.
     let written = [
         args.html
@@ -274,7 +281,7 @@ fn finish(args: &Args, context: &Context, reports: &[Report], total: usize) -> a
         }),
         args.internet_nl
             .as_deref()
-            .map(|path| write(path, &serde_json::to_string_pretty(&json::internet_nl(reports))?)),
+            .map(|path| write(path, &serde_json::to_string_pretty(&shape())?)),
     ];
     written.into_iter().flatten().collect()
 }
@@ -380,7 +387,9 @@ impl Checker {
         let assessment = assess(&survey, &against);
         let judge = |profile: &Profile| judge_profile(profile, &survey, &assessment);
         let judged = self.profiles.iter().map(judge).collect();
-        let internet_nl = self.internet_nl.map(judge);
+        let internet_nl = self
+            .internet_nl
+            .map(|profile| internet_nl::result(&survey, &assessment, &judge(profile)));
         let outcome = Outcome::Assessed(Box::new(Assessed {
             judged_by: self.digests(),
             profiles: judged,

@@ -32,13 +32,14 @@ impl Surveyor {
         let span = &errand.span;
         let owner = dane::owner(name, facts.port).ok();
         let wanted = owner.map(|owner| (owner, RecordType::TLSA)).into_iter().collect();
-        let (alias, zone, tlsa, orphans, aaaa_fault, tlsrpt, addresses) = tokio::join!(
+        let (alias, zone, tlsa, orphans, aaaa_fault, tlsrpt, caa, addresses) = tokio::join!(
             span.within(format!("whether {name} is an alias"), self.alias(name)),
             self.zone(name, wanted, errand),
             span.within(format!("the TLSA records of {name}"), self.tlsa(facts)),
             span.within(format!("the TLSA records of {name}"), self.orphans(name, facts)),
             span.within(format!("the IPv6 addresses of {name}"), self.aaaa_fault(name)),
             span.published("the TLSRPT record", name, self.tls_reports(name)),
+            span.published("the CAA records", name, self.caa(name)),
             self.addresses(name, facts, errand, line),
         );
         let (tlsa_ttl, denial_fault) = tlsa.unwrap_or_default();
@@ -53,6 +54,7 @@ impl Surveyor {
             aaaa_fault,
             orphans,
             tlsrpt,
+            caa,
             addresses,
         }
     }

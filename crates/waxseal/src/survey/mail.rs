@@ -1,4 +1,4 @@
-//! What a domain publishes about the mail that it sends.
+//! What a domain publishes about the mail that it sends; and CAA, which any host may have.
 
 use waxseal_core::{
     assess::{
@@ -26,14 +26,14 @@ impl Surveyor {
     /// All of it.
     pub(super) async fn mail(&self, domain: &Domain, errand: &Errand) -> MailRecords {
         let span = &errand.span;
-        let (spf, dmarc, dkim, caa, bimi) = tokio::join!(
+        let (spf, dmarc, dkim, domainkey, bimi) = tokio::join!(
             span.published("the SPF record", domain, self.spf(domain)),
             span.published("the DMARC record", domain, self.dmarc(domain)),
             self.dkim(domain, errand),
-            span.published("the CAA records", domain, self.caa(domain)),
+            span.published("the name _domainkey", domain, self.domainkey(domain)),
             span.published("the BIMI record", domain, self.bimi(domain)),
         );
-        MailRecords { spf, dmarc, dkim, caa, bimi, security_txt: Published::NotAsked }
+        MailRecords { spf, dmarc, dkim, domainkey, bimi, security_txt: Published::NotAsked }
     }
 
     /// SPF (RFC 7208), followed through what it includes.
@@ -105,8 +105,17 @@ impl Surveyor {
         found
     }
 
-    /// CAA of the domain, or of the first name above it that has some (RFC 8659 §3).
-    async fn caa(&self, domain: &Domain) -> Published<Vec<Quoted>> {
+    /// Whether the name that all DKIM keys are below is there, whatever the selectors are.
+    async fn domainkey(&self, domain: &Domain) -> Published<Quoted> {
+        self.published(domain, "_domainkey", |records| {
+            let text = records.first().map(|record| Quoted::octets(record)).unwrap_or_default();
+            Read::Means(text.clone(), text)
+        })
+        .await
+    }
+
+    /// CAA of a name, or of the first name above it that has some (RFC 8659 §3).
+    pub(super) async fn caa(&self, domain: &Domain) -> Published<Vec<Quoted>> {
         let mut name = domain.clone();
         loop {
             let lookup = self.resolver().lookup(&name, RecordType::CAA).await;

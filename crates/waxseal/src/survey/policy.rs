@@ -29,7 +29,13 @@ impl Surveyor {
             Published::Found { .. } | Published::Broken { .. } => (None, *depth == Depth::Full),
             Published::Failed(_) | Published::NotAsked => (None, false),
         };
-        let survey = PolicySurvey { record, absence, ..PolicySurvey::default() };
+        let caa = match (&record, domain.below("mta-sts")) {
+            (Published::Found { .. } | Published::Broken { .. }, Ok(host)) => {
+                span.published("the CAA records", &host, self.caa(&host)).await
+            }
+            (_, _) => Published::NotAsked,
+        };
+        let survey = PolicySurvey { record, absence, caa, ..PolicySurvey::default() };
         if !ask {
             return survey;
         }

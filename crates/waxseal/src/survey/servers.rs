@@ -1,8 +1,11 @@
 //! Whether all servers of a zone say the same.
 
+use std::net::Ipv6Addr;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use waxseal_core::{
-    assess::{NameServer, ServerAnswer, Servers},
+    assess::{NameServer, NameServers, ServerAnswer, ServerName, Servers},
+    dns::Answer,
     dnssec::{Name, RecordType, Response},
     domain::Domain,
 };
@@ -10,7 +13,32 @@ use waxseal_core::{
 use super::{Depth, Surveyor};
 use crate::resolve::Answered;
 
+/// Names that are looked at; the root has thirteen.
+const MOST_NAMES: usize = 13;
+
 impl Surveyor {
+    /// The name servers of the zone that a domain is in, and whether they have IPv6.
+    pub(super) async fn name_servers(&self, domain: &Domain) -> NameServers {
+        let apex = match self.resolver().apex(domain).await {
+            Ok(apex) => apex,
+            Err(why) => return NameServers::Failed(why),
+        };
+        let mut found = Vec::new();
+        for name in apex.servers.into_iter().take(MOST_NAMES) {
+            let ipv6 = match self.resolver().lookup(&name, RecordType::AAAA).await.answer {
+                Answer::Found { value, .. } => Ok(value
+                    .iter()
+                    .filter_map(|record| <[u8; 16]>::try_from(record.rdata.as_slice()).ok())
+                    .map(Ipv6Addr::from)
+                    .collect()),
+                Answer::Absent { .. } => Ok(Vec::new()),
+                Answer::Failed(failure) => Err(failure.to_string()),
+            };
+            found.push(ServerName { name, ipv6 });
+        }
+        NameServers::Found(found)
+    }
+
     /// Asks every server of `zone` for the zone's own records and for `wanted`.
     pub(super) async fn servers(
         &self,

@@ -150,8 +150,107 @@ async fn one_run_writes_every_form_of_the_same_result() {
 
     let shape: Value = serde_json::from_str(&world.read("r.json")).unwrap();
     let results = |domain: &String| &shape["domains"][domain.as_str()]["results"];
+    for domain in [&best, &plaintext] {
+        has_the_shape(&shape, domain);
+    }
     assert_eq!(results(&best)["tests"]["mail_starttls_dane_valid"]["status"], "passed");
     assert_eq!(results(&plaintext)["tests"]["mail_starttls_tls_available"]["status"], "failed");
     assert_eq!(results(&best)["categories"]["mail_dnssec"]["status"], "passed");
-    assert!(!shape.to_string().contains("score"), "no percentages");
+    // The name servers of this world have IPv4 alone.
+    let address = &results(&best)["tests"]["mail_ipv6_ns_address"];
+    assert_eq!(*address, serde_json::json!({ "status": "failed", "verdict": "bad" }));
+    assert_eq!(results(&best)["tests"]["mail_ipv6_ns_reach"]["status"], "not_tested");
+    assert_eq!(results(&best)["categories"]["mail_ipv6"]["status"], "failed");
+    assert_eq!(results(&best)["tests"]["mail_dnssec_mailto_valid"]["verdict"], "good");
+    assert_eq!(results(&best)["custom"]["mail_servers_testable_status"], "ok");
+    assert_eq!(results(&best)["custom"]["tls_1_3_support"], "yes");
+    assert_eq!(results(&plaintext)["custom"]["tls_1_3_support"], "no");
+    assert_eq!(results(&plaintext)["tests"]["mail_starttls_dane_exist"]["status"], "not_tested");
+    let score =
+        |domain: &String| shape["domains"][domain.as_str()]["scoring"]["percentage"].as_u64();
+    assert!(score(&best) > score(&plaintext), "{:?} {:?}", score(&best), score(&plaintext));
+}
+
+/// What its specification lets these be.
+const WORDS: &str = r#"{
+    "categories": [
+        "failed",
+        "info",
+        "passed",
+        "warning",
+        "error"
+    ],
+    "tests": [
+        "passed",
+        "failed",
+        "info",
+        "warning",
+        "not_tested",
+        "error"
+    ],
+    "verdicts": [
+        "good",
+        "bad",
+        "other",
+        "other-2",
+        "not-tested",
+        "could-not-test",
+        "phase-out",
+        "policy",
+        "all",
+        "no-email",
+        "null-mx",
+        "no-mailservers",
+        "unknown",
+        "na-no-tls-1-2",
+        "insufficient",
+        "syntax-error"
+    ],
+    "mail_servers_testable_status": [
+        "no_mx",
+        "unreachable",
+        "untestable",
+        "ok"
+    ],
+    "tls_1_3_support": [
+        "yes",
+        "no",
+        "undetermined"
+    ]
+}"#;
+
+/// `data/internet-nl-mail.json` has the keys of a stored result of Internet.nl's batch API 2, and the
+/// words of its specification. A reader of theirs fails at a key that is not there.
+fn has_the_shape(file: &Value, domain: &str) {
+    let real: Value = serde_json::from_str(include_str!("../data/internet-nl-mail.json")).unwrap();
+    let same = |ours: &Value, theirs: &Value| {
+        for key in theirs.as_object().unwrap().keys() {
+            assert!(ours.get(key).is_some(), "{domain}: no {key} in {ours}");
+        }
+    };
+    same(file, &real);
+    same(&file["request"], &real["request"]);
+    let id = file["request"]["request_id"].as_str().unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+    let (ours, theirs) = (&file["domains"][domain], &real["domains"]["example.nl"]);
+    same(ours, theirs);
+    assert!(ours["report"]["url"].is_string() && ours["scoring"]["percentage"].is_u64(), "{ours}");
+    let (ours, theirs) = (&ours["results"], &theirs["results"]);
+    same(ours, theirs);
+    same(&ours["custom"], &theirs["custom"]);
+    let words: Value = serde_json::from_str(WORDS).unwrap();
+    let word = |of: &str, word: &Value| words[of].as_array().unwrap().contains(word);
+    for part in ["categories", "tests"] {
+        let keys =
+            |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(keys(&ours[part]), keys(&theirs[part]), "{part}");
+        for (name, told) in ours[part].as_object().unwrap() {
+            assert!(word(part, &told["status"]), "{domain}: {name}: {told}");
+            assert!(part == "categories" || word("verdicts", &told["verdict"]), "{name}: {told}");
+        }
+    }
+    for name in ["mail_servers_testable_status", "tls_1_3_support"] {
+        assert!(word(name, &ours["custom"][name]), "{}", ours["custom"]);
+    }
+    assert!(ours["custom"]["mail_non_sending_domain"].is_boolean());
 }

@@ -23,6 +23,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     for (selector, key) in &records.dkim {
         dkim(case.domain(), selector, key, out);
     }
+    caa(case, out);
     others(case, out);
 }
 
@@ -195,34 +196,45 @@ fn dkim(domain: &Domain, selector: &str, key: &Published<DkimKey>, out: &mut Fin
     out.add(Id::DkimKey, Severity::Warning, place(), said(fault, fix));
 }
 
+/// CAA counts for the names in certificates (RFC 8659 §3): those of the mail hosts and of the policy
+/// host. Who may issue for the domain itself protects no mail.
+fn caa(case: &Case<'_>, out: &mut Findings) {
+    if case.takes_mail() != TakesMail::MayBe {
+        return;
+    }
+    let hosts = case.survey.hosts.iter().map(|host| (host.host.clone(), &host.caa));
+    let policy = case.domain().below("mta-sts").ok().map(|name| (name, &case.survey.policy.caa));
+    for (name, published) in hosts.chain(policy) {
+        let place = || Place::named(&name);
+        let wanted = || {
+            format!(
+                "{name}. IN CAA 0 issue \"<the domain of its CA>\", one for each CA that it uses: the \
+                 others will not renew what they have issued"
+            )
+        };
+        match published {
+            Published::NotAsked => {}
+            Published::Found { value, .. } if restricts_issuance(value) => {}
+            Published::Found { .. } => {
+                let words = said("CAA records without `issue`: any CA may issue", wanted());
+                out.add(Id::CaaMissing, Severity::Info, place(), words);
+            }
+            Published::Absent { .. } => {
+                let words = said("no CAA record: any CA may issue for this name", wanted());
+                out.add(Id::CaaMissing, Severity::Info, place(), words);
+            }
+            Published::Broken { text, why, .. } => {
+                let words = said(format!("{why}: {text}"), wanted());
+                out.add(Id::CaaBroken, Severity::Notice, place(), words);
+            }
+            Published::Failed(failure) => mx::failed(out, Place::named(&failure.name), failure),
+        }
+    }
+}
+
 fn others(case: &Case<'_>, out: &mut Findings) {
     let domain = case.domain();
     let place = || Place::named(domain);
-    let wanted = || {
-        format!(
-            "{domain}. IN CAA 0 issue \"<the domain of your CA>\", one for each CA that you use: the \
-             others will not renew what they have issued"
-        )
-    };
-    match &case.survey.mail.caa {
-        Published::NotAsked => {}
-        Published::Found { value, .. } if restricts_issuance(value) => {}
-        Published::Found { .. } | Published::Absent { .. }
-            if case.takes_mail() != TakesMail::MayBe => {}
-        Published::Found { .. } => {
-            let words = said("CAA records without `issue`: any CA may issue", wanted());
-            out.add(Id::CaaMissing, Severity::Info, place(), words);
-        }
-        Published::Absent { .. } => {
-            let words = said("no CAA record: any CA may issue for this domain", wanted());
-            out.add(Id::CaaMissing, Severity::Info, place(), words);
-        }
-        Published::Broken { text, why, .. } => {
-            let words = said(format!("{why}: {text}"), wanted());
-            out.add(Id::CaaBroken, Severity::Notice, place(), words);
-        }
-        Published::Failed(failure) => mx::failed(out, Place::named(&failure.name), failure),
-    }
     if let Published::Found { text, .. } = &case.survey.mail.bimi {
         let words = said(text.to_string(), "nothing; it shows a logo and protects nothing");
         out.add(Id::BimiPresent, Severity::Info, place(), words);

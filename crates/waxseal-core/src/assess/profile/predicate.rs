@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Status,
-    view::{Old, Part, Said, View},
+    view::{Dnssec, Old, Part, Said, View},
 };
 use crate::{
     assess::{Assessment, Delivery, DmarcPolicy, Id, SpfAll, Survey},
     channel::Level,
     facts::MxFact,
-    guideline::{bsi, ncsc_nl},
+    guideline::{Grade, Guideline, bsi, ncsc_nl},
     sts::Mode,
 };
 
@@ -24,10 +24,22 @@ pub enum Predicate {
     EveryMxHasIpv6,
     /// Every IPv6 address of a mail host answers.
     Ipv6Answers,
+    /// At least two name servers of the domain have an IPv6 address.
+    NsHaveIpv6,
+    /// Every IPv6 address of a name server answers.
+    NsIpv6Answers,
     /// The domain is signed with DNSSEC, and the signatures hold.
     DomainSigned,
+    /// The domain is signed with DNSSEC, whether the signatures hold or not.
+    DomainDnssec,
+    /// The signatures of the domain hold; `not-applicable` where there are none.
+    DomainDnssecValid,
     /// The zones of all mail hosts are signed, and the signatures hold.
     MxZonesSigned,
+    /// The zones of all mail hosts are signed, whether the signatures hold or not.
+    MxZonesDnssec,
+    /// The signatures in the zones of all mail hosts hold; `not-applicable` where there are none.
+    MxZonesDnssecValid,
     /// MX records and the addresses of all mail hosts are signed.
     MxAndAddressesSigned,
     /// No DNSSEC algorithm or key that should not be used any more.
@@ -40,18 +52,26 @@ pub enum Predicate {
     Tls13,
     /// No suite below `sufficient` of NCSC-NL.
     SuitesNcscNl,
+    /// No suite below `phase-out` of NCSC-NL.
+    SuitesNcscNlPhaseOut,
     /// Only suites that TR-02102-2 lists.
     SuitesBsi,
     /// No group below `sufficient` of NCSC-NL.
     GroupsNcscNl,
+    /// No key exchange group below `phase-out` of NCSC-NL.
+    GroupsNcscNlPhaseOut,
     /// Only groups that TR-02102-2 lists.
     GroupsBsi,
     /// No key in a chain below `sufficient` of NCSC-NL.
     KeysNcscNl,
+    /// No key in a chain below `phase-out` of NCSC-NL.
+    KeysNcscNlPhaseOut,
     /// No key in a chain that TR-02102-2 does not allow.
     KeysBsi,
     /// No signature hash in a chain below `sufficient` of NCSC-NL.
     HashesNcscNl,
+    /// No signature hash in a chain below `phase-out` of NCSC-NL.
+    HashesNcscNlPhaseOut,
     /// TLS 1.2 sessions have the extended master secret (RFC 7627).
     ExtendedMasterSecret,
     /// The certificate of every mail host leads to a public CA, in time.
@@ -96,10 +116,22 @@ pub enum Predicate {
     DmarcStrictAlignment,
     /// The DKIM selectors that were given have good keys.
     Dkim,
-    /// There is a CAA record.
+    /// The name `_domainkey` is there, so that keys are below it.
+    Domainkey,
+    /// CAA records say for every mail host who may issue its certificate.
     Caa,
     /// Nothing that can be seen from outside tells.
     ByHand,
+}
+
+/// All that a guideline calls good or sufficient.
+const fn good(guideline: &'static Guideline) -> (&'static Guideline, Grade) {
+    (guideline, Grade::Sufficient)
+}
+
+/// And what is to be phased out.
+const fn to_go(guideline: &'static Guideline) -> (&'static Guideline, Grade) {
+    (guideline, Grade::PhaseOut)
 }
 
 impl Predicate {
@@ -127,8 +159,14 @@ impl Predicate {
             Self::TakesMail => view.takes_mail(),
             Self::EveryMxHasIpv6 => view.ipv6(),
             Self::Ipv6Answers => view.ipv6_answers(),
-            Self::DomainSigned => view.domain_signed(),
-            Self::MxZonesSigned => view.all_signed(),
+            Self::NsHaveIpv6 => view.name_servers_have_ipv6(),
+            Self::NsIpv6Answers => view.name_servers_answer(),
+            Self::DomainSigned => view.domain_signed(Dnssec::Holds),
+            Self::DomainDnssec => view.domain_signed(Dnssec::IsThere),
+            Self::DomainDnssecValid => view.domain_signed(Dnssec::HoldsWhereItIs),
+            Self::MxZonesSigned => view.all_signed(Dnssec::Holds),
+            Self::MxZonesDnssec => view.all_signed(Dnssec::IsThere),
+            Self::MxZonesDnssecValid => view.all_signed(Dnssec::HoldsWhereItIs),
             Self::MxAndAddressesSigned => view.names_and_addresses_signed(),
             Self::DnssecStrong => view.dnssec_strong(),
             Self::Starttls => {
@@ -136,13 +174,17 @@ impl Predicate {
             }
             Self::NoOldTls => view.tried(Old::Versions, || view.none_of(&[Id::TlsOldVersion])),
             Self::Tls13 => view.sessions(|| view.tls13()),
-            Self::SuitesNcscNl => view.parameters(ncsc_nl(), Part::Suite),
-            Self::SuitesBsi => view.parameters(bsi(), Part::Suite),
-            Self::GroupsNcscNl => view.parameters(ncsc_nl(), Part::Group),
-            Self::GroupsBsi => view.parameters(bsi(), Part::Group),
-            Self::KeysNcscNl => view.parameters(ncsc_nl(), Part::Key),
-            Self::KeysBsi => view.parameters(bsi(), Part::Key),
-            Self::HashesNcscNl => view.parameters(ncsc_nl(), Part::Hash),
+            Self::SuitesNcscNl => view.parameters(good(ncsc_nl()), Part::Suite),
+            Self::SuitesNcscNlPhaseOut => view.parameters(to_go(ncsc_nl()), Part::Suite),
+            Self::SuitesBsi => view.parameters(good(bsi()), Part::Suite),
+            Self::GroupsNcscNl => view.parameters(good(ncsc_nl()), Part::Group),
+            Self::GroupsNcscNlPhaseOut => view.parameters(to_go(ncsc_nl()), Part::Group),
+            Self::GroupsBsi => view.parameters(good(bsi()), Part::Group),
+            Self::KeysNcscNl => view.parameters(good(ncsc_nl()), Part::Key),
+            Self::KeysNcscNlPhaseOut => view.parameters(to_go(ncsc_nl()), Part::Key),
+            Self::KeysBsi => view.parameters(good(bsi()), Part::Key),
+            Self::HashesNcscNl => view.parameters(good(ncsc_nl()), Part::Hash),
+            Self::HashesNcscNlPhaseOut => view.parameters(to_go(ncsc_nl()), Part::Hash),
             Self::ExtendedMasterSecret => view.extended_master_secret(),
             Self::CertificateTrusted => view.sessions(|| view.certificates_trusted()),
             Self::CertificateName => view.sessions(|| view.none_of(&[Id::CertName])),
@@ -174,6 +216,7 @@ impl Predicate {
             }
             Self::DmarcStrictAlignment => view.dmarc(|dmarc| dmarc.strict_spf && dmarc.strict_dkim),
             Self::Dkim => view.dkim(),
+            Self::Domainkey => view.domainkey(),
             Self::Caa => view.caa(),
         }
     }
@@ -181,7 +224,11 @@ impl Predicate {
     const fn is_about_hosts(self) -> bool {
         !matches!(
             self,
-            Self::DomainSigned
+            Self::NsHaveIpv6
+                | Self::NsIpv6Answers
+                | Self::DomainSigned
+                | Self::DomainDnssec
+                | Self::DomainDnssecValid
                 | Self::Spf
                 | Self::SpfStrict
                 | Self::SpfHardFail
@@ -190,7 +237,7 @@ impl Predicate {
                 | Self::DmarcReject
                 | Self::DmarcStrictAlignment
                 | Self::Dkim
-                | Self::Caa
+                | Self::Domainkey
                 | Self::ByHand
         )
     }

@@ -12,7 +12,7 @@ use crate::{
         mail::restricts_issuance,
     },
     channel::{Level, TlsVersion},
-    dns::{Absence, Answer, Authenticity, FailureKind},
+    dns::{Absence, Answer, Authenticity, Denial, FailureKind},
     facts::{Dane, MxFact, StsFailure},
     guideline::{Grade, Guideline},
     pki::Certificate,
@@ -113,8 +113,8 @@ impl View<'_> {
         }
     }
 
-    pub(super) fn domain_signed(&self) -> Said {
-        signed(&self.survey.zone.signing)
+    pub(super) fn domain_signed(&self, asked: Dnssec) -> Said {
+        asked.of(&self.survey.zone.signing)
     }
 
     pub(super) fn dnssec_strong(&self) -> Said {
@@ -167,9 +167,9 @@ impl View<'_> {
         }
     }
 
-    pub(super) fn all_signed(&self) -> Said {
+    pub(super) fn all_signed(&self, asked: Dnssec) -> Said {
         let judged = self.survey.hosts.iter().map(|host| {
-            let (status, evidence) = signed(&host.zone.signing);
+            let (status, evidence) = asked.of(&host.zone.signing);
             (status, format!("{}: {evidence}", host.host))
         });
         worst(judged).unwrap_or_else(|| unknown("no mail host was looked at"))
@@ -297,10 +297,11 @@ impl View<'_> {
         }
     }
 
-    pub(super) fn parameters(&self, guideline: &Guideline, part: Part) -> Said {
+    /// Nothing that is worse than a grade of a guideline.
+    pub(super) fn parameters(&self, least: (&Guideline, Grade), part: Part) -> Said {
         let judge = || {
             for (host, probe) in self.probes() {
-                if let Some(bad) = part.below(guideline, probe) {
+                if let Some(bad) = part.below(least, probe) {
                     return not_met(format!("{}: {bad}", host.host));
                 }
             }
@@ -420,11 +421,30 @@ impl View<'_> {
         }
     }
 
+    /// Whether there is something at `_domainkey`, or below it.
+    pub(super) fn domainkey(&self) -> Said {
+        if self.survey.mail.sends_nothing() {
+            return (Status::NotApplicable, "nothing is sent from the domain".into());
+        }
+        match &self.survey.mail.domainkey {
+            Published::Found { .. } | Published::Broken { .. } => met("_domainkey has records"),
+            Published::Absent { denial: Denial::NoData, .. } => met("_domainkey is there"),
+            Published::Absent { denial: Denial::NxDomain, .. } => not_met("there is no _domainkey"),
+            Published::Failed(failure) => unknown(failure.to_string()),
+            Published::NotAsked => unknown("not looked at"),
+        }
+    }
+
+    /// CAA counts for the name in the certificate, which is that of the mail host (RFC 8659 §3).
     pub(super) fn caa(&self) -> Said {
-        published(&self.survey.mail.caa, |caa| match restricts_issuance(caa) {
-            true => met("it says who may issue"),
-            false => not_met("it does not say who may issue"),
-        })
+        let judged = self.survey.hosts.iter().map(|host| {
+            let (status, evidence) = published(&host.caa, |caa| match restricts_issuance(caa) {
+                true => met("CAA says who may issue"),
+                false => not_met("CAA does not say who may issue"),
+            });
+            (status, format!("{}: {evidence}", host.host))
+        });
+        worst(judged).unwrap_or_else(|| unknown("no mail host was looked at"))
     }
 }
 
@@ -473,6 +493,28 @@ fn published<T>(record: &Published<T>, judge: impl FnOnce(&T) -> Said) -> Said {
     }
 }
 
+/// What is asked of DNSSEC.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dnssec {
+    IsThere,
+    Holds,
+    HoldsWhereItIs,
+}
+
+impl Dnssec {
+    fn of(self, signing: &Signing) -> Said {
+        match (self, signing) {
+            (Self::IsThere, Signing::Failed(failure)) if failure.kind == FailureKind::Bogus => {
+                met(failure.to_string())
+            }
+            (Self::HoldsWhereItIs, Signing::Unsigned { because }) => {
+                (Status::NotApplicable, because.clone())
+            }
+            (Self::IsThere | Self::Holds | Self::HoldsWhereItIs, _) => signed(signing),
+        }
+    }
+}
+
 /// What should not be taken any more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Old {
@@ -491,12 +533,11 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// The first thing below `sufficient`.
-    fn below(self, guideline: &Guideline, probe: &Probe) -> Option<String> {
+    /// The first thing that is worse than a grade.
+    fn below(self, (guideline, least): (&Guideline, Grade), probe: &Probe) -> Option<String> {
         let sessions = || sessions_of(probe);
-        let bad = |grade: Grade, what: String| {
-            (grade > Grade::Sufficient).then(|| format!("{what} is {grade}"))
-        };
+        let bad =
+            |grade: Grade, what: String| (grade > least).then(|| format!("{what} is {grade}"));
         let weak = probe.weak.as_ref();
         match self {
             Self::Suite => sessions()

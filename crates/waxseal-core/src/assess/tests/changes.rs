@@ -67,8 +67,8 @@ fn a_look_that_was_cut_short_is_unknown_and_no_weakening() {
     cut.survey.policy.served = None;
     (cut.survey.tlsrpt, cut.survey.mail.spf) =
         (Published::Failed(slow()), Published::Failed(slow()));
-    (cut.survey.mail.dmarc, cut.survey.mail.caa) =
-        (Published::Failed(slow()), Published::Failed(slow()));
+    cut.survey.mail.dmarc = Published::Failed(slow());
+    cut.survey.policy.caa = Published::Failed(slow());
     let changed = between(&World::two(), &cut);
     assert!(changed.iter().all(|change| !change.class.alarms()), "{changed:?}");
     let assessment = cut.assess();

@@ -301,8 +301,8 @@ const MAIL: &[(Id, Spoil)] = &[
             value.bits = 1024;
         }
     }),
-    (Id::CaaMissing, |w| w.survey.mail.caa = absent()),
-    (Id::CaaBroken, |w| w.survey.mail.caa = broken()),
+    (Id::CaaMissing, |w| w.host(0).caa = absent()),
+    (Id::CaaBroken, |w| w.survey.policy.caa = broken()),
     (Id::BimiPresent, |w| w.survey.mail.bimi = found("v=BIMI1".into())),
     (Id::SecurityTxtMissing, |w| w.survey.mail.security_txt = absent()),
     (Id::SecurityTxtExpired, |w| w.survey.mail.security_txt = found(NOW.before(DAY))),
@@ -558,8 +558,22 @@ fn a_short_lived_certificate_of_the_policy_host_is_no_finding_while_it_is_renewe
 #[test]
 fn caa_without_issue_is_as_good_as_none() {
     let mut world = World::new();
-    world.survey.mail.caa = found(vec!["0 iodef \"mailto:us@example.com\"".into()]);
+    world.host(0).caa = found(vec!["0 iodef \"mailto:us@example.com\"".into()]);
     assert!(only(&world, Id::CaaMissing).evidence.contains("issue"));
+}
+
+/// A CA looks at the name that it is to certify (RFC 8659 §3): that of the mail host, which may be in
+/// another domain, and that of the policy host.
+#[test]
+fn caa_is_judged_at_the_names_that_certificates_are_for() {
+    let mut world = World::two();
+    world.host(1).caa = absent();
+    assert_eq!(only(&world, Id::CaaMissing).subject, "mx2.example.net");
+    world.host(1).caa = found(vec!["0 issue ca.example".into()]);
+    world.survey.policy.caa = absent();
+    let finding = only(&world, Id::CaaMissing);
+    assert_eq!(finding.subject, "mta-sts.example.com");
+    assert!(finding.fix.starts_with("mta-sts.example.com. IN CAA 0 issue"), "{}", finding.fix);
 }
 
 /// Receivers try a lookup again that came to nothing (RFC 7208 §2.6.6); so nothing is broken.
@@ -690,7 +704,7 @@ fn a_domain_that_takes_no_mail_gets_one_finding() {
         world.survey.tlsrpt = absent();
         world.survey.mail.spf = absent();
         world.survey.mail.dmarc = absent();
-        world.survey.mail.caa = absent();
+        world.survey.policy.caa = absent();
         world.survey.facts.mx = mx;
         world.assess()
     };

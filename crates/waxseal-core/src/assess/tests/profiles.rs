@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::world::*;
 use crate::{
     assess::{
-        Contact, LegacyVersion, Observed, Published, Signing, SpfAll, StartTlsSeen, Unprobed,
+        Contact, LegacyVersion, NameServers, Observed, Published, ServerName, Servers, Signing,
+        SpfAll, StartTlsSeen, Unprobed,
         profile::{FILES, Predicate, Profile, ProfileVerdict, Status, built_in, judge_profile},
     },
     channel::TlsVersion,
@@ -214,6 +215,85 @@ fn nothing_is_held_against_a_host_that_nobody_looked_at() {
     second_unreachable(&mut world);
     world.sessions().for_each(|session| session.version = TlsVersion::V1_2);
     assert_eq!(status(&verdict("nist-800-177", &world), "TLS13"), Status::NotMet);
+}
+
+/// Internet.nl tests the name servers in the same category as the mail hosts: a domain passes there
+/// only where two of them can be reached over IPv6.
+#[test]
+fn name_servers_without_ipv6_are_seen() {
+    let judged = |servers: NameServers, spoil: Spoil| {
+        let mut world = World::new();
+        world.survey.name_servers = servers;
+        spoil(&mut world);
+        let verdict = verdict("internet-nl", &world);
+        let of = |id| status(&verdict, id);
+        (of("mail_ipv6_ns_address"), of("mail_ipv6_ns_reach"))
+    };
+    let ns = |name: &str, ipv6| ServerName { name: domain(name), ipv6 };
+    let good = || server_name("ns1.example.net", "2001:db8::53");
+    let none = || ns("ns2.example.net", Ok(Vec::new()));
+    let failed = || ns("ns2.example.net", Err("no answer in time".into()));
+    let (met, not_met, unknown) = (Status::Met, Status::NotMet, Status::Unknown);
+    let servers = |all: Vec<ServerName>| NameServers::Found(all);
+    assert_eq!(judged(servers(vec![none(), none()]), |_| {}), (not_met, not_met));
+    assert_eq!(judged(servers(vec![good(), none()]), |_| {}), (not_met, met));
+    assert_eq!(judged(servers(vec![good(), failed()]), |_| {}), (unknown, met));
+    assert_eq!(judged(servers(vec![failed()]), |_| {}), (unknown, unknown));
+    assert_eq!(judged(NameServers::Failed("no answer".into()), |_| {}), (unknown, unknown));
+    // One of two is silent; both are, which may be our fault; nobody asked.
+    let second = || servers(vec![good(), server_name("ns2.example.net", "2001:db8::54")]);
+    assert_eq!(judged(second(), |_| {}), (met, met));
+    assert_eq!(judged(second(), |w| silence(w, 3)), (met, not_met));
+    assert_eq!(judged(second(), |w| silence(w, 2)), (met, unknown));
+    let unasked: Spoil = |w| w.survey.zone.servers = Servers::NotAsked("only DNS".into());
+    assert_eq!(judged(second(), unasked), (met, unknown));
+}
+
+/// Nothing comes from the servers from this one on.
+fn silence(world: &mut World, from: usize) {
+    let Servers::Asked(servers) = &mut world.survey.zone.servers else { panic!("they are asked") };
+    for answer in servers[from..].iter_mut().flat_map(|server| &mut server.answers) {
+        answer.digest = Err("no answer in time".into());
+    }
+}
+
+/// Whoever has signatures that do not hold is signed, and it does not hold: two tests there.
+#[test]
+fn signatures_that_do_not_hold_are_there_and_not_valid() {
+    let judged = |signing: Signing| {
+        let mut world = World::new();
+        world.survey.zone.signing = signing.clone();
+        world.host(0).zone.signing = signing;
+        let verdict = verdict("internet-nl", &world);
+        let of = |id| status(&verdict, id);
+        assert_eq!(of("mail_dnssec_mailto_exist"), of("mail_dnssec_mx_exist"));
+        assert_eq!(of("mail_dnssec_mailto_valid"), of("mail_dnssec_mx_valid"));
+        (of("mail_dnssec_mailto_exist"), of("mail_dnssec_mailto_valid"))
+    };
+    let bogus = judged(Signing::Failed(failure(FailureKind::Bogus)));
+    assert_eq!(bogus, (Status::Met, Status::NotMet));
+    let bare = judged(Signing::Unsigned { because: "com has no DS for it".into() });
+    assert_eq!(bare, (Status::NotMet, Status::NotApplicable));
+    let open = judged(Signing::Failed(failure(FailureKind::Timeout)));
+    assert_eq!(open, (Status::Unknown, Status::Unknown));
+}
+
+/// What is to be phased out is a warning there, and no failure.
+#[test]
+fn what_is_to_be_phased_out_fails_nothing_at_internet_nl() {
+    let mut world = World::new();
+    for probe in world.probes() {
+        probe.weak.as_mut().unwrap().suites = vec!["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256".into()];
+    }
+    let internet = verdict("internet-nl", &world);
+    assert_eq!(status(&internet, "mail_starttls_tls_ciphers"), Status::Met);
+    assert_eq!(status(&internet, "mail_starttls_tls_ciphers_phase_out"), Status::NotMet);
+    assert_eq!(internet.status, Status::Met, "a warning");
+    for probe in world.probes() {
+        probe.weak.as_mut().unwrap().suites = vec!["TLS_RSA_WITH_NULL_SHA".into()];
+    }
+    let internet = verdict("internet-nl", &world);
+    assert_eq!(status(&internet, "mail_starttls_tls_ciphers"), Status::NotMet);
 }
 
 /// A question that had no answer is not a denial; the order of the addresses does not matter.

@@ -7,9 +7,9 @@ use rustls_pki_types::TrustAnchor;
 use crate::{
     assess::{
         AddressSurvey, Against, Assessment, Contact, DkimKey, Dmarc, DmarcPolicy, HandshakeTried,
-        HostSurvey, Id, KeyKind, MailRecords, MxSurvey, NameServer, Observed, OfferedSession,
-        PolicySurvey, Probe, Published, Quoted, ServerAnswer, Servers, Signing, Spf, SpfAll,
-        StartTlsSeen, Survey, Tried, WeakOffer, ZoneSurvey, assess,
+        HostSurvey, Id, KeyKind, MailRecords, MxSurvey, NameServer, NameServers, Observed,
+        OfferedSession, PolicySurvey, Probe, Published, Quoted, ServerAnswer, ServerName, Servers,
+        Signing, Spf, SpfAll, StartTlsSeen, Survey, Tried, WeakOffer, ZoneSurvey, assess,
     },
     channel::TlsVersion,
     dane::Tlsa,
@@ -143,6 +143,22 @@ pub(super) fn zone(name: &str) -> ZoneSurvey {
     }
 }
 
+pub(super) fn server_name(name: &str, ipv6: &str) -> ServerName {
+    ServerName { name: domain(name), ipv6: Ok(vec![ipv6.parse().unwrap()]) }
+}
+
+/// The servers answer over IPv6, too.
+fn with_ipv6(mut zone: ZoneSurvey) -> ZoneSurvey {
+    if let Servers::Asked(servers) = &mut zone.servers {
+        for number in 0..2 {
+            let mut six = servers[number].clone();
+            six.address = ip(["2001:db8::53", "2001:db8::54"][number]);
+            servers.push(six);
+        }
+    }
+    zone
+}
+
 pub(super) fn session(chain: &[Vec<u8>]) -> OfferedSession {
     OfferedSession {
         version: TlsVersion::V1_3,
@@ -209,6 +225,7 @@ pub(super) fn host_survey(name: &str, chain: &[Vec<u8>]) -> HostSurvey {
         aaaa_fault: None,
         orphans: Vec::new(),
         tlsrpt: found(reports()),
+        caa: found(vec!["0 issue ca.example".into()]),
         addresses: vec![address(SIX, session.clone()), address(FOUR, session)],
     }
 }
@@ -242,7 +259,7 @@ fn records() -> MailRecords {
             strict_dkim: true,
         }),
         dkim: vec![("one".into(), found(dkim()))],
-        caa: found(vec!["0 issue ca.example".into()]),
+        domainkey: absent(),
         bimi: absent(),
         security_txt: found(NOW + DAY * 100),
     }
@@ -287,7 +304,11 @@ impl World {
                 },
             },
             mx: MxSurvey { records: 1, null: 0, invalid: Vec::new() },
-            zone: zone("example.com"),
+            zone: with_ipv6(zone("example.com")),
+            name_servers: NameServers::Found(vec![
+                server_name("ns1.example.net", "2001:db8::53"),
+                server_name("ns2.example.net", "2001:db8::54"),
+            ]),
             hosts: vec![host_survey("mx.example.net", good)],
             policy: PolicySurvey {
                 record: found("1".into()),
@@ -299,6 +320,7 @@ impl World {
                 host_certificate_from: Some(NOW.before(DAY * 30)),
                 host_certificate_expires: Some(NOW + DAY * 60),
                 absence: None,
+                caa: found(vec!["0 issue ca.example".into()]),
             },
             tlsrpt: found(reports()),
             report_targets: Vec::new(),

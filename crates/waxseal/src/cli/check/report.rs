@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use waxseal_core::{
     assess::{
         Assessment, Delivery, Id, Offers, Published, Severity, Survey, offers,
@@ -58,9 +59,9 @@ pub(super) struct Assessed {
     /// What the profiles that were asked for say.
     #[serde(default)]
     pub(super) profiles: Vec<ProfileVerdict>,
-    /// What the profile `internet-nl` says, for the JSON of that shape.
+    /// The result in the shape of Internet.nl's, where that was asked for.
     #[serde(default)]
-    pub(super) internet_nl: Option<ProfileVerdict>,
+    pub(super) internet_nl: Option<Value>,
 }
 
 /// MTA-STS, as reports tell it.
@@ -195,7 +196,7 @@ impl Assessed {
 }
 
 impl StsTold {
-    fn of(fact: &StsFact) -> Self {
+    pub(super) fn of(fact: &StsFact) -> Self {
         let mut told =
             Self { state: String::new(), id: None, max_age: None, mx: Vec::new(), note: None };
         match fact {
@@ -250,7 +251,7 @@ fn reason(failure: &StsFailure) -> String {
 }
 
 impl ReportsTold {
-    fn of(published: &Published<tlsrpt::Record>) -> Self {
+    pub(super) fn of(published: &Published<tlsrpt::Record>) -> Self {
         let told = |state: &str, note| Self { state: state.to_owned(), rua: Vec::new(), note };
         match published {
             Published::Found { value, .. } => {

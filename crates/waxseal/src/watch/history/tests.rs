@@ -72,6 +72,7 @@ fn survey(octets: usize) -> Survey {
             signing: Signing::NotAsked,
             servers: Servers::NotAsked("it is a test".into()),
         },
+        name_servers: waxseal_core::assess::NameServers::NotAsked,
         hosts: Vec::new(),
         policy: PolicySurvey::default(),
         tlsrpt: Published::NotAsked,
