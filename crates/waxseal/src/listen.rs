@@ -34,7 +34,7 @@ pub use submission::{
 pub use tls::{ClientCa, ServerTls, TlsFiles, TlsFilesError};
 
 use crate::{metrics, resolve::Clock};
-use limits::{Crowded, Failures, MAX_SIGN_INS, MAX_UNKNOWN, Place};
+use limits::{Crowded, Failures, Intake, MAX_SIGN_INS, MAX_UNKNOWN, Place};
 pub(crate) use limits::{Origin, Sessions};
 
 /// How one listener behaves.
@@ -61,6 +61,11 @@ pub struct Settings {
     pub sessions: usize,
     /// Sessions at once of one client.
     pub sessions_per_client: usize,
+    /// Octets of messages that are being read, over all listeners of a [`Desk`]; those of up to
+    /// 64 KiB are not counted.
+    pub intake: usize,
+    /// The same of one client.
+    pub intake_per_client: usize,
 }
 
 impl Settings {
@@ -155,6 +160,7 @@ pub struct Desk<A> {
     recipients: Box<dyn Recipients>,
     clock: Clock,
     sessions: Arc<Sessions>,
+    intake: Arc<Intake>,
     failures: Failures,
     unknown: Failures,
     hashing: Semaphore,
@@ -175,6 +181,7 @@ impl<A: Accept> Desk<A> {
             recipients,
             clock,
             sessions: Arc::default(),
+            intake: Arc::default(),
             failures: Failures::of(MAX_SIGN_INS),
             unknown: Failures::of(MAX_UNKNOWN),
             // One hash is one core; a second one lets the next wait less.

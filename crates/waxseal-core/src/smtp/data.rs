@@ -23,6 +23,8 @@ pub enum Fault {
     Nul,
     /// More octets than the limit (RFC 1870 §6.3).
     TooBig,
+    /// There is no room for it beside what others are sending: it may come again.
+    NoRoom,
 }
 
 impl Fault {
@@ -31,6 +33,7 @@ impl Fault {
         match self {
             Self::BareLf | Self::BareCr | Self::Nul => 550,
             Self::TooBig => 552,
+            Self::NoRoom => 452,
         }
     }
 
@@ -39,6 +42,7 @@ impl Fault {
         match self {
             Self::BareLf | Self::BareCr | Self::Nul => EnhancedCode(5, 6, 11),
             Self::TooBig => EnhancedCode(5, 3, 4),
+            Self::NoRoom => EnhancedCode(4, 3, 1),
         }
     }
 }
@@ -50,6 +54,7 @@ impl fmt::Display for Fault {
             Self::BareCr => "the message has a carriage return without line feed",
             Self::Nul => "the message has a NUL octet",
             Self::TooBig => "the message is larger than the limit",
+            Self::NoRoom => "there is no room for it beside other messages, try again later",
         })
     }
 }
@@ -213,6 +218,16 @@ impl Dotted {
         }
     }
 
+    /// Octets of memory that it takes.
+    pub const fn held(&self) -> usize {
+        self.sink.message.capacity()
+    }
+
+    /// Lets go of the message, and refuses it at its end.
+    pub fn no_room(&mut self) {
+        self.sink.fail(Fault::NoRoom);
+    }
+
     /// The message, after [`Progress::Done`].
     ///
     /// # Errors
@@ -283,6 +298,16 @@ impl Chunks {
                 (Some(_) | None, _) => self.sink.fail(Fault::Nul),
             }
         }
+    }
+
+    /// Octets of memory that it takes.
+    pub const fn held(&self) -> usize {
+        self.sink.message.capacity()
+    }
+
+    /// Lets go of the message, and refuses it at the end of its chunk.
+    pub fn no_room(&mut self) {
+        self.sink.fail(Fault::NoRoom);
     }
 
     /// The first fault so far.

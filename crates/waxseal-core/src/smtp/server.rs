@@ -187,6 +187,51 @@ impl Server {
         }
     }
 
+    /// Octets of memory that the message takes that is being read.
+    pub fn held(&self) -> usize {
+        let open = self.transaction.as_ref().and_then(|transaction| match &transaction.chunks {
+            Some(ChunkState::Open(chunks)) => Some(chunks.held()),
+            Some(ChunkState::Failed) | None => None,
+        });
+        match &self.phase {
+            Phase::Data(dotted) => dotted.held(),
+            Phase::Chunk(chunk) => chunk.message().map_or(0, Chunks::held),
+            Phase::Command
+            | Phase::SignIn(_)
+            | Phase::Asking(_)
+            | Phase::Verifying
+            | Phase::Taking
+            | Phase::Handshake
+            | Phase::Closed => open.unwrap_or_default(),
+        }
+    }
+
+    /// There is no room for that message: it is let go of, and refused at its end with 452, so that
+    /// the client tries again later (RFC 5321 §4.2.3).
+    pub fn no_room(&mut self) {
+        match &mut self.phase {
+            Phase::Data(dotted) => dotted.no_room(),
+            Phase::Chunk(chunk) => {
+                if let Some(chunks) = chunk.message_mut() {
+                    chunks.no_room();
+                }
+            }
+            Phase::Command
+            | Phase::SignIn(_)
+            | Phase::Asking(_)
+            | Phase::Verifying
+            | Phase::Taking
+            | Phase::Handshake
+            | Phase::Closed => {
+                if let Some(transaction) = &mut self.transaction
+                    && let Some(ChunkState::Open(chunks)) = &mut transaction.chunks
+                {
+                    chunks.no_room();
+                }
+            }
+        }
+    }
+
     /// Who the client has proven to be so far.
     pub const fn standing(&self) -> &Standing {
         &self.standing

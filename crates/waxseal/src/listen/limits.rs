@@ -93,6 +93,71 @@ impl Drop for Place {
     }
 }
 
+/// Messages up to this many octets are read wherever there is a session.
+const SMALL: usize = 64 * 1024;
+
+/// Memory that messages take while they are read, over all sessions.
+#[derive(Debug, Default)]
+pub(super) struct Intake(Mutex<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    total: usize,
+    by: HashMap<Origin, usize>,
+}
+
+/// What one session takes of it; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Share {
+    intake: Arc<Intake>,
+    origin: Origin,
+    octets: usize,
+}
+
+/// Whether a message fits beside those of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fits {
+    Yes,
+    No,
+}
+
+impl Intake {
+    /// For a session of this client, which has read nothing yet.
+    pub(super) fn share(self: &Arc<Self>, origin: Origin) -> Share {
+        Share { intake: Arc::clone(self), origin, octets: 0 }
+    }
+}
+
+impl Share {
+    /// The message takes so many octets now: at most so many may be taken by all, and by one client.
+    /// Where it does not fit, the share is given back.
+    pub(super) fn resize(&mut self, octets: usize, (most, each): (usize, usize)) -> Fits {
+        let octets = if octets <= SMALL { 0 } else { octets };
+        if octets == self.octets {
+            return Fits::Yes;
+        }
+        let mut taken = self.intake.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = taken.total.saturating_sub(self.octets);
+        let mine = taken.by.get(&self.origin).copied().unwrap_or(0).saturating_sub(self.octets);
+        let fits = octets < self.octets
+            || (others.saturating_add(octets) <= most && mine.saturating_add(octets) <= each);
+        self.octets = if fits { octets } else { 0 };
+        taken.total = others.saturating_add(self.octets);
+        match mine.saturating_add(self.octets) {
+            0 => taken.by.remove(&self.origin),
+            sum => taken.by.insert(self.origin, sum),
+        };
+        if fits { Fits::Yes } else { Fits::No }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // What gets smaller fits.
+        self.resize(0, (0, 0));
+    }
+}
+
 /// Failures by origin.
 #[derive(Debug)]
 pub(super) struct Failures {

@@ -17,8 +17,8 @@ use waxseal_core::smtp::{
 };
 
 use super::{
-    Accept, Begin, Client, Desk, Kind, Origin, Proof, Settings, Submission, stamp::stamp,
-    stream::Stream, tls,
+    Accept, Begin, Client, Desk, Kind, Origin, Proof, Settings, Submission, limits::Fits,
+    stamp::stamp, stream::Stream, tls,
 };
 use crate::clock::Clock;
 
@@ -139,6 +139,8 @@ impl<A: Accept> Session<A> {
     ) -> Result<End, End> {
         let mut deadlines = Deadlines::new(&self.settings);
         let mut stopping = false;
+        let mut share = self.desk.intake.share(Origin::of(self.ip));
+        let bounds = (self.settings.intake, self.settings.intake_per_client);
         loop {
             let step = machine.step(&self.inbox);
             self.forget(step.consumed);
@@ -164,6 +166,10 @@ impl<A: Accept> Session<A> {
                     return Ok(End::Done);
                 }
                 Action::Read => {
+                    if share.resize(machine.held(), bounds) == Fits::No {
+                        tracing::warn!(client = %self.ip, "a message is put off: too much is being read");
+                        machine.no_room();
+                    }
                     deadlines.turn(&machine, &self.settings);
                     self.flush(&mut machine).await?;
                     let until = deadlines.next(machine.waiting(), &self.settings);

@@ -230,6 +230,9 @@ pub fn signer(dkim: &Dkim, domain: &Domain) -> Result<Signer, String> {
         .map_err(|error| format!("author.dkim_key ({}): {error}", dkim.key))
 }
 
+/// Octets of messages that are being read: so many at least.
+const INTAKE: usize = 256 << 20;
+
 /// How one listener behaves; certificates and passwords are read here.
 ///
 /// # Errors
@@ -248,6 +251,9 @@ pub(super) fn listener(
         None => None,
     };
     let limits = &config.limits;
+    let message = usize::try_from(limits.message).unwrap_or(usize::MAX);
+    // Memory grows by doubling: a quarter holds the largest message.
+    let intake = INTAKE.max(message.saturating_mul(8));
     let count = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     let smtp = server::Settings {
         hostname: hostname.clone(),
@@ -261,7 +267,7 @@ pub(super) fn listener(
         // The listener says what it has.
         auth: server::AuthOffer::No,
         limits: server::Limits {
-            message: usize::try_from(limits.message).unwrap_or(usize::MAX),
+            message,
             recipients: limits.recipients,
             commands: count(limits.commands),
             errors: count(limits.errors),
@@ -296,6 +302,12 @@ pub(super) fn listener(
         },
         sessions: limits.sessions,
         sessions_per_client: limits.sessions_per_client,
+        intake,
+        intake_per_client: match listen.kind {
+            // Strangers: one of them leaves room for others.
+            ListenKind::Inbound => intake / 4,
+            ListenKind::Relay | ListenKind::Submission => intake,
+        },
     })
 }
 

@@ -275,6 +275,50 @@ async fn a_client_that_takes_all_places_is_turned_away_and_others_are_not() {
     while world.connect().await.line().await.is_none_or(|line| !line.starts_with("220")) {}
 }
 
+/// Anybody, who begins many large messages and ends none: they take no more memory than is set
+/// aside, small messages and those of others are read, and who was put off may come again.
+#[tokio::test]
+async fn messages_without_end_take_no_more_than_their_share_of_memory() {
+    const LARGE: usize = 300_000;
+    let world = World::new(|settings| {
+        world::smtp(settings).limits.message = 2 * LARGE;
+        (settings.intake, settings.intake_per_client) = (10 * LARGE, LARGE * 5 / 2);
+    })
+    .await;
+    let begin = async |from: [u8; 4]| {
+        let mut wire = world.connect_from(from.into()).await;
+        wire.greeted().await;
+        wire.says("MAIL FROM:<anna@example.com>", "250").await;
+        wire.says("RCPT TO:<bob@example.net>", "250").await;
+        wire
+    };
+    let chunk = format!("BDAT {LARGE}\r\n{}", "x".repeat(LARGE));
+    let mut open = Vec::new();
+    let mut refused = loop {
+        let mut wire = begin([127, 0, 0, 1]).await;
+        wire.write(chunk.as_bytes()).await;
+        let reply = wire.line().await.unwrap();
+        if !reply.starts_with("250") {
+            assert!(reply.starts_with("452 4.3.1"), "{reply}");
+            break wire;
+        }
+        open.push(wire);
+    };
+    // How much more than its length a message takes is the allocator's business.
+    assert!((1..=2).contains(&open.len()), "{}", open.len());
+    begin([127, 0, 0, 1]).await.says("BDAT 1 LAST\r\na", "250").await;
+    let mut other = begin([127, 0, 0, 2]).await;
+    other.says(chunk.trim_end(), "250").await;
+    for mut wire in open {
+        wire.says("BDAT 0 LAST", "250").await;
+    }
+    refused.says("RSET", "250").await;
+    refused.says("MAIL FROM:<anna@example.com>", "250").await;
+    refused.says("RCPT TO:<bob@example.net>", "250").await;
+    refused.write(chunk.as_bytes()).await;
+    assert!(refused.line().await.unwrap().starts_with("250"));
+}
+
 #[tokio::test]
 async fn all_places_taken_is_421() {
     let world = World::new(|settings| settings.sessions = 1).await;

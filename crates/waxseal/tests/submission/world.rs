@@ -215,6 +215,8 @@ impl World {
             times: Times::default(),
             sessions: 100,
             sessions_per_client: 100,
+            intake: 1 << 30,
+            intake_per_client: 1 << 30,
         };
         change(&mut settings);
         let inbox = Inbox::default();

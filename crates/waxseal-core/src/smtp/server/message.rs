@@ -38,6 +38,22 @@ enum Why {
     FailedBefore,
 }
 
+impl Chunk {
+    pub(super) const fn message(&self) -> Option<&Chunks> {
+        match &self.into {
+            Into::Message(chunks) => Some(chunks),
+            Into::Nothing { .. } => None,
+        }
+    }
+
+    pub(super) const fn message_mut(&mut self) -> Option<&mut Chunks> {
+        match &mut self.into {
+            Into::Message(chunks) => Some(chunks),
+            Into::Nothing { .. } => None,
+        }
+    }
+}
+
 impl Server {
     pub(super) fn data(&mut self) {
         if !self.ready_for_message() {
@@ -179,6 +195,8 @@ impl Server {
             Fault::BareLf | Fault::BareCr | Fault::Nul => {
                 self.refuse(format_args!("{code} {enhanced} {fault}"));
             }
+            // No fault of the client's.
+            Fault::NoRoom => self.line(format_args!("{code} {enhanced} {fault}")),
         }
     }
 
