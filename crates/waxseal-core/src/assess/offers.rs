@@ -58,6 +58,9 @@ impl Offer {
 pub struct Offers {
     /// Who runs the mail hosts, as their names tell: `example.net`. The best preference decides.
     pub operator: String,
+    /// Who else runs mail hosts of the domain; what they offer is not mixed in here.
+    #[serde(default)]
+    pub others: Vec<String>,
     /// DANE at its hosts (RFC 7672).
     pub dane: Offer,
     /// MTA-STS in mode `enforce`; `testing` counts as partly (RFC 8461 §5).
@@ -97,8 +100,13 @@ impl Offers {
     /// What is seen at another domain of the same operator.
     #[must_use]
     pub fn and(self, other: &Self) -> Self {
+        let mut others = self.others;
+        others.extend(other.others.iter().cloned());
+        others.sort();
+        others.dedup();
         Self {
             operator: self.operator,
+            others,
             dane: self.dane.and(other.dane),
             sts: self.sts.and(other.sts),
             tlsrpt: self.tlsrpt.and(other.tlsrpt),
@@ -114,11 +122,17 @@ impl Offers {
 
 /// What the operator of a domain's mail hosts offers.
 pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
-    let best = survey.facts.hosts.iter().find_map(|host| match &host.host {
-        Peer::Name(name) => Some(name.operator()),
-        Peer::Literal(_) => None,
-    });
-    let probes = || survey.hosts.iter().flat_map(probes);
+    let mut others: Vec<String> = Vec::new();
+    for facts in &survey.facts.hosts {
+        if let Peer::Name(name) = &facts.host
+            && !others.contains(&name.operator())
+        {
+            others.push(name.operator());
+        }
+    }
+    let operator = if others.is_empty() { "none".to_owned() } else { others.remove(0) };
+    let own = || survey.hosts.iter().filter(|host| host.host.operator() == operator);
+    let probes = || own().flat_map(probes);
     let sessions = || {
         probes().flat_map(|probe| &probe.handshakes).filter_map(|one| match &one.tried {
             Tried::Session(session) => Some(session),
@@ -127,8 +141,7 @@ pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
     };
     let hybrid = |group: &str| group.to_ascii_uppercase().contains("MLKEM");
     Offers {
-        operator: best.unwrap_or_else(|| "none".to_owned()),
-        dane: dane(survey, assessment),
+        dane: dane(survey, assessment, &operator),
         sts: sts(&survey.facts.sts),
         tlsrpt: match &survey.tlsrpt {
             super::Published::Found { .. } => Offer::Yes,
@@ -140,13 +153,11 @@ pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
             sessions().filter_map(|session| session.group.as_deref()).map(hybrid),
         ),
         ipv6: Offer::of(
-            survey
-                .hosts
-                .iter()
+            own()
                 .filter(|host| !host.addresses.is_empty())
                 .map(|host| host.addresses.iter().any(|address| address.ip.is_ipv6())),
         ),
-        dnssec: Offer::of(survey.hosts.iter().filter_map(|host| match &host.zone.signing {
+        dnssec: Offer::of(own().filter_map(|host| match &host.zone.signing {
             Signing::Signed { .. } => Some(true),
             Signing::Unsigned { .. } => Some(false),
             Signing::Failed(_) | Signing::NotAsked => None,
@@ -162,6 +173,8 @@ pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
                     && groups.iter().all(|group| allows_group(group)),
             )
         })),
+        others,
+        operator,
     }
 }
 
@@ -173,10 +186,13 @@ fn probes(host: &HostSurvey) -> impl Iterator<Item = &Probe> {
 }
 
 /// Records alone are no offer where a certificate was seen that does not match them.
-fn dane(survey: &Survey, assessment: &Assessment) -> Offer {
+fn dane(survey: &Survey, assessment: &Assessment, operator: &str) -> Offer {
     let mut all = Offer::Unknown;
     for facts in &survey.facts.hosts {
         let Peer::Name(name) = &facts.host else { continue };
+        if name.operator() != operator {
+            continue;
+        }
         let assessed = assessment.hosts.iter().find(|host| host.host == *name);
         let one = match &facts.dane {
             Dane::Usable { .. } => match assessed.and_then(|host| host.level) {

@@ -11,6 +11,7 @@ mod profiles;
 mod progress;
 mod report;
 mod slots;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -18,7 +19,7 @@ mod tone;
 mod work;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -137,12 +138,16 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     for path in [&args.html, &args.csv, &args.internet_nl].into_iter().flatten() {
         can_be_written(path)?;
     }
+    let order: HashMap<_, _> =
+        work.iter().cloned().enumerate().map(|(place, input)| (input, place)).collect();
     let done = still_done(&mut reports, &work, &checker);
     work.retain(|input| !done.contains(input));
     let mut progress = Progress::new(context, total, reports.len());
     let mut running = JoinSet::new();
     let (slots, mut waiting) = (Slots::new(args.jobs), work.into_iter());
     let mut ended = Ended::AsPlanned;
+    // One for the whole run: a signal that comes while a report is written is not lost.
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     while waiting.len() > 0 || !running.is_empty() {
         let next = tokio::select! {
             Some(slot) = slots.free(), if waiting.len() > 0 => {
@@ -153,7 +158,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
                 continue;
             }
             Some(next) = running.join_next(), if !running.is_empty() => Some(next),
-            _ = tokio::signal::ctrl_c() => {
+            _ = &mut interrupted => {
                 ended = Ended::Interrupted;
                 None
             }
@@ -171,6 +176,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     progress.clear();
     running.shutdown().await;
+    // As they were given, so that a list and its table can be laid side by side.
+    reports.sort_by_key(|report| order.get(&report.input).copied());
     finish(args, context, &reports, (total, checker.began))?;
     if ended == Ended::Interrupted {
         context.say(match &args.resume {
@@ -240,7 +247,7 @@ fn stream(
     context: &Context,
 ) -> anyhow::Result<()> {
     progress.clear();
-    context.print(match context.output {
+    context.show(&match context.output {
         Output::Json => format!("{}\n", json::contract(report)),
         Output::Text if total <= FEW => text::page(report, context.paint),
         Output::Text => text::line(report, context.paint),
@@ -258,16 +265,23 @@ fn finish(
 ) -> anyhow::Result<()> {
     let providers = compare::providers(reports);
     if args.compare {
+        let mut left_out = 0_usize;
         for (name, why) in compare::left_out(reports) {
             context.say(format!("not compared: {name}: {why}"));
+            left_out = left_out.saturating_add(1);
         }
         context.print(match context.output {
             Output::Json => format!("{}\n", serde_json::to_string(&providers)?),
-            Output::Text => compare::table(&providers, context.paint),
+            Output::Text => compare::table(&providers, left_out, context.paint),
         })?;
     } else if context.output == Output::Text && total > FEW {
-        let line = format!("{} domains; --html or --csv tells all of it\n", reports.len());
-        context.print(line)?;
+        let told = args.html.as_deref().or(args.csv.as_deref());
+        let told = told.map_or_else(
+            || "--html or --csv tells all of it".to_owned(),
+            |path| format!("{} tells all of it", path.display()),
+        );
+        let tally = standing::lines(reports, context.paint);
+        context.show(&format!("\n{} domains; {told}\n{tally}", reports.len()))?;
     }
     let shape = || internet_nl::file(reports, began, system_clock()());
     // What can be written is, whatever becomes of the others.
@@ -360,7 +374,10 @@ impl Checker {
     async fn check(&self, input: String) -> Report {
         let domain = match Domain::parse(&input) {
             Ok(domain) => domain,
-            Err(why) => return Report { input, outcome: Outcome::NoDomain(why.to_string()) },
+            Err(why) => {
+                let why = format!("{why}{}", hint(&input));
+                return Report { input, outcome: Outcome::NoDomain(why) };
+            }
         };
         let now = system_clock()();
         let mut scope = self.scope.clone();
@@ -397,6 +414,17 @@ impl Checker {
             ..Assessed::of(&survey, assessment, self.scope.depth)
         }));
         Report { input, outcome }
+    }
+}
+
+/// Lists of domains come with addresses of mailboxes and of pages in them.
+fn hint(input: &str) -> String {
+    let rest = input.split_once("://").map_or(input, |(_, rest)| rest);
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
+    match Domain::parse(host) {
+        Ok(domain) if host != input => format!("; did you mean {domain}?"),
+        Ok(_) | Err(_) => String::new(),
     }
 }
 

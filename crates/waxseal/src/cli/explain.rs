@@ -98,7 +98,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let plan = plan(&case, 0, now);
     let alarms = memory.alarms(&gathered.facts, now);
     let told = Told { recipient: &args.recipient, verdict: &verdict, plan: &plan, alarms };
-    context.print(match context.output {
+    context.show(&match context.output {
         Output::Json => format!("{}\n", told.json()),
         Output::Text => told.text(context.paint),
     })?;

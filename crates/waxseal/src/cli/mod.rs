@@ -11,6 +11,7 @@ mod evidence;
 mod exception;
 mod exit;
 mod explain;
+mod fold;
 mod password;
 mod publish;
 mod queue;
@@ -201,6 +202,17 @@ impl Context {
         match written {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Prints a result for people: on a terminal, long lines are broken where words end.
+    ///
+    /// # Errors
+    /// As [`Context::print`].
+    pub fn show(&self, text: &str) -> anyhow::Result<()> {
+        match fold::columns() {
+            Some(columns) if self.output == Output::Text => self.print(fold::fold(text, columns)),
+            Some(_) | None => self.print(text),
         }
     }
 

@@ -200,7 +200,7 @@ async fn list(
                 Output::Text => writeln!(text, "{}", row_text(row, now))?,
             }
         }
-        context.print(text)?;
+        context.show(&text)?;
     }
     if store.is_paused().await.map_err(|error| fault(&error))? {
         context.say(
@@ -311,7 +311,7 @@ async fn show(store: &Store, id: QueueId, context: &Context) -> anyhow::Result<E
             for row in &rows {
                 group_text(row, now, &mut text)?;
             }
-            context.print(text)?;
+            context.show(&text)?;
         }
     }
     Ok(Exit::Ok)

@@ -45,3 +45,28 @@ fn the_command_line_is_well_formed() {
     use clap::CommandFactory;
     Line::command().debug_assert();
 }
+
+/// 60 columns, 80, 120: a long line is broken between words and stays recognisable as one.
+#[test]
+fn a_long_line_is_broken_at_spaces_and_indented_on_a_terminal() {
+    let long =
+        "  1. mx.example.com: \u{1b}[32mdane\u{1b}[0m or better; ".to_owned() + &"word ".repeat(40);
+    for columns in [60, 80, 120] {
+        let folded = fold::fold(&format!("short\n{long}\nlast\n"), columns);
+        assert!(folded.starts_with("short\n  1. mx.example.com: "), "{folded}");
+        assert!(folded.ends_with("\nlast\n"), "{folded}");
+        for line in folded.lines() {
+            let bare = line.replace("\u{1b}[32m", "").replace("\u{1b}[0m", "");
+            assert!(bare.chars().count() <= columns, "{line}");
+        }
+        let rest = folded.lines().skip(2).filter(|line| *line != "last");
+        assert!(
+            rest.clone().count() >= 1 && rest.clone().all(|line| line.starts_with("      word"))
+        );
+        assert_eq!(folded.matches("word").count(), 40, "nothing is lost");
+    }
+    // A name that is longer than the terminal is left to it.
+    let name = "x".repeat(253);
+    assert_eq!(fold::fold(&name, 80), name);
+    assert_eq!(fold::fold(&format!("✗ {name}\n"), 80), format!("✗\n    {name}\n"));
+}

@@ -44,6 +44,10 @@ async fn a_list_with_bad_lines_is_worked_off_to_the_end() {
         assert!(line("nowhere.example").contains("NXDOMAIN"), "{}", said.out);
         assert!(!said.out.contains('\u{1b}') && said.out.len() < 5_000, "{}", said.out);
         assert!(line("8 domains").contains("--html or --csv"), "{}", said.out);
+        let (_, tally) = said.out.split_once("8 domains").unwrap();
+        let counts = tally.lines().skip(1).map(|line| line[..6].trim().parse::<u32>().unwrap());
+        assert_eq!(counts.sum::<u32>(), 8, "each is counted: {tally}");
+        assert!(tally.contains("1 ✗ no such domain DNS has no domain of this name"), "{tally}");
     }
 }
 
@@ -177,9 +181,12 @@ async fn providers_are_compared_in_a_table_a_page_and_a_spreadsheet() {
     assert!(said.err.contains("not compared: nowhere.example: NXDOMAIN"), "{}", said.err);
     let table = world.read("r.csv");
     assert!(
-        table.contains("dane-and-sts.example,1,yes,yes,no,yes,yes,yes,yes,no,yes\r\n"),
+        table.contains(
+            "dane-and-sts.example,1,yes,yes,no,yes,yes,yes,yes,no,yes,1,1,0,1,1,1,1,0,1,\r\n"
+        ),
         "{table}"
     );
+    assert!(said.out.contains("4 domains at 4 operators; 2 more could not"), "{}", said.out);
     let page = world.read("r.html");
     assert!(page.contains("Providers side by side") && page.contains("not known"), "{page}");
     let words: Vec<&str> = words.iter().copied().filter(|word| *word != "a..b").collect();

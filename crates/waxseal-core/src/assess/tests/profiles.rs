@@ -377,6 +377,23 @@ fn an_offer_is_what_the_findings_call_good() {
     assert_eq!(offers.hygiene, Offer::No);
 }
 
+/// Whoever chooses a provider must not hold another's hosts against it.
+#[test]
+fn a_second_operator_of_a_domain_is_named_and_not_mixed_in() {
+    use crate::assess::{Offer, offers};
+    let mut world = World::new();
+    let first = offers(&world.survey, &world.assess());
+    assert!(first.others.is_empty(), "{:?}", first.others);
+    world.survey.facts.hosts.push(host_facts("mx.backup.test", 99, Vec::new()));
+    let mut backup = host_survey("mx.backup.test", &certificates().own);
+    backup.addresses.retain(|address| address.ip.is_ipv4());
+    world.survey.hosts.push(backup);
+    let both = offers(&world.survey, &world.assess());
+    assert_eq!(both.others, ["backup.test"]);
+    assert_eq!((both.dane, both.ipv6), (Offer::Yes, Offer::Yes));
+    assert_eq!(both.columns(), first.columns());
+}
+
 #[test]
 fn a_domain_without_mail_is_asked_only_for_what_applies() {
     let mut world = World::new();

@@ -9,6 +9,7 @@ use super::{
     super::Paint,
     csv::quoted,
     report::{Outcome, Report},
+    text::wrapped,
     tone::{Tone, colour, mark},
 };
 
@@ -17,6 +18,157 @@ use super::{
 pub(super) struct Provider {
     pub(super) offers: Offers,
     pub(super) domains: Vec<String>,
+    /// What was seen through how many of them, in the order of [`Offers::columns`].
+    pub(super) seen: Vec<Seen>,
+    /// Domains that have mail hosts of another operator, too; those count in no column.
+    pub(super) shared: Vec<String>,
+}
+
+/// What was seen of one thing that an operator may offer.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Seen {
+    /// As [`Offers::columns`] names it.
+    pub(super) what: &'static str,
+    /// Domains with it.
+    pub(super) yes: Vec<String>,
+    /// Domains with something between.
+    pub(super) partly: Vec<String>,
+    /// Domains without.
+    pub(super) no: Vec<String>,
+    /// Domains of which it could not be found out.
+    pub(super) unknown: Vec<String>,
+}
+
+/// Of so many domains at least one that is different from the others is named.
+const ENOUGH: usize = 3;
+
+impl Seen {
+    fn of(domains: &[(String, Offers)], column: usize) -> Self {
+        let mut seen = Self::default();
+        for (domain, offers) in domains {
+            let columns = offers.columns();
+            let Some((what, offer)) = columns.get(column) else { continue };
+            seen.what = what;
+            let same = match offer {
+                Offer::Yes => &mut seen.yes,
+                Offer::Partly => &mut seen.partly,
+                Offer::No => &mut seen.no,
+                Offer::Unknown => &mut seen.unknown,
+            };
+            same.push(domain.clone());
+        }
+        seen
+    }
+
+    /// Whether the domains differ.
+    pub(super) fn is_mixed(&self) -> bool {
+        let kinds = [&self.yes, &self.partly, &self.no, &self.unknown];
+        kinds.iter().filter(|domains| !domains.is_empty()).count() > 1
+    }
+
+    /// How many domains there are.
+    pub(super) fn total(&self) -> usize {
+        let kinds = [&self.yes, &self.partly, &self.no, &self.unknown];
+        kinds.iter().map(|domains| domains.len()).sum()
+    }
+
+    /// Whether that they differ says more than the glyph: where hardly anything is unknown, what
+    /// nobody offers is offered by nobody.
+    fn matters(&self) -> bool {
+        !(self.yes.is_empty() && self.partly.is_empty()) || self.unknown.len() >= self.no.len()
+    }
+
+    /// `32 (not odd.example)`, `1 (only odd.example)`, `0 (30 partly, 2 not known)`.
+    pub(super) fn told(&self) -> String {
+        let not: Vec<&String> = self.partly.iter().chain(&self.no).chain(&self.unknown).collect();
+        match (&*self.yes, &*not) {
+            (many, [odd]) if many.len() + 1 >= ENOUGH => format!("{} (not {odd})", many.len()),
+            ([odd], many) if many.len() + 1 >= ENOUGH && self.unknown.is_empty() => {
+                format!("1 (only {odd})")
+            }
+            (many, _) => {
+                let more = [(self.partly.len(), "partly"), (self.unknown.len(), "not known")];
+                let more = more.iter().filter(|(count, _)| *count > 0);
+                let more: Vec<_> = more.map(|(count, word)| format!("{count} {word}")).collect();
+                match more.is_empty() {
+                    true => many.len().to_string(),
+                    false => format!("{} ({})", many.len(), more.join(", ")),
+                }
+            }
+        }
+    }
+
+    /// `yes at 30, no at 3: a.example, b.example, c.example`; the fewest are named.
+    pub(super) fn told_in_full(&self) -> String {
+        /// More names than this are a number.
+        const NAMES: usize = 8;
+        let kinds = [
+            ("yes", &self.yes),
+            ("partly", &self.partly),
+            ("no", &self.no),
+            ("not known", &self.unknown),
+        ];
+        let kinds = kinds.into_iter().filter(|(_, domains)| !domains.is_empty());
+        let mut kinds: Vec<_> = kinds.collect();
+        kinds.sort_by_key(|(_, domains)| std::cmp::Reverse(domains.len()));
+        let counts: Vec<_> =
+            kinds.iter().map(|(word, domains)| format!("{word} at {}", domains.len())).collect();
+        let fewest = kinds.last().map(|(_, domains)| domains.as_slice()).unwrap_or_default();
+        let names: Vec<&str> = fewest.iter().take(NAMES).map(String::as_str).collect();
+        let more = match fewest.len().saturating_sub(NAMES) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}: {}{more}", counts.join(", "), names.join(", "))
+    }
+}
+
+impl Provider {
+    fn of(domains: Vec<(String, Offers)>) -> Option<Self> {
+        let offers = domains.iter().map(|(_, offers)| offers.clone());
+        let offers = offers.reduce(|all, one| all.and(&one))?;
+        let seen = (0..offers.columns().len()).map(|column| Seen::of(&domains, column)).collect();
+        let shared = domains.iter().filter(|(_, offers)| !offers.others.is_empty());
+        let shared = shared.map(|(domain, _)| domain.clone()).collect();
+        Some(Self { offers, seen, shared, domains: domains.into_iter().map(|one| one.0).collect() })
+    }
+
+    /// What is not the same at all of its domains.
+    fn mixed(&self) -> impl Iterator<Item = &Seen> {
+        self.seen.iter().filter(|seen| seen.is_mixed() && seen.matters())
+    }
+
+    /// Columns in which its domains differ, and how. One domain is often different in many things:
+    /// it is named once.
+    fn differences(&self, told: impl Fn(&Seen) -> String) -> Vec<(String, String)> {
+        let mut groups: Vec<(String, String)> = Vec::new();
+        for seen in self.mixed() {
+            let told = told(seen);
+            match groups.iter_mut().find(|(_, known)| *known == told) {
+                Some((columns, _)) => {
+                    columns.push_str(", ");
+                    columns.push_str(name(seen.what));
+                }
+                None => groups.push((name(seen.what).to_owned(), told)),
+            }
+        }
+        groups
+    }
+
+    /// For a page.
+    pub(super) fn differences_in_full(&self) -> Vec<(String, String)> {
+        self.differences(Seen::told_in_full)
+    }
+
+    /// Whether its domains differ in anything.
+    pub(super) fn differs(&self) -> bool {
+        self.mixed().next().is_some() || !self.shared.is_empty()
+    }
+
+    /// Who else has mail hosts of its domains.
+    pub(super) fn with(&self) -> String {
+        self.offers.others.join(", ")
+    }
 }
 
 /// What has no mail host that could be compared, and why.
@@ -33,22 +185,15 @@ pub(super) fn left_out(reports: &[Report]) -> impl Iterator<Item = (Quoted, &str
 
 /// Grouped, the operator with most domains first; without those that [`left_out`] tells.
 pub(super) fn providers(reports: &[Report]) -> Vec<Provider> {
-    let mut groups: BTreeMap<String, Provider> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, Vec<(String, Offers)>> = BTreeMap::new();
     for report in reports {
         let Outcome::Assessed(one) = &report.outcome else { continue };
-        if one.assessment.hosts.is_empty() {
-            continue;
+        if !one.assessment.hosts.is_empty() {
+            let domain = (one.assessment.domain.to_string(), one.offers.clone());
+            groups.entry(&one.offers.operator).or_default().push(domain);
         }
-        let (offers, domain) = (&one.offers, one.assessment.domain.to_string());
-        groups
-            .entry(offers.operator.clone())
-            .and_modify(|provider| {
-                provider.offers = provider.offers.clone().and(offers);
-                provider.domains.push(domain.clone());
-            })
-            .or_insert_with(|| Provider { offers: offers.clone(), domains: vec![domain] });
     }
-    let mut all: Vec<_> = groups.into_values().collect();
+    let mut all: Vec<_> = groups.into_values().filter_map(Provider::of).collect();
     all.sort_by_key(|provider| std::cmp::Reverse(provider.domains.len()));
     all
 }
@@ -71,7 +216,7 @@ const HEADS: [[&str; 2]; 9] = [
 const NAME: usize = 28;
 
 /// For a terminal.
-pub(super) fn table(providers: &[Provider], paint: Paint) -> String {
+pub(super) fn table(providers: &[Provider], left_out: usize, paint: Paint) -> String {
     if providers.is_empty() {
         return "no domain could be looked at\n".to_owned();
     }
@@ -84,7 +229,8 @@ pub(super) fn table(providers: &[Provider], paint: Paint) -> String {
         }
         let _ = writeln!(text, "{}", paint.bold(head.trim_end()));
     }
-    for Provider { offers, domains } in providers {
+    for provider in providers {
+        let Provider { offers, domains, .. } = provider;
         let mut name = offers.operator.as_str();
         if name.chars().count() > NAME {
             let _ = writeln!(text, "{name}");
@@ -96,13 +242,42 @@ pub(super) fn table(providers: &[Provider], paint: Paint) -> String {
         }
         text.truncate(text.trim_end().len());
         text.push('\n');
+        differing(provider, &mut text);
     }
+    let domains: usize = providers.iter().map(|provider| provider.domains.len()).sum();
+    let left_out = match left_out {
+        0 => String::new(),
+        left_out => format!("; {left_out} more could not be compared"),
+    };
+    let _ = writeln!(text, "\n{domains} domains at {} operators{left_out}", providers.len());
     text.push_str(
-        "✓ everywhere   ~ partly   ✗ no   ? not known\n\
+        "✓ wherever it could be seen   ~ partly   ✗ no   ? not known\n\
          Operators are told by the names of mail hosts. PQ: post-quantum key exchange.\n\
-         No old TLS: nothing below TLS 1.2, no weak suites or groups.\n",
+         No old TLS: nothing below TLS 1.2, no weak suites or groups. MTA-STS, TLSRPT:\n\
+         the domains publish these themselves; `testing` counts as partly.\n",
     );
     text
+}
+
+/// Below a row: at how many domains, where not at all of them.
+fn differing(provider: &Provider, text: &mut String) {
+    let total = provider.domains.len();
+    let mut told: Vec<_> = provider
+        .differences(Seen::told)
+        .into_iter()
+        .map(|(columns, told)| format!("{columns} at {told}"))
+        .collect();
+    if !provider.shared.is_empty() {
+        told.push(format!("{} also have hosts at {}", provider.shared.len(), provider.with()));
+    }
+    if !told.is_empty() {
+        wrapped(&format!("of {total}: {}", told.join("; ")), 4, text);
+    }
+}
+
+/// A column in words.
+pub(super) fn name(what: &'static str) -> &'static str {
+    if what == "hygiene" { "no old TLS" } else { what }
 }
 
 fn wide(column: &[&str; 2]) -> usize {
@@ -129,11 +304,17 @@ fn centred(offer: Offer, column: usize, paint: Paint) -> String {
 /// For a spreadsheet.
 pub(super) fn csv(providers: &[Provider]) -> String {
     let mut text =
-        "operator,domains,DANE,MTA-STS,TLSRPT,TLS 1.3,PQ,IPv6,DNSSEC,REQUIRETLS,hygiene\r\n"
+        "operator,domains,DANE,MTA-STS,TLSRPT,TLS 1.3,PQ,IPv6,DNSSEC,REQUIRETLS,hygiene,\
+         domains with DANE,domains with MTA-STS,domains with TLSRPT,domains with TLS 1.3,\
+         domains with PQ,domains with IPv6,domains with DNSSEC,domains with REQUIRETLS,\
+         domains with hygiene,other operators\r\n"
             .to_owned();
-    for Provider { offers, domains } in providers {
+    for provider in providers {
+        let Provider { offers, domains, seen, .. } = provider;
         let mut cells = vec![quoted(&offers.operator), domains.len().to_string()];
         cells.extend(offers.columns().map(|(_, offer)| offer.as_str().to_owned()));
+        cells.extend(seen.iter().map(|seen| seen.yes.len().to_string()));
+        cells.push(quoted(&offers.others.join(" ")));
         let _ = write!(text, "{}\r\n", cells.join(","));
     }
     text

@@ -1,8 +1,11 @@
 //! One line a domain, for a spreadsheet.
 
-use waxseal_core::assess::{Assessment, Delivery, Severity};
+use waxseal_core::assess::{Assessment, Delivery, Quoted, Severity};
 
-use super::report::{Outcome, Report};
+use super::{
+    report::{Outcome, Report},
+    standing::Standing,
+};
 
 const HEADER: [&str; 21] = [
     "domain",
@@ -41,9 +44,11 @@ fn row(report: &Report) -> String {
     let one = match &report.outcome {
         Outcome::Assessed(one) => one,
         Outcome::NoDomain(why) => {
-            let blank = std::iter::repeat_n(String::new(), HEADER.len().saturating_sub(2));
-            let first = std::iter::once(report.input.clone());
-            return line(first.chain(blank).chain(std::iter::once(why.clone())));
+            let input = Quoted::new(&report.input).to_string();
+            let first = [input, String::new(), "no-domain".to_owned()];
+            let blank = HEADER.len().saturating_sub(first.len() + 1);
+            let blank = std::iter::repeat_n(String::new(), blank);
+            return line(first.into_iter().chain(blank).chain([why.clone()]));
         }
     };
     let assessment = &one.assessment;
@@ -69,15 +74,17 @@ fn row(report: &Report) -> String {
         count(Severity::Warning),
         ids.join(" "),
         profiles.join(" "),
-        String::new(),
+        report.unresolved().unwrap_or_default().to_owned(),
     ]);
     line(cells.into_iter())
 }
 
-/// The level, or why there is none: in the words of the JSON.
-const fn level(assessment: &Assessment) -> &'static str {
+/// The level, or why there is none: in the words of the JSON, but that a typing error is none of
+/// a domain that takes no mail.
+fn level(assessment: &Assessment) -> &'static str {
     match (assessment.level, assessment.delivery) {
         (Some(level), _) => level.as_str(),
+        (None, _) if Standing::of(assessment) == Standing::Missing => "no-such-domain",
         (None, Delivery::Refuses) => "refuses",
         (None, Delivery::TakesNoMail) => "takes-no-mail",
         (None, Delivery::Delivers | Delivery::Unknown) => "unknown",

@@ -1,15 +1,18 @@
 //! One page that needs nothing else and that nobody has to explain.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cmp::Reverse};
 
 use askama::Template;
-use waxseal_core::assess::{Assessment, Check, HostAssessment, Offer, Severity, profile::Status};
+use waxseal_core::assess::{
+    Assessment, Check, HostAssessment, Offer, Quoted, Severity, profile::Status,
+};
 
 use super::{
-    compare::Provider,
+    compare::{Provider, Seen, name},
     profiles::summary,
     report::{Outcome, Report},
-    tone::{Tone, host_standing, severity_tone, standing, status_tone},
+    standing::{Standing, tally},
+    tone::{Tone, glyph, host_standing, severity_tone, status_tone},
 };
 
 /// The style of all our pages.
@@ -21,7 +24,8 @@ struct Page<'a> {
     style: &'static str,
     more_style: &'static str,
     version: &'static str,
-    reports: &'a [Report],
+    reports: Vec<&'a Report>,
+    tally: Vec<(Standing, usize)>,
     providers: Option<&'a [Provider]>,
 }
 
@@ -29,18 +33,22 @@ const MORE_STYLE: &str = include_str!("../../../templates/check.css");
 
 /// The page. All text from outside is escaped by the template.
 pub(super) fn page(reports: &[Report], providers: Option<&[Provider]>) -> anyhow::Result<String> {
+    let mut sorted: Vec<&Report> = reports.iter().collect();
+    // Whoever reads on wants to know what is wrong; the sort keeps the order of equals.
+    sorted.sort_by_key(|report| (Standing::told(report), Reverse(report.errors())));
     let page = Page {
         style: STYLE,
         more_style: MORE_STYLE,
         version: env!("CARGO_PKG_VERSION"),
-        reports,
+        reports: sorted,
+        tally: tally(reports),
         providers,
     };
     Ok(page.render()?)
 }
 
 /// Whether standards were asked for.
-fn judged(reports: &[Report]) -> bool {
+fn judged(reports: &[&Report]) -> bool {
     reports.iter().any(|report| match &report.outcome {
         Outcome::Assessed(one) => !one.profiles.is_empty(),
         Outcome::NoDomain(_) => false,
@@ -49,8 +57,13 @@ fn judged(reports: &[Report]) -> bool {
 
 /// Class and words for a domain's level, or for why there is none.
 fn standing_parts(assessment: &Assessment) -> (&'static str, &'static str) {
-    let (tone, word) = standing(assessment);
-    (class(tone), word)
+    let standing = Standing::of(assessment);
+    (class(standing.tone()), standing.word())
+}
+
+/// Its input as it may be shown.
+fn quoted(report: &Report) -> Quoted {
+    Quoted::new(&report.input)
 }
 
 /// Class and words for a host's level.
@@ -104,11 +117,34 @@ fn check_parts(check: &Check) -> (&'static str, &'static str, &str) {
     }
 }
 
-const fn offer_parts(offer: Offer) -> (&'static str, &'static str, &'static str) {
-    match offer {
+fn any_differs(providers: &[Provider]) -> bool {
+    providers.iter().any(Provider::differs)
+}
+
+/// Class, glyph and words for what a provider offers.
+fn offer_parts(offer: Offer, seen: &Seen) -> (&'static str, &'static str, String) {
+    let (class, glyph, word) = match offer {
         Offer::Yes => ("good", "✓", "yes"),
         Offer::Partly => ("poor", "~", "partly"),
         Offer::No => ("bad", "✗", "no"),
         Offer::Unknown => ("unknown", "?", "not known"),
-    }
+    };
+    let words = match (seen.is_mixed(), seen.yes.len()) {
+        (true, yes @ 1..) => format!("{yes}/{}", seen.total()),
+        (true | false, _) => word.to_owned(),
+    };
+    (class, glyph, words)
 }
+
+/// What the columns of a comparison mean.
+const COLUMNS: [(&str, &str); 9] = [
+    ("DANE", "DNSSEC says which keys the mail hosts have, and they have them"),
+    ("MTA-STS", "the domain demands authenticated TLS; partly: it only tests"),
+    ("TLSRPT", "the domain asks for reports of failures"),
+    ("TLS 1.3", "the version without known weaknesses"),
+    ("PQ", "key exchange that a quantum computer does not break"),
+    ("IPv6", "each mail host has an IPv6 address"),
+    ("DNSSEC", "the zones of the mail hosts are signed"),
+    ("REQUIRETLS", "a message can demand TLS all the way"),
+    ("no old TLS", "nothing below TLS 1.2, no weak suites or groups"),
+];

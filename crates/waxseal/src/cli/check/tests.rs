@@ -146,6 +146,7 @@ fn report(status: Status) -> Report {
         },
         offers: Offers {
             operator: "example.net".to_owned(),
+            others: Vec::new(),
             dane: offer,
             sts: offer,
             tlsrpt: offer,

@@ -12,7 +12,8 @@ use super::{
     super::Paint,
     profiles,
     report::{Assessed, Outcome, Report},
-    tone::{Tone, colour, host_standing, mark, severity_tone, standing, status_tone},
+    standing::Standing,
+    tone::{Tone, colour, host_standing, mark, severity_tone, status_tone},
 };
 
 /// Columns of a terminal that nobody has made wider.
@@ -20,6 +21,9 @@ pub(super) const WIDTH: usize = 80;
 
 /// Columns of a verdict in the list of many domains.
 const WORD: usize = 14;
+
+/// Columns before a name in the list of many domains.
+const LEFT: usize = "x ".len() + WORD + 1;
 
 /// Columns of a name in the list of many domains.
 const NAME: usize = 31;
@@ -37,7 +41,8 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
     };
     let assessment = &one.assessment;
     let mut text = format!("{}\n", paint.bold(assessment.domain.as_str()));
-    let (tone, word) = standing(assessment);
+    let standing = Standing::of(assessment);
+    let (tone, word) = (standing.tone(), standing.word());
     let _ = writeln!(text, "  {} {}", mark(tone, paint), colour(tone, word, paint));
     wrapped(&assessment.headline, 4, &mut text);
     if let Some(why) = &assessment.why_not_higher {
@@ -49,7 +54,9 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
     for host in &assessment.hosts {
         host_lines(host, paint, &mut text);
     }
-    published(one, paint, &mut text);
+    if standing != Standing::Missing {
+        published(one, paint, &mut text);
+    }
     if assessment.findings.is_empty() {
         let _ = writeln!(text, "\n  {} nothing to repair", mark(Tone::Good, paint));
     } else {
@@ -66,28 +73,30 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
 
 /// One line, for many domains.
 pub(super) fn line(report: &Report, paint: Paint) -> String {
+    let standing = Standing::told(report);
+    let tone = standing.tone();
+    let word = colour(tone, &format!("{:<WORD$}", standing.word()), paint);
+    let start = format!("{} {word} ", mark(tone, paint));
     let one = match &report.outcome {
         Outcome::NoDomain(why) => {
-            let (mark, word) = (mark(Tone::Bad, paint), colour(Tone::Bad, "no domain", paint));
-            let input = Quoted::new(&report.input);
-            return format!("{mark} {word}      {:<NAME$} {why}\n", input.as_str());
+            return start + &with_reason(Quoted::new(&report.input).as_str(), why);
         }
         Outcome::Assessed(one) => one,
     };
-    let assessment = &one.assessment;
-    let (tone, word) = standing(assessment);
-    let word = format!("{word:<WORD$}");
-    let domain = assessment.domain.as_str();
-    let mut text = format!("{} {} {domain:<NAME$}", mark(tone, paint), colour(tone, &word, paint));
+    let domain = one.assessment.domain.as_str();
     if let Some(why) = report.unresolved() {
-        let _ = writeln!(text, " {why}");
-        return text;
+        return start + &with_reason(domain, why);
     }
     let judged = one.profiles.iter();
     let judged: String = judged.map(|p| format!(" {}={}", p.name, p.status)).collect();
-    let taken = "x ".len() + WORD + 1 + domain.chars().count().max(NAME) + judged.chars().count();
-    let _ = writeln!(text, "{}{judged}", worst(&one.assessment.findings, taken));
-    text
+    let taken = LEFT + domain.chars().count().max(NAME) + judged.chars().count();
+    format!("{start}{domain:<NAME$}{judged}{}\n", worst(&one.assessment.findings, taken))
+}
+
+/// A name and why nothing is known of it: in its column, where both fit into the line.
+fn with_reason(name: &str, why: &str) -> String {
+    let fits = LEFT + name.chars().count().max(NAME) + 1 + why.chars().count() <= WIDTH;
+    if fits { format!("{name:<NAME$} {why}\n") } else { format!("{name}: {why}\n") }
 }
 
 /// The ids of findings that matter, as many as fit into the line, and how many more there are.
@@ -219,7 +228,7 @@ fn profile_lines(verdict: &ProfileVerdict, paint: Paint, text: &mut String) {
 }
 
 /// Lines of running text, all of them indented.
-fn wrapped(long: &str, indent: usize, text: &mut String) {
+pub(super) fn wrapped(long: &str, indent: usize, text: &mut String) {
     for paragraph in long.lines() {
         let _ = write!(text, "{:indent$}", "");
         hanging(indent, paragraph, text);
@@ -228,7 +237,7 @@ fn wrapped(long: &str, indent: usize, text: &mut String) {
 
 /// Goes on in a line of which `indent` columns are taken, and indents the next ones. Breaks at
 /// spaces, but not between quotation marks: a record has to be copied in one piece.
-fn hanging(indent: usize, long: &str, text: &mut String) {
+pub(super) fn hanging(indent: usize, long: &str, text: &mut String) {
     let mut column = indent;
     for word in words(long) {
         let wide = word.chars().count();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use waxseal_core::{
-    assess::{Assessment, Delivery, HostAssessment, Id, Severity, profile::Status},
+    assess::{HostAssessment, Severity, profile::Status},
     channel::Level,
 };
 
@@ -18,25 +18,11 @@ pub(super) const fn status_tone(status: Status) -> Tone {
     }
 }
 
-/// The level of a domain in words, or why there is none.
-pub(super) fn standing(one: &Assessment) -> (Tone, &'static str) {
-    if one.findings.iter().any(|finding| finding.id == Id::DomainMissing) {
-        return (Tone::Bad, "no such domain");
-    }
-    let word = match (one.level, one.delivery) {
-        (Some(level), _) => level.as_str(),
-        (None, Delivery::Refuses) => "not delivered",
-        (None, Delivery::TakesNoMail) => "takes no mail",
-        (None, Delivery::Delivers | Delivery::Unknown) => "not known",
-    };
-    (tone(one.level, one.delivery), word)
-}
-
 /// The level of a host in words: what was seen, else what would be demanded there.
 pub(super) fn host_standing(host: &HostAssessment) -> (Tone, Cow<'static, str>) {
     let seen = host.addresses.iter().any(|address| !address.keys.is_empty());
     match (host.level, host.demanded) {
-        (Some(level), _) => (tone(Some(level), Delivery::Delivers), level.as_str().into()),
+        (Some(level), _) => (tone(level), level.as_str().into()),
         (None, _) if seen => (Tone::Bad, "no delivery".into()),
         (None, None | Some(Level::Cleartext)) => (Tone::Unknown, "not known".into()),
         (None, Some(demanded)) => (Tone::Unknown, format!("{demanded} or nothing").into()),
@@ -63,32 +49,29 @@ pub(super) enum Tone {
     Plain,
 }
 
-/// What a level is worth at a glance; without one, why there is none.
-const fn tone(level: Option<Level>, delivery: Delivery) -> Tone {
+/// What a level is worth at a glance.
+const fn tone(level: Level) -> Tone {
     match level {
-        None => match delivery {
-            Delivery::Refuses => Tone::Bad,
-            Delivery::TakesNoMail => Tone::Plain,
-            Delivery::Delivers | Delivery::Unknown => Tone::Unknown,
-        },
-        Some(Level::Cleartext) => Tone::Bad,
-        Some(Level::Encrypted | Level::Named) => Tone::Poor,
-        Some(Level::StsFirst | Level::Sts | Level::Anchored | Level::Dane | Level::Pinned) => {
-            Tone::Good
-        }
+        Level::Cleartext => Tone::Bad,
+        Level::Encrypted | Level::Named => Tone::Poor,
+        Level::StsFirst | Level::Sts | Level::Anchored | Level::Dane | Level::Pinned => Tone::Good,
     }
 }
 
 /// A glyph that says it without colour.
-pub(super) fn mark(tone: Tone, paint: Paint) -> String {
-    let glyph = match tone {
+pub(super) const fn glyph(tone: Tone) -> &'static str {
+    match tone {
         Tone::Good => "✓",
         Tone::Poor => "!",
         Tone::Bad => "✗",
         Tone::Unknown => "?",
         Tone::Plain => "·",
-    };
-    colour(tone, glyph, paint)
+    }
+}
+
+/// The glyph, coloured where that is wanted.
+pub(super) fn mark(tone: Tone, paint: Paint) -> String {
+    colour(tone, glyph(tone), paint)
 }
 
 /// The same text, coloured where that is wanted.
