@@ -221,6 +221,12 @@ impl Gateway {
             self.tasks.spawn(web::serve(listener, router, async move {
                 let _ = stop.wait_for(|stop| *stop).await;
             }));
+            match role {
+                "metrics" => tracing::info!(
+                    "metrics and health are at http://{address}/metrics and /healthz"
+                ),
+                _ => tracing::info!("the status page is at http://{address}/"),
+            }
             self.pages.push((role, address));
         }
         Ok(())
@@ -233,6 +239,7 @@ impl Gateway {
         let tls = policies.tls().map_err(|error| StartError::Config(error.to_string()))?;
         let listener =
             web::Listener::bind(site.address).await.map_err(|error| taken(site.address, &error))?;
+        tracing::info!("MTA-STS policies are served at {}, over TLS", listener.address);
         self.pages.push(("policy", listener.address));
         let mut stop = self.stop.subscribe();
         self.tasks.spawn(web::serve_tls(listener, policies.router(), tls, async move {

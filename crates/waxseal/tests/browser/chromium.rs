@@ -23,7 +23,7 @@ pub(super) struct Browser {
     session: Option<String>,
     calls: u64,
     axe: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// What a visitor has chosen.
@@ -47,6 +47,11 @@ impl Browser {
         let root = target().join("peers/chromium");
         let program = root.join("usr/lib/chromium/chromium");
         assert!(program.exists(), "there is no browser: run tests/peers chromium");
+        Self::run(&root, &program)
+    }
+
+    /// A browser that cannot start, or that dies, ends the test with what it said.
+    fn run(root: &Path, program: &Path) -> Self {
         let axe = target().join("axe/axe.min.js");
         let axe = std::fs::read_to_string(axe).expect("there is no axe-core: run tests/axe");
         let folder = tempfile::tempdir().unwrap();
@@ -67,17 +72,16 @@ impl Browser {
             .args(["--disable-component-update", "--disable-dev-shm-usage"])
             .arg(format!("--user-data-dir={}", at("profile").display()))
             .env("FONTCONFIG_FILE", at("fonts.conf"))
-            .env("LD_LIBRARY_PATH", libraries(&root))
+            .env("LD_LIBRARY_PATH", libraries(root))
             .env("HOME", folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(at("said")).unwrap())
             .spawn()
             .unwrap();
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut browser =
-            Self { child, input, output, session: None, calls: 0, axe, _folder: folder };
+        let mut browser = Self { child, input, output, session: None, calls: 0, axe, folder };
         let page = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": page["targetId"], "flatten": true });
         let attached = browser.call("Target.attachToTarget", &attach);
@@ -89,13 +93,23 @@ impl Browser {
     /// What the browser says next.
     fn next(&mut self) -> Value {
         let mut message = Vec::new();
-        self.output.read_until(0, &mut message).unwrap();
-        assert_eq!(
-            message.pop(),
-            Some(0),
-            "the browser has ended; does tests/peers chromium work?"
-        );
+        let read = self.output.read_until(0, &mut message);
+        if read.is_err() || message.pop() != Some(0) {
+            self.mourn();
+        }
         serde_json::from_slice(&message).unwrap()
+    }
+
+    /// The browser has ended: says why, as it said itself.
+    fn mourn(&mut self) -> ! {
+        let status = self.child.wait();
+        let said = std::fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
+        let said: Vec<&str> = said.lines().collect();
+        panic!(
+            "the browser has ended ({status:?}):\n  {}\nIts libraries come with it where this \
+             machine lacks them: rm -r target/peers/chromium, then tests/peers chromium",
+            said[said.len().saturating_sub(10)..].join("\n  ")
+        );
     }
 
     fn call(&mut self, method: &str, params: &Value) -> Value {
@@ -104,8 +118,10 @@ impl Browser {
         if let Some(session) = &self.session {
             message["sessionId"] = json!(session);
         }
-        self.input.write_all(message.to_string().as_bytes()).unwrap();
-        self.input.write_all(&[0]).unwrap();
+        let message = format!("{message}\0");
+        if self.input.write_all(message.as_bytes()).is_err() {
+            self.mourn();
+        }
         loop {
             let mut answer = self.next();
             if answer["id"] == self.calls {
@@ -143,11 +159,15 @@ impl Browser {
     }
 
     /// What axe-core finds, one line each that begins with its impact: `critical`, `serious`,
-    /// `moderate`, `minor`.
+    /// `moderate`, `minor`. Of many articles three are left in the page.
     pub(super) fn barriers(&mut self) -> String {
         let axe = std::mem::take(&mut self.axe);
         self.ask(&format!("{axe};0"));
         self.axe = axe;
+        // They are all alike, and hundreds of them would take minutes.
+        let many =
+            "document.querySelectorAll('article').forEach((one, n) => n > 2 && one.remove())";
+        self.ask(&format!("{many};0"));
         let found = self.ask("axe.run({resultTypes: ['violations']}).then(all => all.violations)");
         let mut text = String::new();
         for one in found.as_array().unwrap() {
@@ -169,6 +189,23 @@ impl Browser {
     pub(super) fn overflow(&mut self) -> i64 {
         let script = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
         self.ask(script).as_i64().unwrap()
+    }
+
+    /// The first element of which one sees only a part unless one scrolls in it.
+    pub(super) fn scrolled_sideways(&mut self) -> String {
+        let found = self.ask(
+            "[...document.body.querySelectorAll('*')].find(one => one.clientWidth > 1 && \
+             one.scrollWidth > one.clientWidth + 1 && \
+             getComputedStyle(one).overflowX != 'visible')?.outerHTML.slice(0, 100) ?? ''",
+        );
+        found.as_str().unwrap().to_owned()
+    }
+
+    /// The language that its user has chosen for pages.
+    pub(super) fn prefers(&mut self, language: &str) {
+        self.call("Network.enable", &json!({}));
+        let headers = json!({ "headers": { "Accept-Language": language } });
+        self.call("Network.setExtraHTTPHeaders", &headers);
     }
 
     /// Keeps a picture of the page in target/screenshots, down to a sensible height, and yields
@@ -220,4 +257,20 @@ impl Drop for Browser {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// A machine without the libraries of a browser: the test fails and names what is missing, instead
+/// of passing without having looked.
+#[test]
+#[should_panic(expected = "libnss3.so: cannot open shared object file")]
+fn a_browser_that_lacks_a_library_fails_the_test_and_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("chromium");
+    // What the dynamic loader says, and what it exits with.
+    let script = "#!/bin/sh\necho \"$0: error while loading shared libraries: libnss3.so: cannot \
+                  open shared object file: No such file or directory\" >&2\nexit 127\n";
+    std::fs::write(&program, script).unwrap();
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, all).unwrap();
+    Browser::run(folder.path(), &program);
 }

@@ -5,12 +5,10 @@ use waxseal_lab::site::{Attack, Protection};
 
 use super::{
     chromium::{Browser, Scheme},
+    look_everywhere,
     recorded::{overlong, population},
 };
 use crate::operator::World;
-
-/// The widths of a small telephone and of a desk.
-const WIDTHS: [u32; 2] = [320, 1280];
 
 /// Everything that a report can be: good, poor, bad, refused, unknown.
 const CELLS: [(Protection, Attack); 7] = [
@@ -85,8 +83,8 @@ async fn reports_have_no_barriers_on_a_telephone_a_desk_in_light_and_dark() {
         ("refused", vec![all[4].clone()], &[]),
         ("unknown", vec![all[5].clone()], &[]),
         ("overlong", vec![overlong(&all[6])], &[]),
-        ("several", all.clone(), &[]),
-        ("compared", population(&all, 12, 8), &["--compare"]),
+        ("several", population(&all, 50, 12), &[]),
+        ("compared", population(&all, 200, 20), &["--compare"]),
     ] {
         pages.push((name, page(&world, name, &reports, more).await));
     }
@@ -94,42 +92,13 @@ async fn reports_have_no_barriers_on_a_telephone_a_desk_in_light_and_dark() {
         let mut browser = Browser::start();
         let mut wrong = String::new();
         for (name, file) in pages {
-            for (wide, scheme) in
-                WIDTHS.iter().flat_map(|wide| [(*wide, Scheme::Light), (*wide, Scheme::Dark)])
-            {
-                let view = format!("check-{name}-{wide}-{}", scheme.name());
-                wrong.push_str(&look(&mut browser, &file, &view, (wide, scheme)));
-            }
+            let (url, view) = (format!("file://{file}"), format!("check-{name}"));
+            wrong.push_str(&look_everywhere(&mut browser, &url, &view));
         }
         wrong
     });
     let wrong = looked.await.unwrap();
     assert!(wrong.is_empty(), "\n{wrong}");
-}
-
-/// What is wrong with a page in one window.
-fn look(browser: &mut Browser, file: &str, view: &str, (wide, scheme): (u32, Scheme)) -> String {
-    let mut wrong = String::new();
-    browser.look_like(wide, scheme);
-    browser.open(&format!("file://{file}"));
-    let overflow = browser.overflow();
-    // One pixel is rounding: nothing can be scrolled by it.
-    if overflow > 1 {
-        wrong.push_str(&format!("{view}: {overflow} pixels wider than the window\n"));
-    }
-    let barriers = browser.barriers();
-    for line in barriers.lines().filter(|line| line.starts_with(['s', 'c'])) {
-        wrong.push_str(&format!("{view}: {line}\n"));
-    }
-    let (colours, corner) = browser.picture(view);
-    if colours < 8 {
-        wrong.push_str(&format!("{view}: nothing can be seen ({colours} colours)\n"));
-    }
-    let is_dark = corner < 64;
-    if is_dark != matches!(scheme, Scheme::Dark) {
-        wrong.push_str(&format!("{view}: the corner is {corner} light\n"));
-    }
-    wrong
 }
 
 /// Five hundred domains are a page that still opens and fits.

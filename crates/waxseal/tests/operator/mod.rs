@@ -158,7 +158,7 @@ impl World {
     }
 }
 
-async fn send(door: SocketAddr, to: &str) -> String {
+pub(crate) async fn send(door: SocketAddr, to: &str) -> String {
     send_text(door, to, &format!("{BODY}\r\n")).await
 }
 
