@@ -358,10 +358,10 @@ impl Deliverer {
 
     /// Asks whether the recipients of a job would be taken, over a channel that may carry the job
     /// and no other: who exists is nobody else's business either. `Accepted` means taken; nothing
-    /// of the content is said.
-    pub async fn ask(&self, job: Job<'_>) -> Delivery {
+    /// of the content is said. `octets` is how long the message would be, 0 where nobody knows.
+    pub async fn ask(&self, job: Job<'_>, octets: u64) -> Delivery {
         let limit = Limit::new(Instant::now() + self.shared.settings.attempt, 0);
-        Walk::new(&self.shared, job, (Purpose::Ask, &limit)).run(&AlreadyDurable).await
+        Walk::new(&self.shared, job, (Purpose::Ask { octets }, &limit)).run(&AlreadyDurable).await
     }
 
     /// How many unused connections are open.

@@ -59,6 +59,10 @@ fn describe() {
     describe_gauge!("waxseal_sessions", "inbound sessions open now, by listener");
     describe_counter!("waxseal_attempts_total", "recipients tried, by level and outcome");
     describe_counter!("waxseal_inbound_total", "recipients of mail from outside, by outcome");
+    describe_counter!(
+        "waxseal_inbound_refused_total",
+        "mail from outside that ended, by who is told"
+    );
     describe_counter!("waxseal_recipients_asked_total", "recipients that strangers named");
     describe_histogram!("waxseal_delivery_seconds", "from acceptance to the peer's 250");
     describe_gauge!("waxseal_queue_messages", "messages by state");
@@ -157,6 +161,25 @@ pub fn attempt(level: Option<Level>, outcome: &Outcome) {
 /// inside does not take what it said it would.
 pub fn handed_inside(outcome: &Outcome) {
     counter!("waxseal_inbound_total", "outcome" => outcome_name(outcome)).increment(1);
+}
+
+/// Who hears of mail from outside that could not be handed inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToldOf {
+    /// Its sender, who proved to be that.
+    Sender,
+    /// Our postmaster, and not for each.
+    Postmaster,
+}
+
+/// Mail from outside ended for one recipient of ours after it was taken. Alert on a rise of
+/// `postmaster`: its senders do not know.
+pub fn refused_inside(told: ToldOf) {
+    let told = match told {
+        ToldOf::Sender => "sender",
+        ToldOf::Postmaster => "postmaster",
+    };
+    counter!("waxseal_inbound_refused_total", "told" => told).increment(1);
 }
 
 /// Somebody outside named a recipient of ours; `answer` is `taken`, `refused` or `later`, `from` is

@@ -150,8 +150,11 @@ pub trait Path: Send + Sync + 'static {
     }
 
     /// Where something else follows than for mail of others: a report of ours that cannot go as
-    /// its message had to is replaced by one that may (RFC 8689 §5).
-    fn amend(&self, _: &Turn, _: &mut [Fate]) {}
+    /// its message had to is replaced by one that may (RFC 8689 §5), and a stranger is not told of
+    /// mail that he may not have sent (RFC 5321 §6.2).
+    fn amend(&self, _: &Turn, _: &mut [Fate]) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 
     /// What goes on record.
     fn record(

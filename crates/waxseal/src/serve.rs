@@ -18,6 +18,7 @@ mod routes;
 mod runner;
 mod settings;
 mod spool;
+mod strangers;
 #[cfg(test)]
 mod tests;
 

@@ -51,6 +51,12 @@ pub enum Event {
     Returned,
     /// It ended, and nobody could be told.
     Dropped,
+    /// It came from outside and could not be handed inside; its sender may be forged, and was not
+    /// told.
+    Refused {
+        /// As many others since the last such notice.
+        others: u64,
+    },
 }
 
 /// What is left of a report on a message with REQUIRETLS whose way back cannot promise that.
@@ -71,6 +77,7 @@ impl Author {
             Event::Held { .. } => "A message is held",
             Event::Returned => "A message was returned to its sender",
             Event::Dropped => "A message could not be delivered, and nobody can be told",
+            Event::Refused { .. } => "Mail from outside was refused inside after it was taken",
         };
         let mut text = format!("This is the mail server {}.\r\n\r\n", self.hostname);
         let to = notice.destination;
@@ -100,6 +107,16 @@ impl Author {
                      may wait. It was written by a machine, so there is no person who could be \
                      told: perhaps it was a report or an automatic answer. It is gone; what \
                      happened to it is on record."
+                ),
+            ),
+            Event::Refused { others } => paragraph(
+                &mut text,
+                &format!(
+                    "A message from outside to somebody at {to} was taken, and your mail server \
+                     did not take it afterwards. Nothing proves that the sender's address is real, \
+                     so no report went there: it would bother somebody whose address was forged. \
+                     The message is gone; what happened to it is on record. Others that ended so \
+                     since the last notice: {others}. The next notice comes in an hour at the earliest."
                 ),
             ),
         }

@@ -166,7 +166,7 @@ impl<P: Path> Queue<P> {
         for (fate, remote) in fates.iter_mut().zip(path.remotes(&delivery)) {
             fate.remote = remote;
         }
-        path.amend(&turn, &mut fates);
+        path.amend(&turn, &mut fates).await;
         let done = Done { facts: &facts, plan: &plan, delivery: &delivery, fates: &fates };
         let events = if waited { Vec::new() } else { path.record(&turn, done).await };
         let letters = path.letters(&turn, &fates);
@@ -311,7 +311,8 @@ impl<P: Path> Queue<P> {
             reach: Default::default(),
             lack: Lack::Nothing,
         };
-        let fates = self.fates(&turn, &history, (outcomes, &plan, &Sighting::default()));
+        let mut fates = self.fates(&turn, &history, (outcomes, &plan, &Sighting::default()));
+        self.0.path.amend(&turn, &mut fates).await;
         let events = self.0.path.lost(&turn, &fates);
         let next = left(&turn, (history, short(&turn.group)), &fates);
         let letters = self.0.path.letters(&turn, &fates);

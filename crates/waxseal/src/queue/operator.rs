@@ -234,7 +234,7 @@ impl<P: Path> Queue<P> {
         let turn = Turn { message, head, group, content, attempt, now };
         // RFC 3463 §3.5: X.4.7, delivery time expired.
         let (code, reason) = (EnhancedCode(5, 4, 7), "held, and nobody released it in time");
-        let fates: Vec<_> = (turn.group.recipients.iter())
+        let mut fates: Vec<_> = (turn.group.recipients.iter())
             .map(|recipient| Fate {
                 recipient: recipient.clone(),
                 outcome: Outcome::Rejected { cause: Cause::Plan(reason.to_owned()) },
@@ -247,6 +247,7 @@ impl<P: Path> Queue<P> {
             })
             .chain(owed)
             .collect();
+        self.0.path.amend(&turn, &mut fates).await;
         let letters = self.0.path.letters(&turn, &fates);
         let body = json!({ "verb": "expire", "groups": 1, "reason": reason });
         let event = event(Actor::Gateway, now, (message, body.to_string()));

@@ -67,7 +67,11 @@ fn reports(parts: &Parts, turn: &Turn, fates: &[Fate]) -> Vec<Letter> {
     let report = |fates: Vec<Fated<'_>>| {
         // RFC 3461 §4.3: RET=FULL is for failures only.
         let failed = fates.iter().any(|fate| fate.action == Action::Failed);
-        let ret = if failed { envelope.ret } else { Some(Return::Headers) };
+        // What a stranger wrote is not sent on under our name, whatever he asks for.
+        let ret = match turn.head.direction {
+            Direction::Outbound if failed => envelope.ret,
+            Direction::Outbound | Direction::Inbound => Some(Return::Headers),
+        };
         let report = Report {
             envelope,
             message: &turn.content,
@@ -92,6 +96,8 @@ fn action(parts: &Parts, turn: &Turn, fate: &Fate) -> Option<(Action, EnhancedCo
             let wanted = turn.group.verdict.notify.contains(&Told::Sender);
             wanted.then(|| (Action::Held { until: *until }, *code, reason.clone()))
         }
+        // To an address that may be forged no word of success goes either.
+        Settled::Done if turn.head.direction == Direction::Inbound => None,
         Settled::Done => relayed(fate),
         Settled::Retry { .. } | Settled::Hold { .. } | Settled::Drop { .. } | _ => None,
     }
@@ -132,6 +138,12 @@ fn notices(parts: &Parts, turn: &Turn, fates: &[Fate]) -> Vec<Letter> {
         let (event, to, code, reason) = match &fate.settled {
             Settled::Drop { code, .. } if is_redactable(parts, turn) => {
                 return vec![redacted(parts, turn, *code)];
+            }
+            Settled::Drop { code, reason } if turn.head.direction == Direction::Inbound => {
+                match parts.known.unreported.due(turn.now) {
+                    Some(others) => (Event::Refused { others }, vec![postmaster], code, reason),
+                    None => return Vec::new(),
+                }
             }
             Settled::Drop { code, reason } => {
                 metrics::dropped();

@@ -28,6 +28,7 @@ use waxseal_core::{
 use super::{
     letters,
     parts::{Live, Parts},
+    strangers,
 };
 use crate::{
     author::Letter,
@@ -212,8 +213,10 @@ impl Path for Stages {
         delivery.remotes.clone()
     }
 
-    fn amend(&self, turn: &Turn, fates: &mut [Fate]) {
-        letters::redact(&self.live.now(), turn, fates);
+    async fn amend(&self, turn: &Turn, fates: &mut [Fate]) {
+        let parts = self.live.now();
+        letters::redact(&parts, turn, fates);
+        strangers::spare(&parts, turn, fates).await;
     }
 
     async fn record(&self, turn: &Turn, done: Done<'_, Observed, Delivery>) -> Vec<Event> {

@@ -23,7 +23,10 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::parts::{Live, Parts};
+use super::{
+    parts::{Live, Parts},
+    strangers::Unreported,
+};
 use crate::{
     deliver::Job,
     listen::{Asked, Recipients},
@@ -43,6 +46,8 @@ const REFUSED: Duration = Duration::from_mins(5);
 const MOST: usize = 10_000;
 /// Octets that are remembered of the words with which inside refuses.
 const WORDS: usize = 200;
+/// What our trace field adds to a message at most, for the size that inside is asked about.
+const TRACE: u64 = 1_024;
 /// Between two complaints in the log: there may be thousands of questions.
 const COMPLAIN: u64 = 60;
 
@@ -53,6 +58,7 @@ pub(crate) struct Known {
     refused: Shelf<Reply>,
     turns: Semaphore,
     complained: AtomicU64,
+    pub(super) unreported: Unreported,
 }
 
 impl Default for Known {
@@ -62,21 +68,33 @@ impl Default for Known {
             refused: Shelf::default(),
             turns: Semaphore::new(AT_ONCE),
             complained: AtomicU64::new(0),
+            unreported: Unreported::default(),
         }
     }
 }
 
 impl Known {
+    /// Who does not exist gets no message of any size. Who does may get no such long one: inside is
+    /// asked about each size that was declared.
     fn recall(&self, question: &Question, now: UnixTime) -> Option<Answer> {
-        let taken = self.taken.recall(question, now).map(|()| Answer::Taken);
-        taken.or_else(|| self.refused.recall(question, now).map(Answer::Refused))
+        let anything = Question { octets: 0, ..question.clone() };
+        let taken = match question.octets {
+            0 => self.taken.recall(&anything, now).map(|()| Answer::Taken),
+            _ => None,
+        };
+        taken.or_else(|| self.refused.recall(&anything, now).map(Answer::Refused))
     }
 
-    /// That nobody could be asked is not remembered: the next may be luckier.
+    /// That nobody could be asked is not remembered: the next may be luckier. Nor is a refusal of
+    /// one size: a shorter message may be taken.
     fn remember(&self, question: Question, answer: &Answer, now: UnixTime) {
+        let anything = Question { octets: 0, ..question };
         match answer {
-            Answer::Taken => self.taken.keep(question, (), (now, TAKEN)),
-            Answer::Refused(reply) => self.refused.keep(question, short(reply), (now, REFUSED)),
+            Answer::Taken => self.taken.keep(anything, (), (now, TAKEN)),
+            Answer::Refused(reply) if question.octets == 0 => {
+                self.refused.keep(anything, short(reply), (now, REFUSED));
+            }
+            Answer::Refused(_) => {}
             Answer::Later(_) | Answer::TooOften => {}
         }
     }
@@ -208,7 +226,12 @@ async fn inquire(parts: &Parts, question: &Question, now: UnixTime) -> Answer {
         content: &[],
         now,
     };
-    let outcome = parts.deliverer.ask(job).await.outcomes.into_iter().next();
+    // What goes inside is longer than what was declared to us.
+    let octets = match question.octets {
+        0 => 0,
+        declared => declared.saturating_add(TRACE),
+    };
+    let outcome = parts.deliverer.ask(job, octets).await.outcomes.into_iter().next();
     let answer = outcome.map_or_else(silent_because, |outcome| answer(outcome, &plan));
     let (answer, why) = answer;
     if let Some(why) = why {
@@ -239,6 +262,10 @@ fn not_taken(cause: Cause, plan: &Plan) -> (Answer, Option<String>) {
                 (Answer::Later(reply), None)
             }
         },
+        // RFC 1870 §6.1: what is too long is refused at MAIL. It speaks of the message, not of us.
+        Cause::Reply { command, reply } if command == "MAIL" && is_too_long(&reply) => {
+            (Answer::Refused(reply), None)
+        }
         Cause::Reply { command, reply } => {
             let why = format!("it answers {} to {command}", reply.code);
             (later(EnhancedCode(4, 3, 5), "the mail server inside cannot be asked"), Some(why))
@@ -247,7 +274,8 @@ fn not_taken(cause: Cause, plan: &Plan) -> (Answer, Option<String>) {
         Cause::Capability(missing) => {
             let (code, words) = EnhancedCode::leading(&missing)
                 .unwrap_or((EnhancedCode(5, 3, 3), "the mail server inside cannot take it"));
-            (Answer::Refused(Reply::new(550, Some(code), words)), None)
+            let number = if code == EnhancedCode(5, 3, 4) { 552 } else { 550 };
+            (Answer::Refused(Reply::new(number, Some(code), words)), None)
         }
         Cause::Channel(why) => {
             let words = "the mail server inside did not prove who it is";
@@ -260,6 +288,12 @@ fn not_taken(cause: Cause, plan: &Plan) -> (Answer, Option<String>) {
             (later(EnhancedCode(4, 5, 0), "the mail server inside does not speak SMTP"), Some(why))
         }
     }
+}
+
+/// RFC 3463 §3.4: X.3.4, message too big for system; RFC 1870 §6.1: 552.
+fn is_too_long(reply: &Reply) -> bool {
+    let said = matches!(reply.enhanced, Some(EnhancedCode(5, 3, 4)));
+    reply.severity() == Severity::Permanent && (said || reply.code == 552)
 }
 
 /// No host was tried: the plan's last word.

@@ -1,5 +1,7 @@
 //! Mail from outside for people of ours, by a listener of kind "inbound".
 
+mod forged;
+
 use std::net::Ipv4Addr;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -11,6 +13,9 @@ use super::*;
 use crate::submission::people::Wire;
 
 const CELL: (Protection, Attack) = (Protection::Dane, Attack::Nobody);
+
+/// Somebody outside whose zone is not signed, so that a test can add the key of his signatures.
+const SIGNER: (Protection, Attack) = (Protection::Opportunistic, Attack::Nobody);
 
 /// A lab with an MX host of the organisation's own: `ann` and `carl` are inside.
 struct Exchange {
@@ -54,7 +59,7 @@ impl Exchange {
     }
 
     async fn with(more: &str) -> Self {
-        let world = World::new(&[CELL]).await;
+        let world = World::new(&[CELL, SIGNER]).await;
         let roots = certificate(world.folder.path());
         let inside = world.lab.inside();
         inside.become_like(inside.personality().knowing(&["ann", "carl", "postmaster"]));
@@ -326,42 +331,6 @@ async fn requiretls_goes_on_inside_or_the_message_is_not_taken() {
     let message = exchange.arrived("carl").await;
     assert!(message.mail.contains(" REQUIRETLS") && message.tls.is_some(), "{}", message.mail);
     exchange.gateway.stop().await;
-}
-
-/// What inside refuses after all is returned to its sender outside, the way any mail goes out, and
-/// to nobody where there is no sender.
-#[tokio::test]
-async fn what_inside_refuses_after_all_comes_back_to_its_sender() {
-    let exchange = Exchange::new().await;
-    let no = Fault::Reply("554 5.6.0 not this".to_owned());
-    exchange.inside_becomes(|inside| inside.failing(Step::Dot, no));
-    let bob = exchange.bob();
-    let mut wire = exchange.stranger().await;
-    hand_in(&mut wire, "<>", &ours("ann")).await;
-    hand_in(&mut wire, &format!("<{bob}>"), &ours("carl")).await;
-    let fits = |message: &Received| is_for(message, &bob);
-    let report = exchange.world.lab.sink().find(fits, PATIENCE).await.unwrap();
-    assert!(report.mail.starts_with("<>"), "{}", report.mail);
-    let report = text(&report);
-    for words in [
-        "Subject: Not delivered: your message to carl@",
-        "Action: failed\r\nStatus: 5.6.0\r\n",
-        "Diagnostic-Code: smtp; 554 5.6.0 not this",
-        "Our postmaster is postmaster@",
-    ] {
-        assert!(report.contains(words), "{words}\n{report}");
-    }
-    assert!(!report.contains("The text."), "{report}");
-    let store = exchange.gateway.store().clone();
-    // The notice about the one without a sender waits for inside, as that takes nothing now.
-    let settled = async {
-        while deliveries(&store).await.len() < 3 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, settled).await.unwrap();
-    exchange.gateway.stop().await;
-    assert_eq!(exchange.world.lab.sink().all().len(), 1, "the null sender is never answered");
 }
 
 /// A reload takes no session away, and forgets what inside said before.

@@ -12,7 +12,10 @@ use crate::{
 pub enum Purpose {
     /// To find out whether the recipients are taken: it ends with the last RCPT, and nothing of a
     /// message is said.
-    Ask,
+    Ask {
+        /// The octets that a message to them would have (RFC 1870 §6); 0: nobody knows.
+        octets: u64,
+    },
     /// To hand over a message.
     #[default]
     Deliver,
@@ -56,11 +59,11 @@ impl<'m> Mail<'m> {
             );
         }
         if let Size::AtMost(limit) = peer.size
-            && self.content.len() as u64 > limit
+            && self.octets() > limit
         {
             return Err(format!(
                 "5.3.4 the message has {} octets and the peer takes at most {limit}",
-                self.content.len()
+                self.octets()
             ));
         }
         if self.is_eight_bit() && !peer.eight_bit_mime {
@@ -86,6 +89,14 @@ impl<'m> Mail<'m> {
         sender.into_iter().chain(self.recipients.iter().map(|r| r.mailbox.local.as_str()))
     }
 
+    /// How long it is, or would be.
+    const fn octets(&self) -> u64 {
+        match self.purpose {
+            Purpose::Ask { octets } => octets,
+            Purpose::Deliver => self.content.len() as u64,
+        }
+    }
+
     /// RFC 6152 §3: what was declared, or what is really in it.
     fn is_eight_bit(&self) -> bool {
         self.ask.body == Body::EightBit || !self.content.is_ascii()
@@ -100,8 +111,9 @@ impl<'m> Mail<'m> {
                 write_path(out, &mailbox.local, mailbox.domain.as_str());
             }
         }
-        if peer.size != Size::Unknown && self.purpose == Purpose::Deliver {
-            out.extend_from_slice(format!(" SIZE={}", self.content.len()).as_bytes());
+        let unknown = Purpose::Ask { octets: 0 };
+        if peer.size != Size::Unknown && self.purpose != unknown {
+            out.extend_from_slice(format!(" SIZE={}", self.octets()).as_bytes());
         }
         if self.is_eight_bit() {
             out.extend_from_slice(b" BODY=8BITMIME");

@@ -130,7 +130,7 @@ impl Letter {
                 "8bit" => letter.ask.body = Body::EightBit,
                 "utf8" => letter.ask.charset = Charset::Utf8,
                 "require-tls" => letter.require_tls = RequireTls::Yes,
-                "ask" => letter.purpose = Purpose::Ask,
+                "ask" => letter.purpose = Purpose::Ask { octets: value.parse().unwrap_or(0) },
                 "ret" if value == "hdrs" => letter.ret = Some(Return::Headers),
                 "ret" => letter.ret = Some(Return::Full),
                 "envid" => letter.envelope_id = Some(value.into()),

@@ -183,7 +183,7 @@ impl<'c, 'm> Transaction<'c, 'm> {
     /// As many commands as the peer takes in one flight (RFC 2920 §3.1).
     fn say_commands(&mut self) {
         let last = match self.mail.purpose {
-            Purpose::Ask => self.mail.recipients.len(),
+            Purpose::Ask { .. } => self.mail.recipients.len(),
             Purpose::Deliver => self.mail.recipients.len() + 1,
         };
         let window = if self.client.extensions.pipelining { WINDOW } else { 1 };
@@ -259,7 +259,7 @@ impl<'c, 'm> Transaction<'c, 'm> {
     fn accepted(&mut self, index: usize, reply: Reply) {
         self.taken = Taken::Somebody;
         let slot = index.checked_sub(1).and_then(|index| self.outcomes.get_mut(index));
-        if let (Purpose::Ask, Some(slot)) = (self.mail.purpose, slot) {
+        if let (Purpose::Ask { .. }, Some(slot)) = (self.mail.purpose, slot) {
             slot.get_or_insert(Outcome::Accepted { reply });
         }
     }

@@ -55,6 +55,7 @@ impl Server {
                 RequireTls::Yes => TlsAsk::RequireTls,
                 RequireTls::No => TlsAsk::Nothing,
             },
+            octets: mail.size.unwrap_or(0),
         };
         self.phase = Phase::Asking(Box::new(recipient));
         Some(Action::Ask(Box::new(question)))

@@ -148,6 +148,8 @@ pub struct Question {
     pub charset: Charset,
     /// Whether it needs REQUIRETLS there.
     pub tls: TlsAsk,
+    /// The octets that were declared of the message (RFC 1870 §6); 0: nothing was said.
+    pub octets: u64,
 }
 
 /// What is known of such a recipient. A refusal, and that nobody could be asked, are different.

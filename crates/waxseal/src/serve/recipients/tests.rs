@@ -12,7 +12,7 @@ use super::*;
 fn question(local: &str) -> Question {
     let domain = Domain::parse("example.com").unwrap();
     let mailbox = Mailbox { local: local.to_owned(), domain };
-    Question { mailbox, charset: Charset::Ascii, tls: TlsAsk::Nothing }
+    Question { mailbox, charset: Charset::Ascii, tls: TlsAsk::Nothing, octets: 0 }
 }
 
 fn reply(code: u16, enhanced: EnhancedCode) -> Reply {
@@ -38,6 +38,22 @@ fn who_exists_is_known_for_longer_than_who_does_not_and_nobody_for_ever() {
     assert_eq!(known.recall(&question("nobody"), NOW + REFUSED), None);
     assert_eq!(known.recall(&question("ann"), NOW + REFUSED), Some(Answer::Taken));
     assert_eq!(known.recall(&question("ann"), NOW + TAKEN), None);
+}
+
+/// That a long message is not taken says nothing of others; that somebody does not exist does.
+#[test]
+fn each_declared_size_is_asked_about_and_absence_holds_for_all() {
+    let known = Known::default();
+    let long = |local| Question { octets: 9_000, ..question(local) };
+    let too_long = Answer::Refused(reply(552, EnhancedCode(5, 3, 4)));
+    known.remember(long("ann"), &too_long, NOW);
+    assert_eq!(known.recall(&question("ann"), NOW), None);
+    known.remember(long("ann"), &Answer::Taken, NOW);
+    assert_eq!(known.recall(&question("ann"), NOW), Some(Answer::Taken));
+    assert_eq!(known.recall(&long("ann"), NOW), None);
+    let refused = Answer::Refused(reply(550, EnhancedCode(5, 1, 1)));
+    known.remember(question("nobody"), &refused, NOW);
+    assert_eq!(known.recall(&long("nobody"), NOW), Some(refused));
 }
 
 /// Attacker: somebody with a dictionary. What is remembered stays small, and the names of those who
