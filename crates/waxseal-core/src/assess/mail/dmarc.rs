@@ -60,6 +60,8 @@ pub struct Walk {
     asked: usize,
     found: Vec<Found>,
     broken: Option<Published<Dmarc>>,
+    /// The first one above the domain that cannot be read.
+    broken_above: Option<Published<Dmarc>>,
     absent: Option<Published<Dmarc>>,
     failed: Option<LookupFailure>,
 }
@@ -73,6 +75,7 @@ impl Walk {
             asked: 0,
             found: Vec::new(),
             broken: None,
+            broken_above: None,
             absent: None,
             failed: None,
         }
@@ -116,32 +119,33 @@ impl Walk {
         expires: crate::time::UnixTime,
     ) {
         let ours: Vec<_> = texts.iter().filter_map(|text| ours(text)).collect();
-        let here = *at == self.domain;
-        match ours.as_slice() {
-            [] => {}
+        let (first, why) = match ours.as_slice() {
+            [] => return,
             [text] => match record(text) {
                 Ok(record) => {
                     let text = Quoted::new(text);
                     let at = at.clone();
                     self.found.push(Found { at, record, text, authenticity, expires });
+                    return;
                 }
-                Err(why) if here => {
-                    let text = Quoted::new(text);
-                    self.broken = Some(Published::Broken { text, why, authenticity });
-                }
-                Err(_) => {}
+                Err(why) => (text, why),
             },
-            [first, ..] if here => {
-                let why = format!("{} DMARC records, so none counts (RFC 9989 §4.10)", ours.len());
-                let text = Quoted::new(first);
-                self.broken = Some(Published::Broken { text, why, authenticity });
+            [first, ..] => {
+                (first, format!("{} DMARC records, so none counts (RFC 9989 §4.10)", ours.len()))
             }
-            [..] => {}
+        };
+        let text = Quoted::new(first);
+        if *at == self.domain {
+            self.broken = Some(Published::Broken { text, why, authenticity });
+        } else if labels(at) > 1 {
+            // A broken record of a top-level domain is no business of those below it.
+            let why = format!("the record of {at}, above the domain: {why}");
+            self.broken_above.get_or_insert(Published::Broken { text, why, authenticity });
         }
     }
 
     /// The record that counts for the domain (RFC 9989 §4.10): its own, or else that of the
-    /// organisation's domain above it.
+    /// organisation's domain above it. Where there is none, one above that cannot be read is told.
     pub fn finish(self) -> Published<Dmarc> {
         if let Some(broken) = self.broken {
             return broken;
@@ -154,7 +158,7 @@ impl Walk {
                 found.clone().published(&self.domain)
             }
             (_, Some(failure)) => Published::Failed(failure),
-            (None, None) => self.absent.unwrap_or(Published::Absent {
+            (None, None) => self.broken_above.or(self.absent).unwrap_or(Published::Absent {
                 denial: crate::dns::Denial::NoData,
                 absence: crate::dns::Absence::Unconfirmed,
             }),

@@ -159,20 +159,23 @@ impl Walk {
             return self.fault(format!("the record of {domain} is too long, or not ASCII"));
         }
         let mut redirect = None;
+        let mut explained = false;
         let mut ends = false;
         for term in text.split(' ').filter(|term| !term.is_empty()) {
-            if ends {
-                // Whatever follows `all` is never looked at (RFC 7208 §5.1).
-                break;
-            }
+            // A syntax error counts wherever it is (RFC 7208 §4.6), but what follows `all` is not
+            // evaluated (RFC 7208 §5.1).
             match Term::read(term) {
+                Ok(Term::All(_) | Term::Lookup { .. }) if ends => {}
                 Ok(Term::All(all)) => {
                     ends = true;
                     if place == Place::Top {
                         self.found.all = all;
                     }
                 }
+                Ok(Term::Redirect(_)) if redirect.is_some() => self.twice(domain, "redirect"),
                 Ok(Term::Redirect(target)) => redirect = Some(target),
+                Ok(Term::Explanation) if explained => self.twice(domain, "exp"),
+                Ok(Term::Explanation) => explained = true,
                 Ok(Term::Address) => {}
                 Ok(Term::Lookup { kind, target }) => self.lookup(path, kind, target),
                 Ok(Term::Modifier) => {}
@@ -227,6 +230,10 @@ impl Walk {
         }
     }
 
+    fn twice(&mut self, domain: &Domain, name: &str) {
+        self.fault(format!("{domain}: `{name}=` is there more than once (RFC 7208 §6)"));
+    }
+
     fn fault(&mut self, text: String) {
         add(&mut self.found.faults, text);
     }
@@ -254,7 +261,9 @@ enum Term {
         kind: Kind,
         target: Target,
     },
-    /// `exp` and unknown ones: ignored (RFC 7208 §6).
+    /// `exp`: it has no part in the result (RFC 7208 §6.2).
+    Explanation,
+    /// Unknown ones: ignored (RFC 7208 §6).
     Modifier,
 }
 
@@ -280,6 +289,7 @@ impl Term {
         if let Some((name, value)) = modifier(term) {
             return match name.to_ascii_lowercase().as_str() {
                 "redirect" => Ok(Self::Redirect(target(value, &quoted())?)),
+                "exp" => Ok(Self::Explanation),
                 _ => Ok(Self::Modifier),
             };
         }
@@ -303,15 +313,19 @@ impl Term {
             "include" => Kind::Include,
             _ => return Err(format!("`{}` is no term of SPF", quoted())),
         };
-        let value = match argument.strip_prefix(':') {
-            Some(value) => match kind {
-                Kind::A | Kind::Mx => value.split('/').next().unwrap_or(value),
-                Kind::Exists | Kind::Include | Kind::Ptr => value,
-            },
-            None if matches!(kind, Kind::Exists | Kind::Include) => {
-                return Err(format!("`{}` names no domain", quoted()));
-            }
-            None => return Ok(Self::Lookup { kind, target: Target::Own }),
+        let argument = match kind {
+            Kind::A | Kind::Mx => without_prefixes(argument, &quoted())?,
+            Kind::Exists | Kind::Include | Kind::Ptr => argument,
+        };
+        let Some(value) = argument.strip_prefix(':') else {
+            return match kind {
+                Kind::A | Kind::Mx | Kind::Ptr if argument.is_empty() => {
+                    Ok(Self::Lookup { kind, target: Target::Own })
+                }
+                Kind::A | Kind::Mx | Kind::Ptr | Kind::Exists | Kind::Include => {
+                    Err(format!("`{}` names no domain", quoted()))
+                }
+            };
         };
         Ok(Self::Lookup { kind, target: target(value, &quoted())? })
     }
@@ -330,10 +344,29 @@ fn network(argument: &str, term: &super::super::Quoted, family: Family) -> Resul
         Family::V4 => address.parse::<std::net::Ipv4Addr>().ok().map(|_| 32),
         Family::V6 => address.parse::<std::net::Ipv6Addr>().ok().map(|_| 128),
     };
-    let fits = most.is_some_and(|most: u8| {
-        length.is_none_or(|length| length.parse::<u8>().is_ok_and(|length| length <= most))
-    });
+    let fits = most.is_some_and(|most: u8| length.is_none_or(|length| is_prefix(length, most)));
     if fits { Ok(Term::Address) } else { Err(format!("`{term}` is no network")) }
+}
+
+/// What is before the prefix lengths of `a` and `mx`, `/24//64` (RFC 7208 §5.3, §5.4).
+fn without_prefixes<'a>(argument: &'a str, term: &super::super::Quoted) -> Result<&'a str, String> {
+    // A macro may have a slash of its own, as a delimiter (RFC 7208 §7.1).
+    let macros = argument.rfind('}').map_or(0, |at| at + 1);
+    let (_, after) = argument.split_at_checked(macros).unwrap_or(("", argument));
+    let Some(slash) = after.find('/') else { return Ok(argument) };
+    let (rest, lengths) = argument.split_at_checked(macros + slash).unwrap_or((argument, ""));
+    let (v4, v6) = lengths.split_once("//").map_or((lengths, None), |(v4, v6)| (v4, Some(v6)));
+    let fits = (v4.is_empty() || v4.strip_prefix('/').is_some_and(|v4| is_prefix(v4, 32)))
+        && v6.is_none_or(|v6| is_prefix(v6, 128));
+    if fits { Ok(rest) } else { Err(format!("`{term}` has no valid prefix length")) }
+}
+
+/// `ip4-cidr-length` and `ip6-cidr-length` without the slash (RFC 7208 §12): digits alone, and no
+/// zero before them.
+fn is_prefix(length: &str, most: u8) -> bool {
+    let plain =
+        length.chars().all(|c| c.is_ascii_digit()) && (length == "0" || !length.starts_with('0'));
+    plain && length.parse::<u8>().is_ok_and(|length| length <= most)
 }
 
 /// `name=value` (RFC 7208 §6): a name begins with a letter, and no `:` or `/` comes before the `=`.

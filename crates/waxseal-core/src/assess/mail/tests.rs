@@ -68,6 +68,59 @@ fn spf_that_receivers_cannot_evaluate_says_why() {
     }
 }
 
+/// RFC 7208 §4.6: a syntax error counts behind `all` too, where nothing is looked up any more.
+#[test]
+fn spf_is_read_to_its_end() {
+    let spf = follow("v=spf1 -all ip4:1.2.3", &[]);
+    assert!(spf.faults.iter().any(|fault| fault.contains("no network")), "{:?}", spf.faults);
+    let spf = follow("v=spf1 -all +all mx ptr include:none.example redirect=none.example", &[]);
+    assert_eq!((spf.all, spf.lookups, spf.faults.len()), (SpfAll::Fail, 0, 0));
+    assert!(spf.ptr.is_empty());
+}
+
+/// RFC 7208 §5.3, §5.4, §12
+#[test]
+fn the_prefix_lengths_of_spf_are_read() {
+    for good in ["a/24", "a//64", "mx/0//0", "mx:x.example/32//128", "a:%{d1r/}.example/24", "ptr"]
+    {
+        let spf = follow(&format!("v=spf1 {good} -all"), &[]);
+        assert_eq!((spf.faults.len(), spf.lookups), (0, 1), "{good}: {:?}", spf.faults);
+    }
+    for bad in [
+        "a/99",
+        "a/",
+        "a//",
+        "a//129",
+        "a/24/64",
+        "a/+8",
+        "a/024",
+        "a:/24",
+        "mx/33",
+        "mx:x.example/abc",
+        "mx:%{d}/33",
+        "ptr/24",
+        "ip4:192.0.2.0/+24",
+        "ip6:2001:db8::/032",
+    ] {
+        let spf = follow(&format!("v=spf1 {bad} -all"), &[]);
+        assert_eq!(spf.faults.len(), 1, "{bad}: {:?}", spf.faults);
+    }
+}
+
+/// RFC 7208 §6
+#[test]
+fn an_spf_modifier_that_is_there_twice_is_told() {
+    for (twice, name) in [
+        ("redirect=a.example redirect=a.example", "`redirect=`"),
+        ("exp=a.example -all EXP=b.example", "`exp=`"),
+    ] {
+        let spf = follow(&format!("v=spf1 {twice}"), &[("a.example", "v=spf1 -all")]);
+        assert!(spf.faults.iter().any(|fault| fault.contains(name)), "{twice}: {:?}", spf.faults);
+    }
+    let unknown = follow("v=spf1 x=1 x=2 exp=a.example -all", &[]);
+    assert_eq!(unknown.faults, Vec::<String>::new());
+}
+
 /// Only the record that a receiver ends up with has the last word (RFC 7208 §5.2, §6.1): a provider's
 /// `redirect` must not hide our own `+all`, nor its `?all` spoil our `-all`.
 #[test]
@@ -226,6 +279,26 @@ fn dmarc_that_does_not_count_is_not_taken_for_absent() {
     }));
     assert_eq!(failing.needs(), None);
     assert!(matches!(failing.finish(), Published::Failed(_)));
+}
+
+/// A subdomain is told of the broken record of its organisation, unless another one counts.
+#[test]
+fn dmarc_that_is_broken_above_the_domain_is_told_with_its_name() {
+    let org = "_dmarc.example.com";
+    for world in [
+        &[(org, "v=DMARC1; p=refuse")][..],
+        &[(org, "v=DMARC1; p=none"), (org, "v=DMARC1; p=reject")],
+    ] {
+        let (told, _) = walk("a.b.example.com", world);
+        assert!(
+            matches!(&told, Published::Broken { why, .. } if why.contains("record of example.com")),
+            "{told:?}"
+        );
+    }
+    let middle = [("_dmarc.b.example.com", "v=DMARC1; p=refuse"), (org, "v=DMARC1; p=reject")];
+    assert_eq!(walk("a.b.example.com", &middle).0.value().unwrap().policy, DmarcPolicy::Reject);
+    let top = [("_dmarc.com", "v=DMARC1; p=refuse")];
+    assert!(matches!(walk("example.com", &top).0, Published::Absent { .. }));
 }
 
 #[test]
