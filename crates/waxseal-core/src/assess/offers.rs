@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Assessment, HostSurvey, Observed, Probe, Signing, Survey, Tried};
+use super::{Assessment, HostSurvey, Observed, OfferedSession, Probe, Signing, Survey, Tried};
 use crate::{
     channel::{Level, TlsVersion},
     facts::{Dane, Peer, StsFact},
@@ -36,7 +36,7 @@ impl Offer {
         }
     }
 
-    /// Two observations of the same thing.
+    /// What is seen at two domains: what one of them shows is known of their operator.
     pub const fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Unknown, known) | (known, Self::Unknown) => known,
@@ -48,8 +48,23 @@ impl Offer {
         }
     }
 
-    fn of(held: impl Iterator<Item = bool>) -> Self {
-        held.map(|held| if held { Self::Yes } else { Self::No }).fold(Self::Unknown, Self::and)
+    /// What the parts of one domain show. A part that is unknown leaves the whole unknown, unless the
+    /// others differ already.
+    fn throughout(parts: impl Iterator<Item = Self>) -> Self {
+        let (mut known, mut unknown) = (Self::Unknown, false);
+        for part in parts {
+            unknown |= part == Self::Unknown;
+            known = known.and(part);
+        }
+        if unknown && known != Self::Partly { Self::Unknown } else { known }
+    }
+
+    fn of(held: impl Iterator<Item = Option<bool>>) -> Self {
+        Self::throughout(held.map(|held| match held {
+            Some(true) => Self::Yes,
+            Some(false) => Self::No,
+            None => Self::Unknown,
+        }))
     }
 }
 
@@ -133,11 +148,11 @@ pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
     let operator = if others.is_empty() { "none".to_owned() } else { others.remove(0) };
     let own = || survey.hosts.iter().filter(|host| host.host.operator() == operator);
     let probes = || own().flat_map(probes);
-    let sessions = || {
-        probes().flat_map(|probe| &probe.handshakes).filter_map(|one| match &one.tried {
-            Tried::Session(session) => Some(session),
-            Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
-        })
+    let sessions = || own().flat_map(sessions);
+    // A host that nothing was negotiated with may do anything.
+    let unseen = || {
+        let silent = own().filter(|host| !host.addresses.is_empty());
+        silent.filter(|host| self::sessions(host).next().is_none()).map(|_| None)
     };
     let hybrid = |group: &str| group.to_ascii_uppercase().contains("MLKEM");
     Offers {
@@ -148,31 +163,27 @@ pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
             super::Published::Broken { .. } | super::Published::Absent { .. } => Offer::No,
             super::Published::Failed(_) | super::Published::NotAsked => Offer::Unknown,
         },
-        tls13: Offer::of(sessions().map(|session| session.version == TlsVersion::V1_3)),
+        tls13: Offer::of(
+            sessions().map(|session| Some(session.version == TlsVersion::V1_3)).chain(unseen()),
+        ),
         post_quantum: Offer::of(
-            sessions().filter_map(|session| session.group.as_deref()).map(hybrid),
+            sessions()
+                .filter_map(|session| session.group.as_deref())
+                .map(|group| Some(hybrid(group)))
+                .chain(unseen()),
         ),
         ipv6: Offer::of(
             own()
                 .filter(|host| !host.addresses.is_empty())
-                .map(|host| host.addresses.iter().any(|address| address.ip.is_ipv6())),
+                .map(|host| Some(host.addresses.iter().any(|address| address.ip.is_ipv6()))),
         ),
-        dnssec: Offer::of(own().filter_map(|host| match &host.zone.signing {
+        dnssec: Offer::of(own().map(|host| match &host.zone.signing {
             Signing::Signed { .. } => Some(true),
             Signing::Unsigned { .. } => Some(false),
             Signing::Failed(_) | Signing::NotAsked => None,
         })),
-        require_tls: Offer::of(probes().filter_map(require_tls)),
-        hygiene: Offer::of(probes().filter_map(|probe| {
-            let weak = probe.weak.as_ref()?;
-            let (legacy, groups) = (probe.legacy.as_ref()?, weak.groups.as_ref()?);
-            // As the findings have it: what one guideline calls good is not weak.
-            Some(
-                legacy.is_empty()
-                    && weak.suites.iter().all(|suite| allows_suite(suite))
-                    && groups.iter().all(|group| allows_group(group)),
-            )
-        })),
+        require_tls: Offer::of(probes().map(require_tls).chain(unseen())),
+        hygiene: Offer::of(probes().map(hygiene).chain(unseen())),
         others,
         operator,
     }
@@ -185,16 +196,22 @@ fn probes(host: &HostSurvey) -> impl Iterator<Item = &Probe> {
     })
 }
 
+fn sessions(host: &HostSurvey) -> impl Iterator<Item = &OfferedSession> {
+    probes(host).flat_map(|probe| &probe.handshakes).filter_map(|one| match &one.tried {
+        Tried::Session(session) => Some(session),
+        Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
+    })
+}
+
 /// Records alone are no offer where a certificate was seen that does not match them.
 fn dane(survey: &Survey, assessment: &Assessment, operator: &str) -> Offer {
-    let mut all = Offer::Unknown;
-    for facts in &survey.facts.hosts {
-        let Peer::Name(name) = &facts.host else { continue };
+    let parts = survey.facts.hosts.iter().filter_map(|facts| {
+        let Peer::Name(name) = &facts.host else { return None };
         if name.operator() != operator {
-            continue;
+            return None;
         }
         let assessed = assessment.hosts.iter().find(|host| host.host == *name);
-        let one = match &facts.dane {
+        Some(match &facts.dane {
             Dane::Usable { .. } => match assessed.and_then(|host| host.level) {
                 Some(Level::Dane) => Offer::Yes,
                 Some(_) | None => {
@@ -206,10 +223,20 @@ fn dane(survey: &Survey, assessment: &Assessment, operator: &str) -> Offer {
             },
             Dane::Unusable { .. } | Dane::Absent(_) => Offer::No,
             Dane::LookupFailed(_) => Offer::Unknown,
-        };
-        all = all.and(one);
-    }
-    all
+        })
+    });
+    Offer::throughout(parts)
+}
+
+fn hygiene(probe: &Probe) -> Option<bool> {
+    let weak = probe.weak.as_ref()?;
+    let (legacy, groups) = (probe.legacy.as_ref()?, weak.groups.as_ref()?);
+    // As the findings have it: what one guideline calls good is not weak.
+    Some(
+        legacy.is_empty()
+            && weak.suites.iter().all(|suite| allows_suite(suite))
+            && groups.iter().all(|group| allows_group(group)),
+    )
 }
 
 const fn sts(fact: &StsFact) -> Offer {

@@ -394,6 +394,27 @@ fn a_second_operator_of_a_domain_is_named_and_not_mixed_in() {
     assert_eq!(both.columns(), first.columns());
 }
 
+/// "Everywhere" is not said of a domain of which a part is unknown; of an operator, what another
+/// domain shows is known.
+#[test]
+fn a_part_that_is_unknown_leaves_the_offer_of_a_domain_unknown() {
+    use crate::assess::{Offer, offers};
+    let mut world = World::new();
+    let assessment = world.assess();
+    let whole = offers(&world.survey, &assessment);
+    assert_eq!((whole.tls13, whole.hygiene), (Offer::Yes, Offer::Yes));
+    world.probes().last().unwrap().weak = None;
+    let part = offers(&world.survey, &assessment);
+    assert_eq!((part.tls13, part.hygiene), (Offer::Yes, Offer::Unknown));
+    assert_eq!(part.and(&whole).hygiene, Offer::Yes, "seen at another domain");
+    let mut silent = host_survey("mx2.example.net", &certificates().own);
+    for address in &mut silent.addresses {
+        address.observed = Observed::Not(Unprobed::OutOfTime);
+    }
+    world.survey.hosts.push(silent);
+    assert_eq!(offers(&world.survey, &assessment).tls13, Offer::Unknown);
+}
+
 #[test]
 fn a_domain_without_mail_is_asked_only_for_what_applies() {
     let mut world = World::new();
