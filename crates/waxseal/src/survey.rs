@@ -51,6 +51,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
+pub(crate) use self::mail::MOST_SELECTORS;
 use self::{
     probe::{Deliveries, Prober},
     span::{Span, late},

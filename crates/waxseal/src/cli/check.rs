@@ -52,7 +52,7 @@ use crate::{
     queue::system_clock,
     serve::{Around, Parts},
     survey::{
-        Depth, Scope, Surveyor,
+        Depth, MOST_SELECTORS, Scope, Surveyor,
         probe::{Deliveries, Memory},
     },
 };
@@ -75,7 +75,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dns_only: bool,
     /// Look at the DKIM key of this selector, too; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = selector)]
     selector: Vec<String>,
     /// Judge by this standard: a built-in profile or a TOML file; may be repeated
     ///
@@ -116,8 +116,21 @@ const TURN: Duration = Duration::from_hours(1);
 /// More domains than this are told in one line each.
 const FEW: usize = 3;
 
+/// One or more labels of a name below `_domainkey` (RFC 6376 §3.1). A bad one would be told as a
+/// fault of each domain. Of digits alone it is no domain, and a selector all the same.
+fn selector(text: &str) -> Result<String, String> {
+    let whole = Domain::parse(&format!("{text}._domainkey"));
+    whole.map(|_| text.to_owned()).map_err(|why| format!("no DKIM selector: {why}"))
+}
+
 /// Runs it.
 pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.selector.len() > MOST_SELECTORS {
+        return Err(Exit::Usage.because(format!(
+            "--selector was given {} times; at most {MOST_SELECTORS} are looked at",
+            args.selector.len()
+        )));
+    }
     if args.history && !args.domains.is_empty() {
         return history::run(&args.domains, context).await;
     }

@@ -20,7 +20,7 @@ const MOST_SPF_QUESTIONS: usize = 48;
 const MOST_CAA: usize = 16;
 
 /// Selectors that are looked at.
-const MOST_SELECTORS: usize = 16;
+pub(crate) const MOST_SELECTORS: usize = 16;
 
 impl Surveyor {
     /// All of it.

@@ -8,6 +8,8 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
     let best = world.domain(BEST);
     let folder = world.output("");
     let nowhere = world.output("no/such/folder/r.html");
+    let mut selectors = vec!["check", &best];
+    selectors.extend(["--selector", "20230601"].repeat(17));
     for (words, told) in [
         (vec!["check"], "no domain was given"),
         (vec!["check", &best, "--profile", "internet_nl"], "did you mean internet-nl?"),
@@ -20,6 +22,9 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
         (vec!["check", &best, "--csv", &folder], "Is a directory"),
         (vec!["check", &best, "--internet-nl", &nowhere], "the report cannot be written there"),
         (vec!["check", &best, "--hello", "a..b"], "--hello a..b: "),
+        (vec!["check", &best, "--selector", "bad sel"], "' ' cannot stand in a domain name"),
+        (vec!["check", &best, "--selector", "a..b"], "no DKIM selector: "),
+        (selectors, "--selector was given 17 times; at most 16"),
         (vec!["check", &best, "--frm", "x"], "--from"),
     ] {
         let said = world.run(&words).await.with(64);

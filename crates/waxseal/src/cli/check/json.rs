@@ -5,14 +5,20 @@ use waxseal_core::assess::Check;
 
 use super::report::{Outcome, Report};
 
-/// One report: `{"domain","checked_at","level","mx",...}`.
+/// The contract and its version; another number where a key goes or means something else.
+const SCHEMA: &str = "waxseal/check/1";
+
+/// One report, as `docs/check.md` lists its keys: `{"schema","domain","checked_at","level","mx",...}`.
 pub(super) fn contract(report: &Report) -> Value {
     let one = match &report.outcome {
         Outcome::Assessed(one) => one,
-        Outcome::NoDomain(why) => return json!({ "domain": report.input, "error": why }),
+        Outcome::NoDomain(why) => {
+            return json!({ "schema": SCHEMA, "domain": report.input, "error": why });
+        }
     };
     let assessment = &one.assessment;
     json!({
+        "schema": SCHEMA,
         "domain": assessment.domain,
         "checked_at": assessment.checked_at.to_string(),
         "level": assessment.level,

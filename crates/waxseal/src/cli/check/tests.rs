@@ -51,6 +51,32 @@ fn a_line_past_the_limit_is_cut_and_does_not_stop_the_others() {
     assert!(list[0].len() <= 4_096);
 }
 
+/// Exports of spreadsheets quote their cells.
+#[test]
+fn a_domain_is_one_however_it_is_written() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        &file,
+        "EXAMPLE.com.\nexample.com\nb\u{fc}cher.example\nxn--bcher-kva.example\n\
+         \"example.net\",\"x\"\nexample.net\n\" example.org \"\n",
+    )
+    .unwrap();
+    let list = work::list(&[], Some(file.path())).unwrap();
+    assert_eq!(list, ["EXAMPLE.com.", "b\u{fc}cher.example", "example.net", "example.org"]);
+}
+
+/// A hostile file: `example.com` of a list that is too long must not become `example.co`.
+#[test]
+fn a_list_past_the_limit_is_refused_and_not_cut() {
+    let text = "example.net\nexample.com";
+    let most = u64::try_from(text.len()).unwrap();
+    let mut all = Vec::new();
+    work::read(text.as_bytes(), most, |domain| all.push(domain.to_owned())).unwrap();
+    assert_eq!(all, ["example.net", "example.com"]);
+    let error = work::read(text.as_bytes(), most - 1, |_| {}).unwrap_err().to_string();
+    assert_eq!(error, "the list is longer than 22 bytes; split it into several");
+}
+
 #[test]
 fn progress_ends_full() {
     assert_eq!(bar(5, 10), "[###############...............] 5 of 10");
@@ -195,6 +221,11 @@ fn a_profile_is_told_in_every_form() {
     assert!(csv::table(std::slice::from_ref(&report)).contains("suppliers=not-met"));
     let contract = json::contract(&report);
     assert_eq!(contract["profiles"]["suppliers"]["status"], "not-met");
+    assert_eq!(contract["schema"], "waxseal/check/1");
+    let document = include_str!("../../../../../docs/check.md");
+    for key in contract.as_object().unwrap().keys() {
+        assert!(document.contains(&format!("\n| `{key}` |")), "docs/check.md lists {key}");
+    }
     assert_eq!(contract["profiles"]["suppliers"]["requirements"][1]["id"], "second");
     // The attacker is the owner of a domain whose words end up in a page.
     let page = html::page(std::slice::from_ref(&report), None).unwrap();

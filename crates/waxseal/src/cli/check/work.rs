@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use waxseal_core::domain::Domain;
 
 use super::{super::Exit, report::Report};
 use crate::survey::{Depth, Scope};
@@ -23,7 +24,8 @@ const MOST_LINE: usize = 4_096;
 const MOST_HEADER: u64 = 64 << 10;
 
 /// The domains of the command line and then of `from`, each once; `-` is standard input. Empty
-/// lines and what follows a `#` are skipped; of a CSV line the first cell counts.
+/// lines and what follows a `#` are skipped; of a CSV line the first cell counts, without its quotes.
+/// A domain is one however it is written.
 pub(super) fn list(given: &[String], from: Option<&Path>) -> anyhow::Result<Vec<String>> {
     let mut seen = HashSet::new();
     let mut work = Vec::new();
@@ -33,7 +35,9 @@ pub(super) fn list(given: &[String], from: Option<&Path>) -> anyhow::Result<Vec<
             let end = (0..=MOST_LINE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
             text.truncate(end);
         }
-        if seen.insert(text.to_ascii_lowercase()) {
+        let key = Domain::parse(&text)
+            .map_or_else(|_| text.to_ascii_lowercase(), |domain| domain.to_string());
+        if seen.insert(key) {
             work.push(text);
         }
     };
@@ -46,17 +50,35 @@ pub(super) fn list(given: &[String], from: Option<&Path>) -> anyhow::Result<Vec<
         } else {
             Box::new(File::open(path).map_err(unread)?)
         };
-        for line in BufReader::new(source.take(MOST_LIST)).split(b'\n') {
-            let line = line.map_err(unread)?;
-            let line = String::from_utf8_lossy(&line);
-            let text = line.split('#').next().unwrap_or_default();
-            let text = text.split([',', ';', '\t']).next().unwrap_or_default().trim();
-            if !text.is_empty() {
-                add(text);
-            }
-        }
+        read(source, MOST_LIST, add).map_err(unread)?;
     }
     Ok(work)
+}
+
+/// Adds what the lines of a list name.
+///
+/// # Errors
+/// It cannot be read, or has more than `most` octets: its last line could be cut into another
+/// domain.
+pub(super) fn read(source: impl Read, most: u64, mut add: impl FnMut(&str)) -> std::io::Result<()> {
+    let mut reader = BufReader::new(source.take(most.saturating_add(1)));
+    for line in reader.by_ref().split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        let text = line.split('#').next().unwrap_or_default();
+        let text = text.split([',', ';', '\t']).next().unwrap_or_default().trim();
+        let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let text = quoted.map_or(text, str::trim);
+        if !text.is_empty() {
+            add(text);
+        }
+    }
+    if reader.get_ref().limit() == 0 {
+        return Err(std::io::Error::other(format!(
+            "the list is longer than {most} bytes; split it into several"
+        )));
+    }
+    Ok(())
 }
 
 /// What a journal was made by: reports of another depth or of other selectors answer another
