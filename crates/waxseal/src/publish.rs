@@ -7,9 +7,10 @@ mod send;
 mod state;
 mod wanted;
 
+pub(crate) use self::wanted::spf;
 pub use self::{
     look::{Depth, DomainLook, HostLook, Looker, Zone},
     send::{Consent, How, Sender, Sent, There},
     state::{State, StateError},
-    wanted::{DomainWanted, HostWanted, StsWanted, Wanted},
+    wanted::{DomainWanted, HostWanted, Served, StsWanted, Wanted},
 };

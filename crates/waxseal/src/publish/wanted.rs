@@ -58,6 +58,17 @@ pub struct StsWanted {
     pub announcement: Record,
     /// `mta-sts`
     pub host: Record,
+    /// Who serves it.
+    pub served: Served,
+}
+
+/// Who serves a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// This gateway, by `[web.policy]`.
+    Here,
+    /// A web server that the operator looks after.
+    Elsewhere,
 }
 
 /// What one MX host publishes.
@@ -86,6 +97,22 @@ impl Wanted {
     }
 }
 
+/// The SPF record of a domain, and the mechanisms of it that are ours; `host` is what we call
+/// ourselves.
+pub(crate) fn spf(config: &Config, domain: &SenderDomain, host: &Domain) -> (Record, Vec<String>) {
+    // Private addresses are translated on the way out, so receivers see others.
+    let sources: Vec<_> = config
+        .delivery
+        .source_addresses
+        .iter()
+        .copied()
+        .filter(|address| hostile(*address).is_none())
+        .collect();
+    let own = texts::own_mechanisms(&sources, host);
+    let all: Vec<String> = own.iter().chain(&domain.publish.spf).cloned().collect();
+    (texts::spf(&domain.name, &all, config.publish.ttl), all)
+}
+
 fn of_domain(config: &Config, domain: &SenderDomain) -> Result<DomainWanted, String> {
     let (name, publish, ttl) = (&domain.name, &domain.publish, config.publish.ttl);
     let long = |error: waxseal_core::domain::DomainError| format!("{name}: {error}");
@@ -99,20 +126,14 @@ fn of_domain(config: &Config, domain: &SenderDomain) -> Result<DomainWanted, Str
         Some(policy) => Some(StsWanted {
             announcement: texts::mta_sts(name, &policy, ttl).map_err(long)?,
             host: texts::policy_host(name, host, ttl).map_err(long)?,
+            served: match &config.web.policy {
+                Some(_) => Served::Here,
+                None => Served::Elsewhere,
+            },
             policy,
         }),
     };
-    // Private addresses are translated on the way out, so receivers see others.
-    let sources: Vec<_> = config
-        .delivery
-        .source_addresses
-        .iter()
-        .copied()
-        .filter(|address| hostile(*address).is_none())
-        .collect();
-    let own = texts::own_mechanisms(&sources, host);
-    let all: Vec<String> = own.iter().chain(&publish.spf).cloned().collect();
-    let spf = (texts::spf(name, &all, ttl), all);
+    let spf = spf(config, domain, host);
     let dmarc = match &publish.dmarc {
         None => None,
         Some(policy) => {

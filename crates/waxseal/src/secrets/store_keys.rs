@@ -1,7 +1,9 @@
 //! The keys that wrap the keys of messages. They live outside the data directory and its backups.
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::File,
+    io,
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
@@ -162,6 +164,12 @@ impl StoreKeys {
     /// The file cannot be read or replaced.
     pub fn rotate(path: &Path) -> Result<KeyId, SecretError> {
         let source = SecretSource::File(path.to_owned());
+        // Until this ends nobody else rotates: the key of one of both would be in no file.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let io = |source| SecretError::File { path: folder.to_owned(), source };
+        let alone = File::open(folder).map_err(io)?;
+        alone.lock().map_err(io)?;
         let keys = Self::parse(source.read()?.bytes(), &source)?;
         let fresh = Arc::new(StoreKey::random()?);
         keys.keys.write().unwrap_or_else(PoisonError::into_inner).insert(0, fresh);

@@ -151,3 +151,20 @@ fn a_damaged_key_file_names_its_line() {
     write(path, b"# nothing\n", Existing::Replace).unwrap();
     assert!(StoreKeys::load(&source, data.path(), &data.path().join("db")).is_err());
 }
+
+/// Two operators at the same moment: each key that was in force for an instant is in the file.
+#[test]
+fn two_rotations_at_once_lose_no_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let SecretSource::File(path) = keys_in(dir.path()) else { unreachable!() };
+    let rotations: Vec<_> = (0..16)
+        .map(|_| {
+            let path = path.clone();
+            std::thread::spawn(move || StoreKeys::rotate(&path).unwrap())
+        })
+        .collect();
+    let fresh: Vec<_> = rotations.into_iter().map(|one| one.join().unwrap()).collect();
+    let names = StoreKeys::from_file(&std::fs::read(&path).unwrap()).unwrap().names();
+    assert_eq!(names.len(), 17);
+    assert!(fresh.iter().all(|key| names.contains(key)));
+}

@@ -3,12 +3,12 @@
 
 use std::{fs, io, net::IpAddr};
 
-use waxseal_core::domain::Domain;
+use waxseal_core::{domain::Domain, publish::Data};
 
 use super::{checks, parts, preload, routes::Routes, settings};
 use crate::{
     config::{Config, SecretRef},
-    gather,
+    gather, publish,
     secrets::{SecretSource, StoreKeys},
     store, tls,
     watch::webhook,
@@ -72,11 +72,15 @@ pub fn inspect(config: &Config) -> Inspection {
     }
     addresses(&config, &hostname, &mut found.records);
     for domain in &config.domains {
+        let (spf, _) = publish::spf(&config, domain, &hostname);
         found.records.push(Record {
             name: domain.name.clone(),
             kind: "TXT",
-            value: Some(format!("v=spf1 a:{hostname} -all")),
-            why: "SPF: \"a:...\" has to be in it, beside what else sends for this domain",
+            value: match spf.data {
+                Data::Txt(text) => Some(text),
+                Data::Tlsa(_) | Data::Cname(_) => None,
+            },
+            why: "SPF: these mechanisms have to be in it, beside what else sends for this domain",
         });
     }
     match settings::author(&config, &hostname) {

@@ -19,7 +19,7 @@ use waxseal_core::{
 use super::{Part, Seen};
 use crate::{
     cli::Paint,
-    publish::{DomainLook, DomainWanted, HostLook, HostWanted, How, Wanted, Zone},
+    publish::{DomainLook, DomainWanted, HostLook, HostWanted, How, Served, Wanted, Zone},
 };
 
 /// `; words`
@@ -39,7 +39,18 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
             records.extend(&domain.tlsrpt);
         }
         if let (Part::All | Part::MtaSts, Some(sts)) = (part, &domain.sts) {
-            records.push(&sts.host);
+            match sts.served {
+                Served::Here => records.push(&sts.host),
+                Served::Elsewhere => {
+                    let host = &sts.host.owner;
+                    comment(
+                        &mut text,
+                        &format!("{host} has to lead to the web server that serves the policy;"),
+                    );
+                    comment(&mut text, "with [web.policy] this gateway does it:");
+                    comment(&mut text, &sts.host.to_string());
+                }
+            }
             policy(&mut text, domain.domain.as_str(), &sts.policy);
             comment(&mut text, "only once that policy is served there (RFC 8461 section 8.1):");
             comment(&mut text, &sts.announcement.to_string());
@@ -363,7 +374,9 @@ pub(super) fn offline_json(part: Part, wanted: &Wanted) -> String {
             records.extend(&domain.tlsrpt);
         }
         let sts = domain.sts.as_ref().filter(|_| matches!(part, Part::All | Part::MtaSts));
-        records.extend(sts.iter().flat_map(|sts| [&sts.host, &sts.announcement]));
+        let here = sts.filter(|sts| sts.served == Served::Here);
+        records.extend(here.map(|sts| &sts.host));
+        records.extend(sts.map(|sts| &sts.announcement));
         if part == Part::All {
             records.push(&domain.spf.0);
             records.extend(&domain.dkim);
