@@ -15,6 +15,7 @@ use waxseal_core::{
 };
 
 use super::State;
+use crate::peers::process::free_port;
 
 /// The folder of an unpacked Debian package, and where its libraries are.
 fn package(name: &str) -> (PathBuf, String) {
@@ -44,9 +45,7 @@ pub(crate) struct Unbound {
 
 impl Unbound {
     pub(super) async fn start(upstream: SocketAddr, anchor: &str) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = socket.local_addr().unwrap();
-        drop(socket);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         Self::start_at(address, upstream, anchor).await
     }
 

@@ -7,7 +7,7 @@ mod inbound;
 mod knot;
 mod opensmtpd;
 mod postfix;
-mod process;
+pub(crate) mod process;
 mod roll;
 mod smarthost;
 
