@@ -319,10 +319,33 @@ fn mx(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         (Class::Drift, "the new set is signed")
     } else if unlisted {
         (Class::LikelyAttack, "the new set is unsigned, and the enforced policy does not list it")
+    } else if is_elsewhere(before.survey, after.survey) {
+        (
+            Class::Weakening,
+            "other hosts, and nothing signs that: the domain moved, or somebody on the path says so",
+        )
     } else {
-        (Class::Drift, "the domain moved; the set is unsigned, so that an attack is not excluded")
+        (Class::Drift, "the same operator's hosts; the set is unsigned")
     };
     out.add(Kind::Mx, subject, &Was(&then.join(", "), &now.join(", ")), meaning);
+}
+
+/// Whether mail goes to other hosts only, or also to one that lies in no domain of a host before.
+/// All being new is enough: whoever forges MX records (RFC 8461 §10.2) may be another customer of
+/// the same operator, and has its certificate.
+fn is_elsewhere(before: &Survey, after: &Survey) -> bool {
+    let of = |survey: &Survey| -> Vec<String> {
+        survey.hosts.iter().map(|host| host.host.to_string()).collect()
+    };
+    let (then, now) = (of(before), of(after));
+    // `mx1.example.net` and `mx2.example.net`; a name of two labels shares nothing.
+    let parent = |name: &str| match name.split_once('.') {
+        Some((_, parent)) if parent.contains('.') => parent.to_owned(),
+        Some(_) | None => name.to_owned(),
+    };
+    let fresh: Vec<_> = now.iter().filter(|name| !then.contains(name)).collect();
+    let strange = |name: &&String| !then.iter().any(|was| parent(was) == parent(name));
+    !then.is_empty() && !fresh.is_empty() && (fresh.len() == now.len() || fresh.iter().any(strange))
 }
 
 fn enforced(survey: &Survey) -> Option<&Policy> {

@@ -155,8 +155,10 @@ fn a_damaged_key_file_names_its_line() {
 /// Two operators at the same moment: each key that was in force for an instant is in the file.
 #[test]
 fn two_rotations_at_once_lose_no_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let SecretSource::File(path) = keys_in(dir.path()) else { unreachable!() };
+    let (dir, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let source = keys_in(dir.path());
+    drop(StoreKeys::load(&source, data.path(), &data.path().join("db")).unwrap());
+    let SecretSource::File(path) = source else { unreachable!() };
     let rotations: Vec<_> = (0..16)
         .map(|_| {
             let path = path.clone();

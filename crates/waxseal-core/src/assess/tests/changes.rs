@@ -236,6 +236,32 @@ fn a_new_mail_host_is_drift_or_an_attack() {
     assert_eq!(moved(true, false), Class::Drift);
 }
 
+/// Attacker on the path: forges the MX records of an unsigned domain without an enforced policy, to a
+/// host with a valid certificate. It may be a move, but somebody is told; an operator's second host
+/// is not.
+#[test]
+fn an_unsigned_move_to_other_hosts_is_told() {
+    let moved = |name: &str, mut after: World, host: usize| {
+        let mut before = World::new();
+        for world in [&mut before, &mut after] {
+            world.unsigned();
+            world.without_sts();
+        }
+        let name = crate::domain::Domain::parse(name).unwrap();
+        after.survey.hosts[host].host = name.clone();
+        after.facts(host).host = crate::facts::Peer::Name(name);
+        let changed = between(&before, &after);
+        changed.into_iter().find(|change| change.kind == Kind::Mx).unwrap()
+    };
+    let forged = moved("mx.attacker.example", World::new(), 0);
+    assert_eq!((forged.class, forged.looks_needed()), (Class::Weakening, Some(3)));
+    let beside = moved("mx.attacker.example", World::two(), 1);
+    assert_eq!(beside.class, Class::Weakening, "the old host is left in the set");
+    let tenant = moved("other.example.net", World::new(), 0);
+    assert_eq!(tenant.class, Class::Weakening, "another customer of the same operator");
+    assert_eq!(moved("mx9.example.net", World::two(), 1).class, Class::Drift);
+}
+
 /// A time-out is no change: it neither alarms nor ends an alarm.
 #[test]
 fn what_could_not_be_seen_is_no_change() {
