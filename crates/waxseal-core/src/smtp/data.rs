@@ -74,7 +74,7 @@ pub enum Progress {
 
 /// What was decoded so far. Past a fault it keeps nothing.
 #[derive(Debug)]
-struct Sink {
+pub(super) struct Sink {
     message: Vec<u8>,
     limit: usize,
     kept: usize,
@@ -85,6 +85,16 @@ struct Sink {
 impl Sink {
     const fn new(limit: usize) -> Self {
         Self { message: Vec::new(), limit, kept: 0, seen: 0, fault: None }
+    }
+
+    /// Octets of memory that it takes.
+    pub(super) const fn held(&self) -> usize {
+        self.message.capacity()
+    }
+
+    /// Lets go of the message: it is refused at its end, or at that of its chunk.
+    pub(super) fn no_room(&mut self) {
+        self.fail(Fault::NoRoom);
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -218,14 +228,9 @@ impl Dotted {
         }
     }
 
-    /// Octets of memory that it takes.
-    pub const fn held(&self) -> usize {
-        self.sink.message.capacity()
-    }
-
-    /// Lets go of the message, and refuses it at its end.
-    pub fn no_room(&mut self) {
-        self.sink.fail(Fault::NoRoom);
+    /// What was decoded so far.
+    pub(super) const fn sink(&mut self) -> &mut Sink {
+        &mut self.sink
     }
 
     /// The message, after [`Progress::Done`].
@@ -300,14 +305,9 @@ impl Chunks {
         }
     }
 
-    /// Octets of memory that it takes.
-    pub const fn held(&self) -> usize {
-        self.sink.message.capacity()
-    }
-
-    /// Lets go of the message, and refuses it at the end of its chunk.
-    pub fn no_room(&mut self) {
-        self.sink.fail(Fault::NoRoom);
+    /// What was decoded so far.
+    pub(super) const fn sink(&mut self) -> &mut Sink {
+        &mut self.sink
     }
 
     /// The first fault so far.

@@ -28,7 +28,7 @@ use crate::{
     smtp::{
         auth::Credentials,
         command::{ClientName, Mail},
-        data::{Chunks, Dotted},
+        data::{Chunks, Dotted, Sink},
         received::{Greeting, TlsFacts},
     },
 };
@@ -188,47 +188,33 @@ impl Server {
     }
 
     /// Octets of memory that the message takes that is being read.
-    pub fn held(&self) -> usize {
-        let open = self.transaction.as_ref().and_then(|transaction| match &transaction.chunks {
-            Some(ChunkState::Open(chunks)) => Some(chunks.held()),
-            Some(ChunkState::Failed) | None => None,
-        });
-        match &self.phase {
-            Phase::Data(dotted) => dotted.held(),
-            Phase::Chunk(chunk) => chunk.message().map_or(0, Chunks::held),
-            Phase::Command
-            | Phase::SignIn(_)
-            | Phase::Asking(_)
-            | Phase::Verifying
-            | Phase::Taking
-            | Phase::Handshake
-            | Phase::Closed => open.unwrap_or_default(),
-        }
+    pub fn held(&mut self) -> usize {
+        self.reading().map_or(0, |sink| sink.held())
     }
 
     /// There is no room for that message: it is let go of, and refused at its end with 452, so that
     /// the client tries again later (RFC 5321 §4.2.3).
     pub fn no_room(&mut self) {
+        if let Some(sink) = self.reading() {
+            sink.no_room();
+        }
+    }
+
+    /// The message of which a part is here.
+    fn reading(&mut self) -> Option<&mut Sink> {
         match &mut self.phase {
-            Phase::Data(dotted) => dotted.no_room(),
-            Phase::Chunk(chunk) => {
-                if let Some(chunks) = chunk.message_mut() {
-                    chunks.no_room();
-                }
-            }
+            Phase::Data(dotted) => Some(dotted.sink()),
+            Phase::Chunk(chunk) => chunk.message().map(Chunks::sink),
             Phase::Command
             | Phase::SignIn(_)
             | Phase::Asking(_)
             | Phase::Verifying
             | Phase::Taking
             | Phase::Handshake
-            | Phase::Closed => {
-                if let Some(transaction) = &mut self.transaction
-                    && let Some(ChunkState::Open(chunks)) = &mut transaction.chunks
-                {
-                    chunks.no_room();
-                }
-            }
+            | Phase::Closed => match self.transaction.as_mut()?.chunks.as_mut()? {
+                ChunkState::Open(chunks) => Some(chunks.sink()),
+                ChunkState::Failed => None,
+            },
         }
     }
 

@@ -39,14 +39,7 @@ enum Why {
 }
 
 impl Chunk {
-    pub(super) const fn message(&self) -> Option<&Chunks> {
-        match &self.into {
-            Into::Message(chunks) => Some(chunks),
-            Into::Nothing { .. } => None,
-        }
-    }
-
-    pub(super) const fn message_mut(&mut self) -> Option<&mut Chunks> {
+    pub(super) const fn message(&mut self) -> Option<&mut Chunks> {
         match &mut self.into {
             Into::Message(chunks) => Some(chunks),
             Into::Nothing { .. } => None,
