@@ -13,7 +13,7 @@ use tokio::{
 
 /// A message has this long to be said, and a second more for each [`RATE`] octets.
 const MESSAGE: Duration = Duration::from_mins(10);
-/// Octets a second. Slower peers have all day: others do not.
+/// Octets a second: who reads more slowly than this for the whole of it is left.
 const RATE: usize = 4 * 1024;
 
 /// Until when an attempt has to have come as far as the message, and then as far as the end of it.

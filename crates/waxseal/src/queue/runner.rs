@@ -113,16 +113,11 @@ impl<P: Path> Runner<P> {
         });
     }
 
-    /// Takes out the turns that have ended.
-    fn reap(&mut self) {
+    /// What else has come to pass meanwhile: one look around does for all of it.
+    pub(super) fn catch_up(&mut self, inbox: &mut Inbox) {
         while let Some(ended) = self.tasks.try_join_next() {
             self.ended(&ended);
         }
-    }
-
-    /// What else has come to pass meanwhile: one look around does for all of it.
-    pub(super) fn catch_up(&mut self, inbox: &mut Inbox) {
-        self.reap();
         for _ in 0..BURST {
             let Ok(news) = inbox.news.try_recv() else { break };
             self.hear(news);
@@ -210,18 +205,14 @@ impl<P: Path> Runner<P> {
         self.advance_waiting();
         // One after the other, whatever came of the first: what cannot be done for some mail is no
         // reason to let the rest wait.
-        let steps = [self.take_fresh().await, self.take_due().await];
-        let mut reach = Reach::End;
-        for step in steps {
-            match step {
-                Ok(Reach::End) => {}
-                Ok(Reach::Burst) => reach = Reach::Burst,
-                Err(error) => {
-                    tracing::error!(%error, "the queue cannot be read; trying again");
-                    return BACK_OFF;
-                }
+        let (fresh, due) = (self.take_fresh().await, self.take_due().await);
+        let reach = match fresh.and(due) {
+            Ok(reach) => reach,
+            Err(error) => {
+                tracing::error!(%error, "the queue cannot be read; trying again");
+                return BACK_OFF;
             }
-        }
+        };
         match self.times.next() {
             _ if reach == Reach::Burst => Duration::ZERO,
             Some(due) if due > self.queue.0.now() => due.since(self.queue.0.now()).min(SWEEP),
@@ -230,7 +221,7 @@ impl<P: Path> Runner<P> {
         }
     }
 
-    async fn take_fresh(&mut self) -> Result<Reach, StoreError> {
+    async fn take_fresh(&mut self) -> Result<(), StoreError> {
         while self.fresh && self.queue.0.slots.has_room() && self.tasks.len() < FRESH {
             let claimed = self.queue.0.store.claim_fresh(FRESH).await?;
             self.fresh = claimed.len() == FRESH;
@@ -239,7 +230,7 @@ impl<P: Path> Runner<P> {
                 self.tasks.spawn(async move { queue.begin_stored(claimed).await });
             }
         }
-        Ok(Reach::End)
+        Ok(())
     }
 
     pub(super) async fn take_due(&mut self) -> Result<Reach, StoreError> {

@@ -569,54 +569,6 @@ async fn a_refusal_is_told_to_the_sender() {
     assert_eq!(*running.world.letters.lock().unwrap(), [format!("{id} a@gone.example")]);
 }
 
-#[tokio::test]
-async fn after_a_restore_nothing_is_sent_until_an_operator_says_so() {
-    let data = tempfile::tempdir().unwrap();
-    let keys = StoreKeys::random().unwrap().file().to_vec();
-    let store = open(&data, &keys);
-    drop(store.accept(message(&["a@one.example"], "hello")).await.unwrap());
-    let copies = tempfile::tempdir().unwrap();
-    store.backup(copies.path().join("copy")).await.unwrap();
-    let fresh = tempfile::tempdir().unwrap();
-    let settings = StoreSettings::new(fresh.path());
-    let again = StoreKeys::from_file(&keys).unwrap();
-    crate::store::restore(&copies.path().join("copy"), settings, again, NOW).unwrap();
-    let running = Running::start_in(fresh, keys, Settings::default());
-    running.accept(&["b@two.example"], "hello").await;
-    running.ask(Verb::Retry, Target::All).await;
-    assert!(running.world.delivered.lock().unwrap().is_empty());
-    running.ask(Verb::Release, Target::All).await;
-    running.world.deliveries(2).await;
-    running.left(0).await;
-}
-
-/// What an operator held, and nobody released in time, is returned; not so where the time passed
-/// because the backup is old.
-#[tokio::test]
-async fn after_a_restore_nothing_is_returned_until_an_operator_says_so() {
-    let before = Running::start(Settings::default());
-    before.world.time.store(NOW.0 - 5 * 86_400, Ordering::SeqCst);
-    before.world.answer("busy.example", deferred());
-    before.accept(&["a@busy.example"], "hello").await;
-    before.world.deliveries(1).await;
-    while before.ask(Verb::Hold, Target::All).await == 0 {}
-    let copies = tempfile::tempdir().unwrap();
-    before.store.backup(copies.path().join("copy")).await.unwrap();
-    let (_data, keys) = before.stop().await;
-    let fresh = tempfile::tempdir().unwrap();
-    let (settings, again) =
-        (StoreSettings::new(fresh.path()), StoreKeys::from_file(&keys).unwrap());
-    crate::store::restore(&copies.path().join("copy"), settings, again, NOW).unwrap();
-    // The first sweep is done long before an operator is heard.
-    let after = Running::start_in(fresh, keys, Settings::default());
-    assert_eq!(after.ask(Verb::Retry, Target::All).await, 0);
-    assert_eq!(after.store.count().await.unwrap(), [0, 0, 1]);
-    assert!(after.world.letters.lock().unwrap().is_empty());
-    assert_eq!(after.ask(Verb::Release, Target::All).await, 1);
-    after.world.deliveries(1).await;
-    after.left(0).await;
-}
-
 /// Somebody asks for something with the whole queue: mail goes on while it is walked through.
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_goes_on_while_an_operator_speaks_of_the_whole_queue() {
@@ -663,7 +615,7 @@ async fn what_a_machine_wrote_is_not_returned_when_a_hold_ends() {
     running.world.deliveries(1).await;
     while running.ask(Verb::Hold, Target::Message(id)).await == 0 {}
     running.world.time.fetch_add(49 * 3_600, Ordering::SeqCst);
-    running.queue.sweep().await.unwrap();
+    running.queue.return_overdue().await.unwrap();
     running.left(0).await;
     let told = format!("not to the sender: {id} a@busy.example");
     assert_eq!(*running.world.letters.lock().unwrap(), [told]);

@@ -115,3 +115,51 @@ async fn a_message_without_a_verdict_can_be_dropped() {
     let last = String::from_utf8(events.last().unwrap().event.body.clone()).unwrap();
     assert!(last.contains("\"drop\"") && last.contains("\"recipients\":1"), "{last}");
 }
+
+#[tokio::test]
+async fn after_a_restore_nothing_is_sent_until_an_operator_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = StoreKeys::random().unwrap().file().to_vec();
+    let store = open(&data, &keys);
+    drop(store.accept(message(&["a@one.example"], "hello")).await.unwrap());
+    let copies = tempfile::tempdir().unwrap();
+    store.backup(copies.path().join("copy")).await.unwrap();
+    let fresh = tempfile::tempdir().unwrap();
+    let settings = StoreSettings::new(fresh.path());
+    let again = StoreKeys::from_file(&keys).unwrap();
+    crate::store::restore(&copies.path().join("copy"), settings, again, NOW).unwrap();
+    let running = Running::start_in(fresh, keys, Settings::default());
+    running.accept(&["b@two.example"], "hello").await;
+    running.ask(Verb::Retry, Target::All).await;
+    assert!(running.world.delivered.lock().unwrap().is_empty());
+    running.ask(Verb::Release, Target::All).await;
+    running.world.deliveries(2).await;
+    running.left(0).await;
+}
+
+/// What an operator held, and nobody released in time, is returned; not so where the time passed
+/// because the backup is old.
+#[tokio::test]
+async fn after_a_restore_nothing_is_returned_until_an_operator_says_so() {
+    let before = Running::start(Settings::default());
+    before.world.time.store(NOW.0 - 5 * 86_400, Ordering::SeqCst);
+    before.world.answer("busy.example", deferred());
+    before.accept(&["a@busy.example"], "hello").await;
+    before.world.deliveries(1).await;
+    while before.ask(Verb::Hold, Target::All).await == 0 {}
+    let copies = tempfile::tempdir().unwrap();
+    before.store.backup(copies.path().join("copy")).await.unwrap();
+    let (_data, keys) = before.stop().await;
+    let fresh = tempfile::tempdir().unwrap();
+    let (settings, again) =
+        (StoreSettings::new(fresh.path()), StoreKeys::from_file(&keys).unwrap());
+    crate::store::restore(&copies.path().join("copy"), settings, again, NOW).unwrap();
+    // The first sweep is done long before an operator is heard.
+    let after = Running::start_in(fresh, keys, Settings::default());
+    assert_eq!(after.ask(Verb::Retry, Target::All).await, 0);
+    assert_eq!(after.store.count().await.unwrap(), [0, 0, 1]);
+    assert!(after.world.letters.lock().unwrap().is_empty());
+    assert_eq!(after.ask(Verb::Release, Target::All).await, 1);
+    after.world.deliveries(1).await;
+    after.left(0).await;
+}
