@@ -289,7 +289,8 @@ pub struct Deliverer {
 }
 
 /// What all deliveries of one configuration share. A reload makes a new `Deliverer`: connections
-/// of the old configuration are not used again (DESIGN §5, configuration generation).
+/// of the old configuration are not used again (DESIGN §5, configuration generation). Only the gates
+/// go on.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
@@ -297,7 +298,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Offers,
     pub(crate) roots: Arc<Vec<TrustAnchor<'static>>>,
     pub(crate) pool: Pool,
-    pub(crate) gates: Gates,
+    /// What goes on at the same time, under whichever configuration it began.
+    pub(crate) gates: Arc<Gates>,
 }
 
 /// The TLS configurations, one for each set of parameters.
@@ -333,11 +335,38 @@ impl Deliverer {
         dialler: Dialler,
         roots: Arc<Vec<TrustAnchor<'static>>>,
     ) -> Result<Self, rustls::Error> {
+        let gates = Arc::new(Gates::new(&settings));
+        Self::at_gates(gates, settings, (dialler, roots))
+    }
+
+    /// The deliverer of the next configuration: what this one still carries counts there as well.
+    /// Its limits hold once it is [in force](Self::take_over).
+    ///
+    /// # Errors
+    /// The TLS library cannot do TLS 1.2 and 1.3.
+    pub fn next(
+        &self,
+        settings: Settings,
+        dialler: Dialler,
+        roots: Arc<Vec<TrustAnchor<'static>>>,
+    ) -> Result<Self, rustls::Error> {
+        Self::at_gates(Arc::clone(&self.shared.gates), settings, (dialler, roots))
+    }
+
+    fn at_gates(
+        gates: Arc<Gates>,
+        settings: Settings,
+        (dialler, roots): (Dialler, Arc<Vec<TrustAnchor<'static>>>),
+    ) -> Result<Self, rustls::Error> {
         let tls = Offers::new()?;
-        let gates = Gates::new(&settings);
         let pool = Pool::default();
         let shared = Arc::new(Shared { settings, dialler, tls, roots, pool, gates });
         Ok(Self { shared })
+    }
+
+    /// From now on the limits of this deliverer hold, also for what others still carry.
+    pub fn take_over(&self) {
+        self.shared.gates.limit(&self.shared.settings);
     }
 
     /// Carries out a plan. `intent` is asked before each final dot.

@@ -400,7 +400,9 @@ impl Gateway {
         }
         let now = (in_force::Cause::Reload, self.clock.now());
         in_force::record(&self.store, &parts.org, now).await;
+        let deliverer = parts.deliverer.clone();
         let before = self.live.replace(Arc::new(parts));
+        deliverer.take_over();
         before.deliverer.close().await;
         self.doctor.look().await;
         Ok(())

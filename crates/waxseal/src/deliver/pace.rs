@@ -5,7 +5,7 @@ use std::{
     fmt,
     hash::Hash,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ pub struct Pace {
     pub interval: Duration,
 }
 
-/// The three limits.
+/// The three limits, for the whole process: deliveries that go on across a reload still count.
 #[derive(Debug)]
 pub(crate) struct Gates {
     address: Gate<SocketAddr>,
@@ -60,7 +60,7 @@ impl From<Instant> for Wait<'_> {
 /// Holds a place as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _places: Vec<OwnedSemaphorePermit>,
+    _places: Vec<Place>,
 }
 
 impl Gates {
@@ -70,6 +70,13 @@ impl Gates {
             operator: Gate::new(settings.per_operator),
             domain: Gate::new(settings.per_domain),
         }
+    }
+
+    /// From now on these limits hold, with everything that counted so far.
+    pub(crate) fn limit(&self, settings: &Settings) {
+        self.address.limit(settings.per_address);
+        self.operator.limit(settings.per_operator);
+        self.domain.limit(settings.per_domain);
     }
 
     /// Waits for a place among the deliveries to a domain; `None` when its time came first.
@@ -93,44 +100,104 @@ impl Gates {
 }
 
 #[derive(Debug)]
-struct Gate<K> {
+struct Gate<K>(Mutex<Counts<K>>);
+
+#[derive(Debug)]
+struct Counts<K> {
     pace: Pace,
-    entries: Mutex<HashMap<K, Arc<Entry>>>,
+    entries: HashMap<K, Arc<Entry>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     places: Arc<Semaphore>,
-    /// When the next delivery may start.
-    next: Mutex<Instant>,
+    /// Places that are taken beyond the limit since it was lowered: they are not given back.
+    over: Mutex<usize>,
+    /// When the last delivery starts.
+    last: Mutex<Option<Instant>>,
+}
+
+/// One place at an entry.
+#[derive(Debug)]
+struct Place {
+    entry: Arc<Entry>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut over = lock(&self.entry.over);
+        if *over > 0 {
+            *over -= 1;
+            if let Some(permit) = self.permit.take() {
+                permit.forget();
+            }
+        }
+        // Otherwise it goes back, before anybody lowers the limit.
+        drop(self.permit.take());
+    }
+}
+
+impl Entry {
+    fn new(pace: Pace) -> Self {
+        let places = Arc::new(Semaphore::new(pace.places()));
+        Self { places, over: Mutex::new(0), last: Mutex::new(None) }
+    }
+
+    /// So many places instead of so many.
+    fn resize(&self, from: usize, to: usize) {
+        let mut over = lock(&self.over);
+        let fewer = from.saturating_sub(to);
+        *over += fewer - self.places.forget_permits(fewer);
+        let more = to.saturating_sub(from);
+        let kept = more.min(*over);
+        *over -= kept;
+        self.places.add_permits(more - kept);
+    }
+}
+
+impl Pace {
+    /// At least one: nothing would ever go on.
+    fn places(&self) -> usize {
+        self.at_once.clamp(1, Semaphore::MAX_PERMITS)
+    }
 }
 
 impl<K: Clone + Eq + Hash + fmt::Debug> Gate<K> {
     fn new(pace: Pace) -> Self {
-        Self { pace, entries: Mutex::default() }
+        Self(Mutex::new(Counts { pace, entries: HashMap::new() }))
     }
 
-    async fn enter(&self, key: K, wait: impl Into<Wait<'_>>) -> Option<OwnedSemaphorePermit> {
+    fn limit(&self, pace: Pace) {
+        let mut counts = lock(&self.0);
+        let (from, to) = (counts.pace.places(), pace.places());
+        counts.pace = pace;
+        counts.entries.values().for_each(|entry| entry.resize(from, to));
+    }
+
+    async fn enter(&self, key: K, wait: impl Into<Wait<'_>>) -> Option<Place> {
         let Wait { until, aside } = wait.into();
         let entry = self.entry(key);
-        let place = match Arc::clone(&entry.places).try_acquire_owned() {
-            Ok(place) => place,
+        let permit = match Arc::clone(&entry.places).try_acquire_owned() {
+            Ok(permit) => permit,
             Err(_) if aside() == Aside::NoRoom => return None,
             Err(_) => {
                 timeout_at(until, Arc::clone(&entry.places).acquire_owned()).await.ok()?.ok()?
             }
         };
-        if self.pace.interval.is_zero() {
-            return Some(place);
-        }
+        let place = Place { entry, permit: Some(permit) };
+        let interval = lock(&self.0).pace.interval;
         let start = {
-            let mut next = entry.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = lock(&place.entry.last);
             let now = Instant::now();
-            let start = (*next).max(now);
+            let start = match *last {
+                Some(last) if !interval.is_zero() => now.max(last + interval),
+                Some(_) | None => now,
+            };
             if start > until || (start > now && aside() == Aside::NoRoom) {
                 return None;
             }
-            *next = start + self.pace.interval;
+            *last = Some(start);
             start
         };
         sleep_until(start).await;
@@ -139,20 +206,20 @@ impl<K: Clone + Eq + Hash + fmt::Debug> Gate<K> {
 
     fn entry(&self, key: K) -> Arc<Entry> {
         let now = Instant::now();
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() > MAX_ENTRIES {
-            entries.retain(|_, entry| {
-                let due = *entry.next.lock().unwrap_or_else(PoisonError::into_inner) > now;
-                let free = entry.places.available_permits() == self.pace.at_once.max(1);
-                due || !free || Arc::strong_count(entry) > 1
+        let mut counts = lock(&self.0);
+        let pace = counts.pace;
+        if counts.entries.len() > MAX_ENTRIES {
+            counts.entries.retain(|_, entry| {
+                let due = lock(&entry.last).is_some_and(|last| last + pace.interval > now);
+                due || Arc::strong_count(entry) > 1
             });
         }
-        let fresh = || {
-            let places = Arc::new(Semaphore::new(self.pace.at_once.max(1)));
-            Arc::new(Entry { places, next: Mutex::new(now) })
-        };
-        Arc::clone(entries.entry(key).or_insert_with(fresh))
+        Arc::clone(counts.entries.entry(key).or_insert_with(|| Arc::new(Entry::new(pace))))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who runs a host.

@@ -94,7 +94,7 @@ impl fmt::Debug for Around {
 
 impl Parts {
     /// Builds everything; reads the files that the configuration names. A resolver that would be
-    /// the same as `before` is kept, with its cache.
+    /// the same as `before` is kept, with its cache; and what `before` still delivers counts.
     ///
     /// # Errors
     /// What cannot be used, in one sentence.
@@ -151,8 +151,11 @@ impl Parts {
         };
         let surveyor = Surveyor::new(tools);
         let delivering = settings::deliverer(&config, &hostname)?;
-        let deliverer = Deliverer::new(delivering, dialler, Arc::clone(&roots))
-            .map_err(|error| error.to_string())?;
+        let deliverer = match before {
+            Some(parts) => parts.deliverer.next(delivering, dialler, Arc::clone(&roots)),
+            None => Deliverer::new(delivering, dialler, Arc::clone(&roots)),
+        };
+        let deliverer = deliverer.map_err(|error| error.to_string())?;
         let author = settings::author(&config, &hostname)?;
         let org = Arc::new(org);
         let mark = around.mark;

@@ -305,6 +305,40 @@ async fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
     gateway.stop().await;
 }
 
+/// What was begun under the old configuration counts under the new one: a reload a minute is no way
+/// to write faster to somebody than they were promised.
+#[tokio::test]
+async fn the_pace_goes_on_across_a_reload() {
+    let world = World::new(&[(Protection::Dane, Attack::Nobody)]).await;
+    let config = || {
+        let mut config = world.config("");
+        config.delivery.pace = Duration::from_hours(1);
+        config
+    };
+    let mut gateway = Gateway::start(config()).await.unwrap();
+    let bob = world.recipient(Protection::Dane, Attack::Nobody);
+    let mut session = Session::open(door(&gateway)).await;
+    assert!(session.send(&bob, "first").await.starts_with("250 "));
+    assert!(world.lab.sink().find(|message| is_for(message, &bob), PATIENCE).await.is_some());
+    gateway.reload(config()).await.unwrap();
+    let second = session.send(&bob, "second").await;
+    assert!(second.starts_with("250 "));
+    let waits = async {
+        loop {
+            let (rows, _) = gateway.store().list(None, 10).await.unwrap();
+            let mut notes = rows.iter().filter_map(|row| row.group.as_ref()?.note.as_deref());
+            if notes.any(|note| note.contains("busy with our other messages")) {
+                break;
+            }
+            let second = |message: &Received| text(message).contains("Subject: second\r\n");
+            assert!(!world.lab.sink().all().iter().any(second), "it went at once");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("the second waits for its turn");
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn what_stands_in_the_way_of_a_start_is_one_sentence() {
     let world = World::new(&[]).await;

@@ -65,7 +65,68 @@ async fn forgotten_places_take_no_memory() {
     for number in 0..2 * MAX_ENTRIES {
         assert!(gate.enter(number, later(1)).await.is_some());
     }
-    assert!(gate.entries.lock().unwrap().len() <= MAX_ENTRIES + 1);
+    assert!(gate.0.lock().unwrap().entries.len() <= MAX_ENTRIES + 1);
     assert!(gate.enter(usize::MAX, later(1)).await.is_none(), "still held");
     drop(held);
+}
+
+/// An administrator's script that reloads every minute opens no more sessions to anybody.
+#[tokio::test]
+async fn a_new_limit_counts_what_goes_on_under_the_old_one() {
+    let pace = |at_once| Pace { at_once, interval: Duration::ZERO };
+    let gate = Gate::new(pace(3));
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(gate.enter("mx", later(1)).await.unwrap());
+    }
+    gate.limit(pace(1));
+    for _ in 0..3 {
+        assert!(gate.enter("mx", later(0)).await.is_none());
+        held.pop();
+    }
+    let only = gate.enter("mx", later(1)).await;
+    assert!(only.is_some());
+    assert!(gate.enter("mx", later(0)).await.is_none(), "one at a time");
+    // Raised again while more than one wait: they go on at once.
+    let raise = async { gate.limit(pace(3)) };
+    let (second, third, ()) =
+        tokio::join!(gate.enter("mx", later(600)), gate.enter("mx", later(600)), raise);
+    assert!(second.is_some() && third.is_some());
+    assert!(gate.enter("mx", later(0)).await.is_none(), "three, with the one from before");
+}
+
+/// Lowered twice and raised once while all places are taken: what is over is not given back twice.
+#[tokio::test]
+async fn places_over_the_limit_are_kept_track_of() {
+    let pace = |at_once| Pace { at_once, interval: Duration::ZERO };
+    let gate = Gate::new(pace(4));
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(gate.enter("mx", later(1)).await.unwrap());
+    }
+    for at_once in [2, 1, 3] {
+        gate.limit(pace(at_once));
+    }
+    held.pop();
+    assert!(gate.enter("mx", later(0)).await.is_none(), "three of three are taken");
+    held.pop();
+    held.push(gate.enter("mx", later(1)).await.unwrap());
+    assert!(gate.enter("mx", later(0)).await.is_none());
+    drop(held);
+    let mut again = Vec::new();
+    for _ in 0..3 {
+        again.push(gate.enter("mx", later(1)).await.unwrap());
+    }
+    assert!(gate.enter("mx", later(0)).await.is_none());
+}
+
+#[tokio::test]
+async fn a_new_interval_runs_from_the_last_start() {
+    let pace = |interval| Pace { at_once: 5, interval };
+    let gate = Gate::new(pace(Duration::ZERO));
+    assert!(gate.enter("mx", later(1)).await.is_some());
+    gate.limit(pace(Duration::from_hours(1)));
+    assert!(gate.enter("mx", later(1)).await.is_none(), "an hour from the start before");
+    gate.limit(pace(Duration::ZERO));
+    assert!(gate.enter("mx", later(1)).await.is_some());
 }
