@@ -323,7 +323,7 @@ impl<P: Path> Queue<P> {
 
 /// The same end of an attempt, with what is to be told in place of the letters: they are written
 /// at `again`, and then it goes on as it would have.
-fn owing(record: Record, turn: &Turn, (fates, again): (&[Fate], UnixTime)) -> Record {
+pub(super) fn owing(record: Record, turn: &Turn, (fates, again): (&[Fate], UnixTime)) -> Record {
     let Record { lease, message, next, events, .. } = record;
     let (then, group) = match next {
         Next::Retry(due, group) | Next::Hold(due, group) => (Some(due), group),

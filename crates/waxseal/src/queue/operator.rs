@@ -11,9 +11,9 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{Fate, News, Path, Queue, Turn};
+use super::{Fate, News, Path, Queue, SWEEP, Turn, attempt::owing};
 use crate::store::{
-    Actor, Asked, Claimed, Command, Destination, Event, EventKind, Group, Listed, Next,
+    Actor, Asked, Claimed, Command, Destination, Event, EventKind, Group, Listed, Next, Owed,
     Settled as Record, StoreError, Target, Verb, WorkId, WorkState,
 };
 
@@ -146,7 +146,10 @@ impl<P: Path> Queue<P> {
         let held = claimed.state == WorkState::Held;
         let floor_held = group.history.held_since.is_some();
         let next = match command.verb {
-            Verb::Drop => Next::Done,
+            Verb::Drop => match group.owed.clone() {
+                Some(owed) => return self.drop_owing((claimed, group), owed, command).await,
+                None => Next::Done,
+            },
             Verb::Hold if held => return Ok(0),
             Verb::Hold => {
                 let until = now + self.0.path.schedule().hold_lifetime;
@@ -170,6 +173,44 @@ impl<P: Path> Queue<P> {
         if waits {
             self.0.tell(News::Due(self.0.store.destination(&group.destination), now));
         }
+        Ok(1)
+    }
+
+    /// Gives up a group of which somebody still has to be told: what came of others before is told
+    /// with it, in the same transaction. Where the disk has no room for that, it goes on being owed.
+    async fn drop_owing(
+        &self,
+        (claimed, group): (Claimed, Group),
+        owed: Owed,
+        command: &Command,
+    ) -> Result<u64, StoreError> {
+        let now = self.0.now();
+        let event = override_event((&claimed, Some(&group)), command, now);
+        let fates = told_still(&owed, &group);
+        let Claimed { lease, message, head, .. } = claimed;
+        let content = self.0.store.content(message).await.unwrap_or_default();
+        let attempt = group.history.attempts;
+        let turn = Turn { message, head, group, content, attempt, now: owed.at };
+        let letters = self.0.path.letters(&turn, &fates);
+        let record = Record { lease, message, next: Next::Done, events: vec![event], letters };
+        let tells = !record.letters.is_empty();
+        let Err((error, record)) = self.0.store.settle(record).await else {
+            if tells {
+                self.0.tell(News::Fresh);
+            }
+            return Ok(1);
+        };
+        if !tells || !matches!(error, StoreError::Full) {
+            return Err(error);
+        }
+        if turn.group.recipients.is_empty() {
+            // There is nothing but the report, which nobody asked to give up.
+            return Ok(0);
+        }
+        let again = now + SWEEP;
+        let record = owing(*record, &turn, (&fates, again));
+        self.0.store.settle(record).await.map_err(|(error, _)| error)?;
+        self.0.tell(News::Due(self.0.store.destination(&turn.group.destination), again));
         Ok(1)
     }
 
@@ -230,7 +271,7 @@ impl<P: Path> Queue<P> {
         let Claimed { lease, message, head, group: Some(group), .. } = claimed else { return };
         let content = self.0.store.content(message).await.unwrap_or_default();
         let attempt = group.history.attempts;
-        let owed = group.owed.as_ref().map(|owed| owed.fates.clone()).unwrap_or_default();
+        let owed = group.owed.as_ref().map(|owed| told_still(owed, &group)).unwrap_or_default();
         let turn = Turn { message, head, group, content, attempt, now };
         // RFC 3463 §3.5: X.4.7, delivery time expired.
         let (code, reason) = (EnhancedCode(5, 4, 7), "held, and nobody released it in time");
@@ -254,6 +295,13 @@ impl<P: Path> Queue<P> {
         let record = Record { lease, message, next: Next::Done, events: vec![event], letters };
         self.settle(record, (&turn, fates)).await;
     }
+}
+
+/// What has to be told of recipients that are not in the group any more. Of those that are, it is
+/// out of date: they are not tried again.
+fn told_still(owed: &Owed, group: &Group) -> Vec<Fate> {
+    let settled = |fate: &&Fate| !group.recipients.contains(&fate.recipient);
+    owed.fates.iter().filter(settled).cloned().collect()
 }
 
 /// Whether a row may hold what is asked for: what cannot be read is found out when it is claimed.

@@ -53,6 +53,8 @@ struct World {
     answers: Mutex<HashMap<String, Outcome>>,
     delivered: Mutex<Vec<(QueueId, Vec<String>)>>,
     letters: Mutex<Vec<String>>,
+    /// What goes into the store for each of them.
+    letter: Mutex<Option<NewMessage>>,
     /// Since when no channel was good enough, as each plan was told.
     short: Mutex<Vec<Option<UnixTime>>>,
     in_hand: AtomicUsize,
@@ -75,6 +77,7 @@ impl World {
             answers: Mutex::default(),
             delivered: Mutex::default(),
             letters: Mutex::default(),
+            letter: Mutex::default(),
             short: Mutex::default(),
             in_hand: AtomicUsize::default(),
             most: AtomicUsize::default(),
@@ -203,7 +206,7 @@ impl Path for Fake {
             }
         }
         self.0.changed.notify_waiters();
-        Vec::new()
+        self.0.letter.lock().unwrap().iter().cloned().collect()
     }
 }
 
@@ -256,8 +259,12 @@ impl Running {
     }
 
     fn start_in(data: tempfile::TempDir, keys: Vec<u8>, settings: Settings) -> Self {
-        let world = Arc::new(World::new());
         let store = open(&data, &keys);
+        Self::over(store, (data, keys), settings)
+    }
+
+    fn over(store: Store, (data, keys): (tempfile::TempDir, Vec<u8>), settings: Settings) -> Self {
+        let world = Arc::new(World::new());
         let time = Arc::clone(&world);
         let clock: Clock = Arc::new(move || UnixTime(time.time.load(Ordering::SeqCst)));
         let (queue, inbox) = Queue::new(store.clone(), Fake(Arc::clone(&world)), settings, clock);

@@ -251,4 +251,11 @@ impl Bodies {
         let _ = fs::remove_file(&self.reserve_path);
         *guard(&self.reserve) = Reserve::Spent { tried: Some(Instant::now()) };
     }
+
+    /// As on a disk that stays full: the reserve is spent, and there is no place for another.
+    #[cfg(test)]
+    pub(super) fn lose(&self) {
+        self.spend();
+        fs::create_dir(&self.reserve_path).unwrap();
+    }
 }

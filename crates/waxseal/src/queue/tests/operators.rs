@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::*;
-use crate::store::DATABASE;
+use crate::store::{DATABASE, Next, Owed};
 
 fn command(verb: Verb, target: Target) -> Command {
     Command { verb, target, reason: None, actor: Actor::Operator("alice".to_owned()) }
@@ -162,4 +162,65 @@ async fn after_a_restore_nothing_is_returned_until_an_operator_says_so() {
     assert_eq!(after.ask(Verb::Release, Target::All).await, 1);
     after.world.deliveries(1).await;
     after.left(0).await;
+}
+
+impl Running {
+    /// A message to two, one of whom refused it on a full disk: its sender still has to hear that.
+    async fn owing(&self) -> QueueId {
+        self.world.answer("busy.example", deferred());
+        let id = self.accept(&["a@busy.example", "gone@busy.example"], "hello").await;
+        self.world.deliveries(1).await;
+        while self.ask(Verb::Hold, Target::Message(id)).await == 0 {}
+        let claimed = self.store.claim_message(id).await.unwrap().remove(0);
+        let mut group = claimed.group.clone().unwrap();
+        let reason = "no such user".to_owned();
+        let gone = Settled::Bounce { code: EnhancedCode(5, 1, 1), reason };
+        let late = Settled::Drop { code: EnhancedCode(4, 0, 0), reason: "late".to_owned() };
+        let fates = group.recipients.iter().zip([late, gone]).map(|(recipient, settled)| Fate {
+            recipient: recipient.clone(),
+            outcome: deferred(),
+            settled,
+            remote: None,
+        });
+        let then = Some(NOW + Duration::from_hours(1));
+        group.owed = Some(Owed { at: NOW, fates: fates.collect(), then });
+        group.recipients.truncate(1);
+        let later = NOW + Duration::from_hours(1);
+        self.store.resume(claimed, Next::Hold(later, group), None).await.unwrap();
+        self.world.letters.lock().unwrap().clear();
+        id
+    }
+}
+
+/// What the operator gives up is not told, and what the sender was to be told before is.
+#[tokio::test]
+async fn a_drop_forgets_no_report_that_is_owed() {
+    let running = Running::start(Settings::default());
+    let id = running.owing().await;
+    assert_eq!(running.ask(Verb::Drop, Target::Message(id)).await, 1);
+    running.left(0).await;
+    assert_eq!(*running.world.letters.lock().unwrap(), [format!("{id} gone@busy.example")]);
+}
+
+/// The disk is still full: the mail is given up, the report waits on, and is not given up by asking
+/// twice.
+#[tokio::test]
+async fn a_drop_on_a_full_disk_goes_on_owing_the_report() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = StoreKeys::random().unwrap();
+    let settings = StoreSettings { reserve: 1 << 20, ..StoreSettings::new(data.path()) };
+    let file = keys.file().to_vec();
+    let store = Store::open(settings, keys, Access::Serve).unwrap();
+    let running = Running::over(store, (data, file), Settings::default());
+    let id = running.owing().await;
+    let large = message(&["us@sender.example"], &"x".repeat(1 << 20));
+    *running.world.letter.lock().unwrap() = Some(large);
+    running.store.lose_reserve();
+    assert_eq!(running.ask(Verb::Drop, Target::Message(id)).await, 1);
+    assert_eq!(running.ask(Verb::Drop, Target::Message(id)).await, 0);
+    let rows = running.store.groups_of(id).await.unwrap();
+    let group = rows[0].group.as_ref().unwrap();
+    assert!(group.recipients.is_empty() && group.note.as_ref().unwrap().contains("full"));
+    let owed = group.owed.as_ref().unwrap();
+    assert_eq!((owed.fates.len(), owed.then), (1, None));
 }

@@ -43,6 +43,12 @@ impl Store {
         }
     }
 
+    /// As on a disk that stays full.
+    #[cfg(test)]
+    pub(crate) fn lose_reserve(&self) {
+        self.0.bodies.lose();
+    }
+
     async fn intend_once(
         &self,
         work: WorkId,
