@@ -49,7 +49,7 @@ enum Act {
     Hold(Which),
     /// End a hold and try now; --all also ends the pause after a restore
     Release(Which),
-    /// Give mail up without telling its sender
+    /// Give mail up without telling its sender; what he was to be told before is still told
     Drop(Which),
 }
 
@@ -176,9 +176,11 @@ async fn list(
             break;
         }
         after = end;
-        // Those without a verdict are few, and have no group that says what was found.
-        for row in page.iter_mut().filter(|row| row.state == WorkState::Fresh) {
-            if row.unreadable.is_none() {
+        // Bodies are read where that is few: those without a verdict, of which nobody noted
+        // anything, and those of which somebody did, because they may have been mended since.
+        for row in page.iter_mut().filter(|row| row.unreadable.is_none()) {
+            let noted = row.group.as_ref().is_some_and(|group| group.unreadable.is_some());
+            if noted || row.state == WorkState::Fresh {
                 row.unreadable = damage(store, row.message).await?;
             }
         }

@@ -23,8 +23,8 @@ pub struct Listed {
     pub due: UnixTime,
     /// The group; `None` before the verdict, and where it cannot be read.
     pub group: Option<Group>,
-    /// Why it or its message cannot be read, for the operator: the body as it was found when its
-    /// turn came, which may be long ago.
+    /// Why it or its message's head cannot be read, for the operator. Of the body nothing is known
+    /// here: how it was found stands in the group, and may be long ago.
     pub unreadable: Option<String>,
 }
 
@@ -141,8 +141,7 @@ fn listed(row: &Row<'_>, keys: &StoreKeys) -> Result<Listed, StoreError> {
         Ok(key) => {
             let (group, unreadable) = shown(read(&key))?;
             let (_, headless) = shown(head(&key).map(Some))?;
-            let body = group.as_ref().and_then(|group| group.unreadable.clone());
-            (group, unreadable.or(headless).or(body))
+            (group, unreadable.or(headless))
         }
         Err(error) => shown(Err(error))?,
     };

@@ -107,7 +107,8 @@ async fn a_message_whose_body_is_lost_or_damaged_is_shown_and_can_be_dropped() {
         world.recorded(id).await;
         world.until(&["queue", "hold", id], |said| said.code == 0).await;
     }
-    std::fs::remove_file(world.spooled(&gone)).unwrap();
+    let (place, away) = (world.spooled(&gone), world.folder.path().join("away"));
+    std::fs::rename(&place, &away).unwrap();
     let file = std::fs::File::options().write(true).open(world.spooled(&cut)).unwrap();
     file.set_len(64 * 1024 + 28).unwrap();
     world.rot(&rotten);
@@ -130,8 +131,17 @@ async fn a_message_whose_body_is_lost_or_damaged_is_shown_and_can_be_dropped() {
     assert_eq!(state(&said, &cut).2, domain);
     assert_eq!(gateway.store().unreadable(), 3);
 
-    // The next start tries them again, and finds the same.
+    // Mended, it is not shown as damaged, whether or not the gateway has looked again.
     gateway.stop().await;
+    std::fs::rename(&away, &place).unwrap();
+    let said = world.run(&list).await;
+    assert_eq!(state(&said, &gone).0, "queued", "{}", said.out);
+    assert_eq!(state(&said, &cut).0, "unreadable", "{}", said.out);
+    let said = world.run(&["queue", "show", &gone]).await.with(0);
+    assert!(!said.out.contains("unreadable"), "{}", said.out);
+    std::fs::rename(&place, &away).unwrap();
+
+    // The next start tries them again, and finds the same.
     let gateway = world.start().await;
     world.until(&list, |_| gateway.store().unreadable() == 3).await;
     assert!(all(&world.run(&list).await));
