@@ -2,6 +2,7 @@
 
 mod compare;
 mod csv;
+mod forms;
 mod history;
 mod html;
 mod internet_nl;
@@ -19,7 +20,7 @@ mod tone;
 mod work;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -39,13 +40,14 @@ use waxseal_core::{
 };
 
 use self::{
+    forms::Forms,
     known::{Before, Known},
     progress::Progress,
     report::{Assessed, Outcome, Report},
     slots::Slots,
     work::{Header, Journal},
 };
-use super::{Context, DEFAULT_CONFIG, Exit, Output};
+use super::{Context, DEFAULT_CONFIG, Exit};
 use crate::{
     config::Config,
     gather::{Forgetful, PolicyStore},
@@ -134,39 +136,73 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     if args.history && !args.domains.is_empty() {
         return history::run(&args.domains, context).await;
     }
-    let mut work = work::list(&args.domains, args.from.as_deref())?;
+    let work = work::list(&args.domains, args.from.as_deref())?;
     if work.is_empty() {
         return Err(Exit::Usage.because("no domain was given; name one, or use --from FILE"));
     }
-    let total = work.len();
-    let (mut journal, mut reports) = match &args.resume {
+    let checker = Checker::build(args, work.len(), context)?;
+    let (mut journal, kept) = match &args.resume {
         Some(path) => {
             let mut header = Header::new(&scope(args), args.internet_nl.as_deref());
             header.fresh = args.fresh;
-            Journal::open(path, &header).map(|(journal, done)| (Some(journal), done))?
+            let (journal, kept) = still_done(path, &header, &work, &checker)?;
+            (Some(journal), kept)
         }
-        None => (None, Vec::new()),
+        None => (None, BTreeMap::new()),
     };
-    let checker = Checker::build(args, total, context)?;
     for path in [&args.html, &args.csv, &args.internet_nl].into_iter().flatten() {
         can_be_written(path)?;
     }
-    let order: HashMap<_, _> =
-        work.iter().cloned().enumerate().map(|(place, input)| (input, place)).collect();
-    let done = still_done(&mut reports, &work, &checker);
-    work.retain(|input| !done.contains(input));
-    let mut progress = Progress::new(context, total, reports.len());
+    let mut forms = Forms::new(args, context, work.len());
+    if let Some(journal) = &mut journal {
+        for (place, at) in &kept {
+            forms.take(*place, journal.read(*at)?)?;
+        }
+    }
+    let began = checker.began;
+    let ended = look(args, checker, (work, kept), journal, &mut forms).await?;
+    forms.finish(began)?;
+    if ended == Ended::Interrupted {
+        context.say(match &args.resume {
+            Some(file) => format!(
+                "interrupted: {} are done and kept; the same command with --resume {} goes on",
+                forms.progress(),
+                file.display()
+            ),
+            None => format!(
+                "interrupted: {} are done; with --resume FILE what is done is kept, and the same \
+                 command goes on",
+                forms.progress()
+            ),
+        });
+        return Ok(Exit::Unknown);
+    }
+    Ok(forms.verdict())
+}
+
+/// Checks those of which no report is kept, each at its place in the list; `forms` take what comes of
+/// it.
+async fn look(
+    args: &Args,
+    checker: Checker,
+    (work, kept): (Vec<String>, BTreeMap<usize, u64>),
+    mut journal: Option<Journal>,
+    forms: &mut Forms<'_>,
+) -> anyhow::Result<Ended> {
+    let mut progress = Progress::new(forms.context(), work.len(), kept.len());
     let mut running = JoinSet::new();
-    let (slots, mut waiting) = (Slots::new(args.jobs), work.into_iter());
+    let open = work.into_iter().enumerate().filter(|(place, _)| !kept.contains_key(place));
+    let (slots, mut waiting) = (Slots::new(args.jobs), open.peekable());
     let mut ended = Ended::AsPlanned;
     // One for the whole run: a signal that comes while a report is written is not lost.
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-    while waiting.len() > 0 || !running.is_empty() {
+    while waiting.peek().is_some() || !running.is_empty() {
         let next = tokio::select! {
-            Some(slot) = slots.free(), if waiting.len() > 0 => {
-                if let Some(input) = waiting.next() {
+            Some(slot) = slots.free(), if waiting.peek().is_some() => {
+                if let Some((place, input)) = waiting.next() {
                     let checker = checker.clone();
-                    running.spawn(async move { slot.hold(checker.check(input)).await });
+                    let checking = async move { (place, checker.check(input).await) };
+                    running.spawn(slot.hold(checking));
                 }
                 continue;
             }
@@ -177,51 +213,42 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             }
         };
         let Some(joined) = next else { break };
-        let report = joined.context("a check broke off; this is a bug")?;
+        let (place, report) = joined.context("a check broke off; this is a bug")?;
         if let Some(journal) = &mut journal {
             journal.add(&report)?;
         }
         progress.one_more();
-        if !args.compare {
-            stream(&report, total, &progress, context)?;
-        }
-        reports.push(report);
+        progress.clear();
+        forms.take(place, report)?;
+        progress.draw();
     }
     progress.clear();
     running.shutdown().await;
-    // As they were given, so that a list and its table can be laid side by side.
-    reports.sort_by_key(|report| order.get(&report.input).copied());
-    finish(args, context, &reports, (total, checker.began))?;
-    if ended == Ended::Interrupted {
-        context.say(match &args.resume {
-            Some(file) => format!(
-                "interrupted: {} of {total} are done and kept; the same command with --resume {} goes on",
-                reports.len(),
-                file.display()
-            ),
-            None => format!("interrupted: {} of {total} are done", reports.len()),
-        });
-        return Ok(Exit::Unknown);
-    }
-    Ok(verdict(&reports))
+    Ok(ended)
 }
 
-/// Leaves the reports that answer what is asked now: of these inputs, as deep, judged by the same
-/// profiles, not too old, and not left open; of two of one input the later. Yields their inputs.
-fn still_done(reports: &mut Vec<Report>, work: &[String], checker: &Checker) -> HashSet<String> {
-    let wanted: HashSet<_> = work.iter().collect();
+/// Opens the journal; yields it with the reports in it that answer what is asked now: of these inputs,
+/// as deep, judged by the same profiles, not too old, and not left open; of two of one input the later.
+/// They are told by the place of their input in the list, and where they stand.
+fn still_done(
+    path: &Path,
+    header: &Header,
+    work: &[String],
+    checker: &Checker,
+) -> anyhow::Result<(Journal, BTreeMap<usize, u64>)> {
+    let places: HashMap<&str, usize> =
+        work.iter().enumerate().map(|(place, input)| (input.as_str(), place)).collect();
     let digests = checker.digests();
-    let mut done = HashSet::new();
-    reports.reverse();
-    reports.retain(|report| {
-        wanted.contains(&report.input)
-            && report.is_judged_by(&digests)
+    let mut kept = BTreeMap::new();
+    let journal = Journal::open(path, header, |at, report| {
+        let counts = report.is_judged_by(&digests)
             && report.is_as_deep(checker.scope.depth)
-            && report.is_settled(checker.began)
-            && done.insert(report.input.clone())
-    });
-    reports.reverse();
-    done
+            && report.is_settled(checker.began);
+        if let Some(place) = places.get(report.input.as_str()).filter(|_| counts) {
+            kept.insert(*place, at);
+        }
+    })?;
+    Ok((journal, kept))
 }
 
 /// How much is asked of each domain.
@@ -237,82 +264,6 @@ enum Ended {
     Interrupted,
 }
 
-/// An input that is no domain, or one that nobody answers for, makes the whole run unknown: nothing
-/// is known of whatever was meant. Otherwise something wrong outweighs something unknown.
-fn verdict(reports: &[Report]) -> Exit {
-    let any = |exit| reports.iter().any(|report| report.exit() == exit);
-    if reports.iter().any(|report| report.unresolved().is_some()) {
-        Exit::Unknown
-    } else if any(Exit::Negative) {
-        Exit::Negative
-    } else if any(Exit::Unknown) {
-        Exit::Unknown
-    } else {
-        Exit::Ok
-    }
-}
-
-/// Prints a report as soon as it is there.
-fn stream(
-    report: &Report,
-    total: usize,
-    progress: &Progress,
-    context: &Context,
-) -> anyhow::Result<()> {
-    progress.clear();
-    context.show(&match context.output {
-        Output::Json => format!("{}\n", json::contract(report)),
-        Output::Text if total <= FEW => text::page(report, context.paint),
-        Output::Text => text::line(report, context.paint),
-    })?;
-    progress.draw();
-    Ok(())
-}
-
-/// Writes what is made from all reports together.
-fn finish(
-    args: &Args,
-    context: &Context,
-    reports: &[Report],
-    (total, began): (usize, UnixTime),
-) -> anyhow::Result<()> {
-    let providers = compare::providers(reports);
-    if args.compare {
-        let mut left_out = 0_usize;
-        for (name, why) in compare::left_out(reports) {
-            context.say(format!("not compared: {name}: {why}"));
-            left_out = left_out.saturating_add(1);
-        }
-        context.print(match context.output {
-            Output::Json => format!("{}\n", serde_json::to_string(&providers)?),
-            Output::Text => compare::table(&providers, left_out, context.paint),
-        })?;
-    } else if context.output == Output::Text && total > FEW {
-        let told = args.html.as_deref().or(args.csv.as_deref());
-        let told = told.map_or_else(
-            || "--html or --csv tells all of it".to_owned(),
-            |path| format!("{} tells all of it", path.display()),
-        );
-        let tally = standing::lines(reports, context.paint);
-        context.show(&format!("\n{} domains; {told}\n{tally}", reports.len()))?;
-    }
-    let shape = || internet_nl::file(reports, began, system_clock()());
-    // What can be written is, whatever becomes of the others.
-    let written = [
-        args.html
-            .as_deref()
-            .map(|path| write(path, &html::page(reports, args.compare.then_some(&*providers))?)),
-        args.csv.as_deref().map(|path| {
-            let compared = || compare::csv(&providers);
-            write(path, &if args.compare { compared() } else { csv::table(reports) })
-        }),
-        args.internet_nl
-            .as_deref()
-            .map(|path| write(path, &serde_json::to_string_pretty(&shape())?)),
-    ];
-    written.into_iter().flatten().collect()
-}
-
 /// Said before thousands of domains are looked at, not afterwards. What is there already stays as
 /// it is until there is a report.
 fn can_be_written(path: &Path) -> anyhow::Result<()> {
@@ -321,11 +272,6 @@ fn can_be_written(path: &Path) -> anyhow::Result<()> {
         Exit::Usage
             .because(format!("{}: the report cannot be written there: {why}", path.display()))
     })
-}
-
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text)
-        .with_context(|| format!("{}: the report cannot be written", path.display()))
 }
 
 /// Checks one domain after the other; clones share what they know.

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{BEST, Cell, PLAINTEXT, POLICY, SELF_SIGNED, World, assert_narrow};
+use crate::operator::Said;
 
 const ALL: [Cell; 4] = [BEST, POLICY, SELF_SIGNED, PLAINTEXT];
 
@@ -97,17 +98,29 @@ async fn a_run_that_was_killed_goes_on_where_it_was() {
     let (html, list) = (world.output("r.html"), &mut words);
     list.extend(["--html", &html]);
     let said = world.run(list).await.with(1);
-    let told = |domain: &String| said.out.contains(&format!("\"domain\":\"{domain}\""));
     for (domain, before) in done.iter().zip(asked) {
-        assert!(!told(domain), "{}", said.out);
         assert_eq!(world.asked(domain), before, "asked again: {domain}");
     }
-    for domain in domains.iter().filter(|domain| !done.contains(domain)) {
-        assert!(told(domain), "{domain}: {}", said.out);
-    }
+    // One run tells all of it: what is kept in the order of the list, and then what was still open.
+    let told = |said: &Said| -> Vec<String> {
+        let objects = said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        objects.map(|told| told["domain"].as_str().unwrap().to_owned()).collect()
+    };
+    let kept: Vec<_> = domains.iter().filter(|domain| done.contains(domain)).cloned().collect();
+    assert_eq!(told(&said)[..2], kept, "{}", said.out);
+    assert_eq!(sorted(told(&said)), sorted(domains.to_vec()), "{}", said.out);
     let page = world.read("r.html");
     assert!(domains.iter().all(|domain| page.contains(domain.as_str())), "all of them, in the end");
     assert_eq!(world.read("done.jsonl").lines().count(), 1 + domains.len(), "after the header");
+    // Where nothing is open nobody is asked, and it is told all the same: for people, too.
+    let asked: Vec<_> = domains.iter().map(|domain| world.asked(domain)).collect();
+    let said = world.run(&words).await.with(1);
+    assert_eq!(told(&said), domains);
+    let plain: Vec<&str> = words.iter().copied().filter(|word| *word != "--json").collect();
+    let said = world.run(&plain).await.with(1);
+    let places = domains.each_ref().map(|domain| said.out.find(domain.as_str()).unwrap());
+    assert!(places.is_sorted() && said.out.contains("4 domains; "), "{}", said.out);
+    assert_eq!(domains.iter().map(|domain| world.asked(domain)).collect::<Vec<_>>(), asked);
     // Other profiles judge anew: old verdicts are not mixed with new ones.
     let said = world.run(&[&words[..], &["--profile", "dsk-normal"]].concat()).await;
     assert!(said.out.lines().count() == domains.len(), "{}", said.out);
@@ -135,6 +148,11 @@ async fn an_interrupted_run_says_how_to_go_on() {
     assert_eq!(ended.status.code(), Some(2), "{said}");
     assert!(said.contains("of 4 are done and kept; the same command with --resume"), "{said}");
     assert!(world.read("r.csv").lines().count() >= 2, "what is done is in the table");
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
 }
 
 fn pid(child: &Child) -> Pid {
@@ -191,5 +209,7 @@ async fn providers_are_compared_in_a_table_a_page_and_a_spreadsheet() {
     assert!(page.contains("Providers side by side") && page.contains("not known"), "{page}");
     let words: Vec<&str> = words.iter().copied().filter(|word| *word != "a..b").collect();
     let told = world.run(&[&words[..], &["--json", "--dns-only"]].concat()).await.json();
-    assert_eq!(told.as_array().unwrap().len(), ALL.len(), "{told}");
+    assert_eq!(told["schema"], "waxseal/check-compare/1");
+    assert_eq!(told["providers"].as_array().unwrap().len(), ALL.len(), "{told}");
+    assert_eq!(told["left_out"][0]["domain"], "nowhere.example", "{told}");
 }

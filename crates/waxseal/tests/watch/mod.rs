@@ -343,6 +343,11 @@ async fn the_history_of_a_domain_is_shown() {
     assert!(text.contains("  ! since ") && text.contains("(weakening)"), "{text}");
     let (_, text) = run("partner.example", &["--json"]);
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["schema"], "waxseal/check-history/1");
+    let listed = include_str!("../../../../docs/check.md");
+    for key in document.as_object().unwrap().keys() {
+        assert!(listed.contains(&format!("\n| `{key}` |")), "docs/check.md lists {key}");
+    }
     assert_eq!(document["looks"].as_array().unwrap().len(), 4);
     assert!(document["open"][0]["change"]["class"] == "weakening", "{document}");
     assert_eq!(run("other.example", &[]).0, Some(2), "nobody has looked at it");

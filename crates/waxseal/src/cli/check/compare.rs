@@ -171,31 +171,48 @@ impl Provider {
     }
 }
 
-/// What has no mail host that could be compared, and why.
-pub(super) fn left_out(reports: &[Report]) -> impl Iterator<Item = (Quoted, &str)> {
-    reports.iter().filter_map(|report| match &report.outcome {
-        Outcome::NoDomain(why) => Some((Quoted::new(&report.input), why.as_str())),
-        Outcome::Assessed(one) if one.assessment.hosts.is_empty() => {
-            let headline = one.assessment.headline.as_str();
-            Some((Quoted::new(&report.input), report.unresolved().unwrap_or(headline)))
-        }
-        Outcome::Assessed(_) => None,
-    })
+/// With places in the list, as they came.
+type Placed<T> = Vec<(usize, T)>;
+
+/// What a comparison needs of reports.
+#[derive(Default)]
+pub(super) struct Compared {
+    /// By operator.
+    groups: BTreeMap<String, Placed<(String, Offers)>>,
+    /// What has no mail host that could be compared, and why.
+    left_out: Placed<(Quoted, String)>,
 }
 
-/// Grouped, the operator with most domains first; without those that [`left_out`] tells.
-pub(super) fn providers(reports: &[Report]) -> Vec<Provider> {
-    let mut groups: BTreeMap<&str, Vec<(String, Offers)>> = BTreeMap::new();
-    for report in reports {
-        let Outcome::Assessed(one) = &report.outcome else { continue };
-        if !one.assessment.hosts.is_empty() {
-            let domain = (one.assessment.domain.to_string(), one.offers.clone());
-            groups.entry(&one.offers.operator).or_default().push(domain);
-        }
+impl Compared {
+    /// One more, whose domain stands at that place in the list.
+    pub(super) fn add(&mut self, place: usize, report: &Report) {
+        let why = match &report.outcome {
+            Outcome::NoDomain(why) => why,
+            Outcome::Assessed(one) if one.assessment.hosts.is_empty() => {
+                report.unresolved().unwrap_or(&one.assessment.headline)
+            }
+            Outcome::Assessed(one) => {
+                let domain = (one.assessment.domain.to_string(), one.offers.clone());
+                let group = self.groups.entry(one.offers.operator.clone()).or_default();
+                return group.push((place, domain));
+            }
+        };
+        self.left_out.push((place, (Quoted::new(&report.input), why.to_owned())));
     }
-    let mut all: Vec<_> = groups.into_values().filter_map(Provider::of).collect();
-    all.sort_by_key(|provider| std::cmp::Reverse(provider.domains.len()));
-    all
+
+    /// Grouped, the operator with most domains first; and what is left out, and why. Domains are in the
+    /// order of the list.
+    pub(super) fn providers(self) -> (Vec<Provider>, Vec<(Quoted, String)>) {
+        let groups = self.groups.into_values().map(in_order);
+        let mut all: Vec<_> = groups.filter_map(Provider::of).collect();
+        all.sort_by_key(|provider| std::cmp::Reverse(provider.domains.len()));
+        (all, in_order(self.left_out))
+    }
+}
+
+fn in_order<T>(mut placed: Placed<T>) -> Vec<T> {
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, one)| one).collect()
 }
 
 /// The columns of a terminal, each of at most two words above each other, so that the table has

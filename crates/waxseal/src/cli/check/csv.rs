@@ -1,5 +1,7 @@
 //! One line a domain, for a spreadsheet.
 
+use std::io::{self, Write};
+
 use waxseal_core::assess::{Assessment, Delivery, Quoted, Severity};
 
 use super::{
@@ -31,16 +33,18 @@ const HEADER: [&str; 21] = [
     "problem",
 ];
 
-/// All reports, with a header.
-pub(super) fn table(reports: &[Report]) -> String {
-    let mut text = line(HEADER.iter().map(|name| (*name).to_owned()));
-    for report in reports {
-        text.push_str(&row(report));
-    }
-    text
+/// All rows, below a header.
+pub(super) fn table<'a>(
+    rows: impl Iterator<Item = &'a str>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let header = line(HEADER.iter().map(|name| (*name).to_owned()));
+    out.write_all(header.as_bytes())?;
+    rows.map(str::as_bytes).try_for_each(|row| out.write_all(row))
 }
 
-fn row(report: &Report) -> String {
+/// What it says of one domain.
+pub(super) fn row(report: &Report) -> String {
     let one = match &report.outcome {
         Outcome::Assessed(one) => one,
         Outcome::NoDomain(why) => {

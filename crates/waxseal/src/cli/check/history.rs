@@ -36,9 +36,13 @@ pub(super) async fn run(domains: &[String], context: &Context) -> anyhow::Result
     Ok(exit)
 }
 
-/// Its keys are a contract.
+/// The contract and its version; another number where a key goes or means something else.
+const SCHEMA: &str = "waxseal/check-history/1";
+
+/// What was seen of one domain, as `docs/check.md` lists its keys.
 fn json(domain: &Domain, kept: &History) -> serde_json::Value {
     serde_json::json!({
+        "schema": SCHEMA,
         "domain": domain,
         "whose": kept.whose,
         "open": kept.watch.open.iter().filter(|open| open.raised).collect::<Vec<_>>(),

@@ -1,6 +1,10 @@
 //! One page that needs nothing else and that nobody has to explain.
 
-use std::{borrow::Cow, cmp::Reverse};
+use std::{
+    borrow::Cow,
+    cmp::Reverse,
+    io::{self, Write},
+};
 
 use askama::Template;
 use waxseal_core::assess::{
@@ -11,7 +15,7 @@ use super::{
     compare::{Provider, Seen, name},
     profiles::summary,
     report::{Outcome, Report},
-    standing::{Standing, tally},
+    standing::{Standing, Tally},
     tone::{Tone, glyph, host_standing, severity_tone, status_tone},
 };
 
@@ -25,34 +29,36 @@ struct Page<'a> {
     more_style: &'static str,
     version: &'static str,
     reports: Vec<&'a Report>,
-    tally: Vec<(Standing, usize)>,
+    /// Whether standards were asked for.
+    judged: bool,
+    tally: &'a Tally,
     providers: Option<&'a [Provider]>,
 }
 
 const MORE_STYLE: &str = include_str!("../../../templates/check.css");
 
 /// The page. All text from outside is escaped by the template.
-pub(super) fn page(reports: &[Report], providers: Option<&[Provider]>) -> anyhow::Result<String> {
-    let mut sorted: Vec<&Report> = reports.iter().collect();
+pub(super) fn page(
+    mut reports: Vec<&Report>,
+    tally: &Tally,
+    providers: Option<&[Provider]>,
+    mut out: &mut dyn Write,
+) -> io::Result<()> {
     // Whoever reads on wants to know what is wrong; the sort keeps the order of equals.
-    sorted.sort_by_key(|report| (Standing::told(report), Reverse(report.errors())));
+    reports.sort_by_cached_key(|report| (Standing::told(report), Reverse(report.errors())));
     let page = Page {
         style: STYLE,
         more_style: MORE_STYLE,
         version: env!("CARGO_PKG_VERSION"),
-        reports: sorted,
-        tally: tally(reports),
+        judged: reports.iter().any(|report| match &report.outcome {
+            Outcome::Assessed(one) => !one.profiles.is_empty(),
+            Outcome::NoDomain(_) => false,
+        }),
+        reports,
+        tally,
         providers,
     };
-    Ok(page.render()?)
-}
-
-/// Whether standards were asked for.
-fn judged(reports: &[&Report]) -> bool {
-    reports.iter().any(|report| match &report.outcome {
-        Outcome::Assessed(one) => !one.profiles.is_empty(),
-        Outcome::NoDomain(_) => false,
-    })
+    page.write_into(&mut out)
 }
 
 /// Class and words for a domain's level, or for why there is none.

@@ -112,19 +112,26 @@ impl Standing {
 }
 
 /// How many stand so, the worst first.
-pub(super) fn tally(reports: &[Report]) -> Vec<(Standing, usize)> {
-    let mut counts = BTreeMap::<Standing, usize>::new();
-    for report in reports {
-        let count = counts.entry(Standing::told(report)).or_default();
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally(BTreeMap<Standing, usize>);
+
+impl Tally {
+    /// Counts one more.
+    pub(super) fn add(&mut self, report: &Report) {
+        let count = self.0.entry(Standing::told(report)).or_default();
         *count = count.saturating_add(1);
     }
-    counts.into_iter().collect()
+
+    /// How many stand so, the worst first.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (Standing, usize)> {
+        self.0.iter().map(|(standing, count)| (*standing, *count))
+    }
 }
 
 /// The tally for a terminal, one line each.
-pub(super) fn lines(reports: &[Report], paint: Paint) -> String {
+pub(super) fn lines(tally: &Tally, paint: Paint) -> String {
     let mut text = String::new();
-    for (standing, count) in tally(reports) {
+    for (standing, count) in tally.counts() {
         let tone = standing.tone();
         let word = colour(tone, &format!("{:<14}", standing.word()), paint);
         let mark = mark(tone, paint);

@@ -11,10 +11,15 @@ use waxseal_core::{
 };
 
 use super::{
-    Exit, compare, csv, html, json, profiles,
+    Exit,
+    compare::Compared,
+    csv,
+    forms::{Exits, compared},
+    html, json, profiles,
     progress::bar,
     report::{Assessed, Outcome, Report, ReportsTold, StsTold},
-    text, verdict, work,
+    standing::Tally,
+    text, work,
 };
 use crate::{cli::Paint, survey::Depth};
 
@@ -84,16 +89,22 @@ fn progress_ends_full() {
     assert!(bar(0, 0).ends_with("0 of 0"));
 }
 
+fn verdict(reports: &[Report]) -> Exit {
+    let mut exits = Exits::default();
+    reports.iter().for_each(|report| exits.add(report));
+    exits.verdict()
+}
+
 #[test]
 fn the_worst_of_many_decides_and_no_domain_at_all_leaves_the_run_unknown() {
     let (fine, unknown) = (report(Status::Met), report(Status::Unknown));
     let wrong = report(Status::NotMet);
     let none = Report { input: "a..b".into(), outcome: Outcome::NoDomain("empty label".into()) };
-    assert_eq!(verdict(std::slice::from_ref(&fine)), super::Exit::Ok);
-    assert_eq!(verdict(&[fine.clone(), unknown.clone()]), super::Exit::Unknown);
-    assert_eq!(verdict(&[unknown, wrong.clone(), fine.clone()]), super::Exit::Negative);
-    assert_eq!(verdict(&[wrong, none.clone()]), super::Exit::Unknown);
-    assert_eq!(verdict(&[fine, none]), super::Exit::Unknown);
+    assert_eq!(verdict(std::slice::from_ref(&fine)), Exit::Ok);
+    assert_eq!(verdict(&[fine.clone(), unknown.clone()]), Exit::Unknown);
+    assert_eq!(verdict(&[unknown, wrong.clone(), fine.clone()]), Exit::Negative);
+    assert_eq!(verdict(&[wrong, none.clone()]), Exit::Unknown);
+    assert_eq!(verdict(&[fine, none]), Exit::Unknown);
 }
 
 /// Nobody answers for it: whatever else is wrong there, nothing is known of what was meant.
@@ -108,7 +119,10 @@ fn a_domain_that_nobody_answers_for_leaves_the_run_unknown() {
     let line = text::line(&unanswered, Paint::Plain);
     assert!(line.starts_with("? not known      example.com "), "{line}");
     assert!(line.ends_with(" It could not be found out.\n"), "which, and why: {line}");
-    assert_eq!(compare::left_out(&[unanswered]).count(), 1);
+    let mut compared = Compared::default();
+    compared.add(0, &unanswered);
+    let (providers, left_out) = compared.providers();
+    assert_eq!((providers.len(), left_out.len()), (0, 1));
 }
 
 fn judged(status: Status) -> ProfileVerdict {
@@ -218,19 +232,49 @@ fn a_profile_is_told_in_every_form() {
     );
     assert!(page.contains("✗ second") && !page.contains("✗ first"), "{page}");
     assert!(text::line(&report, Paint::Plain).ends_with(" suppliers=not-met\n"));
-    assert!(csv::table(std::slice::from_ref(&report)).contains("suppliers=not-met"));
+    assert!(csv::row(&report).contains("suppliers=not-met"));
     let contract = json::contract(&report);
     assert_eq!(contract["profiles"]["suppliers"]["status"], "not-met");
     assert_eq!(contract["schema"], "waxseal/check/1");
+    documented(&contract);
+    assert_eq!(contract["profiles"]["suppliers"]["requirements"][1]["id"], "second");
+    // The attacker is the owner of a domain whose words end up in a page.
+    let mut page = Vec::new();
+    html::page(vec![&report], &Tally::default(), None, &mut page).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("What we ask") && page.contains("second is in order."), "{page}");
+    assert!(!page.contains("<b>seen"), "{page}");
+}
+
+/// `docs/check.md` lists the keys.
+#[track_caller]
+fn documented(contract: &serde_json::Value) {
     let document = include_str!("../../../../../docs/check.md");
     for key in contract.as_object().unwrap().keys() {
         assert!(document.contains(&format!("\n| `{key}` |")), "docs/check.md lists {key}");
     }
-    assert_eq!(contract["profiles"]["suppliers"]["requirements"][1]["id"], "second");
-    // The attacker is the owner of a domain whose words end up in a page.
-    let page = html::page(std::slice::from_ref(&report), None).unwrap();
-    assert!(page.contains("What we ask") && page.contains("second is in order."), "{page}");
-    assert!(!page.contains("<b>seen"), "{page}");
+}
+
+/// Lists are laid beside what comes of them: reports come in any order, and are told in that of the list.
+#[test]
+fn a_comparison_is_an_object_with_a_schema_in_the_order_of_the_list() {
+    let mut all = Compared::default();
+    let none = Report { input: "a..b".into(), outcome: Outcome::NoDomain("empty label".into()) };
+    all.add(2, &none);
+    for (place, name) in [(3, "last.example"), (0, "first.example")] {
+        let mut report = report(Status::Met);
+        let Outcome::Assessed(one) = &mut report.outcome else { unreachable!() };
+        one.assessment.domain = Domain::parse(name).unwrap();
+        all.add(place, &report);
+    }
+    let (providers, left_out) = all.providers();
+    let told = compared(&providers, &left_out);
+    documented(&told);
+    assert_eq!(told["schema"], "waxseal/check-compare/1");
+    let provider = &told["providers"][0];
+    documented(provider);
+    assert_eq!(provider["domains"], serde_json::json!(["first.example", "last.example"]));
+    assert_eq!(told["left_out"][0], serde_json::json!({ "domain": "a..b", "why": "empty label" }));
 }
 
 #[test]
@@ -259,7 +303,8 @@ fn a_file_that_is_no_journal_is_left_as_it_is() {
     for text in ["example.com", "example.com\n", "{}\n", "{\"input\":\"a\"", "\n"] {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&file, text).unwrap();
-        let error = work::Journal::open(file.path(), &header(Depth::Full, &[])).err().unwrap();
+        let error =
+            work::Journal::open(file.path(), &header(Depth::Full, &[]), |_, _| {}).err().unwrap();
         assert!(error.to_string().contains("name another file"), "{error}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
@@ -269,19 +314,22 @@ fn a_file_that_is_no_journal_is_left_as_it_is() {
 fn a_journal_goes_on_with_the_same_question_only() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let full = header(Depth::Full, &["s1"]);
-    let (mut journal, done) = work::Journal::open(file.path(), &full).unwrap();
-    assert!(done.is_empty());
+    let none = |_, report: Report| panic!("{} is kept", report.input);
+    let mut journal = work::Journal::open(file.path(), &full, none).unwrap();
     journal.add(&report(Status::Met)).unwrap();
     drop(journal);
     // A crash in the middle of a line.
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, [&whole[..], b"{\"input\":\"exa"].concat()).unwrap();
-    let (journal, done) = work::Journal::open(file.path(), &full).unwrap();
+    let mut done = Vec::new();
+    let each = |at, report: Report| done.push((at, report.input));
+    let mut journal = work::Journal::open(file.path(), &full, each).unwrap();
+    let [(at, input)] = &*done else { panic!("{done:?}") };
+    assert_eq!((&**input, journal.read(*at).unwrap().input), ("example.com", input.clone()));
     drop(journal);
-    assert_eq!(done.iter().map(|one| &*one.input).collect::<Vec<_>>(), ["example.com"]);
     assert_eq!(std::fs::read(&file).unwrap(), whole);
     for other in [header(Depth::DnsOnly, &["s1"]), header(Depth::Full, &[])] {
-        let error = work::Journal::open(file.path(), &other).err().unwrap().to_string();
+        let error = work::Journal::open(file.path(), &other, |_, _| {}).err().unwrap().to_string();
         assert!(error.contains("other --dns-only, --selector"), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), whole);
     }

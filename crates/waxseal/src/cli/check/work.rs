@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -112,6 +112,10 @@ impl Header {
     }
 }
 
+/// The longest line of a journal: a report of 20 hosts with all their addresses and ten profiles is a
+/// hundredth of it.
+const MOST_REPORT: u64 = 64 << 20;
+
 /// What was done before and is kept, so that a run of thousands can be broken off.
 pub(super) struct Journal {
     path: PathBuf,
@@ -119,14 +123,18 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens a journal; yields it with what it holds. A last line that was cut off by a crash is
-    /// done again. A file that is no journal of this scope is left as it is.
+    /// Opens a journal; `each` is shown what it holds, with where that stands: thousands are not kept in
+    /// memory. A last line that was cut off by a crash is done again. A file that is no journal of this
+    /// scope is left as it is.
     ///
     /// # Errors
     /// It is another file, of another scope, or cannot be read or written.
-    pub(super) fn open(path: &Path, header: &Header) -> anyhow::Result<(Self, Vec<Report>)> {
+    pub(super) fn open(
+        path: &Path,
+        header: &Header,
+        mut each: impl FnMut(u64, Report),
+    ) -> anyhow::Result<Self> {
         let told = || format!("{}: the file of --resume cannot be used", path.display());
-        let mut reports = Vec::new();
         let mut whole = 0_u64;
         if path.metadata().is_ok_and(|file| file.len() > 0) {
             let mut reader = BufReader::new(File::open(path).with_context(told)?);
@@ -136,36 +144,54 @@ impl Journal {
             is_header(&line, header)
                 .map_err(|why| Exit::Usage.because(format!("{}: {why}", path.display())))?;
             whole = whole.saturating_add(u64::try_from(read).unwrap_or(0));
-            loop {
+            for number in 2_u64.. {
                 line.clear();
-                let read = reader.read_until(b'\n', &mut line).with_context(told)?;
-                if read == 0 || line.last() != Some(&b'\n') {
+                let read = reader.by_ref().take(MOST_REPORT).read_until(b'\n', &mut line);
+                let read = u64::try_from(read.with_context(told)?).unwrap_or(MOST_REPORT);
+                let is_whole = line.last() == Some(&b'\n');
+                if !is_whole && read < MOST_REPORT {
                     break;
                 }
-                let report: Report = serde_json::from_slice(&line).map_err(|why| {
+                let report = serde_json::from_slice(&line).map_err(|why| {
                     Exit::Usage.because(format!(
-                        "{}: line {} was not written by `waxseal check --resume`: {why}",
+                        "{}: line {number} was not written by `waxseal check --resume`: {why}",
                         path.display(),
-                        reports.len().saturating_add(2),
                     ))
                 })?;
-                reports.push(report);
-                whole = whole.saturating_add(u64::try_from(read).unwrap_or(0));
+                each(whole, report);
+                whole = whole.saturating_add(read);
             }
         }
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .open(path)
             .with_context(told)?;
         file.set_len(whole).with_context(told)?;
         let mut journal = Self { path: path.to_owned(), file };
-        std::io::Seek::seek(&mut journal.file, std::io::SeekFrom::End(0)).with_context(told)?;
+        journal.file.seek(SeekFrom::End(0)).with_context(told)?;
         if whole == 0 {
             journal.line(header)?;
         }
-        Ok((journal, reports))
+        Ok(journal)
+    }
+
+    /// The report that stands there.
+    ///
+    /// # Errors
+    /// The file cannot be read any more, or somebody else wrote to it.
+    pub(super) fn read(&mut self, at: u64) -> anyhow::Result<Report> {
+        let told = || format!("{}: what is kept cannot be read again", self.path.display());
+        let mut line = Vec::new();
+        self.file.seek(SeekFrom::Start(at)).with_context(told)?;
+        BufReader::new(&self.file)
+            .take(MOST_REPORT)
+            .read_until(b'\n', &mut line)
+            .with_context(told)?;
+        self.file.seek(SeekFrom::End(0)).with_context(told)?;
+        serde_json::from_slice(&line).with_context(told)
     }
 
     /// Keeps a report.

@@ -4,7 +4,7 @@ use waxseal_core::time::UnixTime;
 
 use super::{
     super::report::{Outcome, Report},
-    Cell, Cells, NOT_TESTED, PASSED, TESTS, file, score,
+    Cell, Cells, NOT_TESTED, PASSED, Shape, TESTS, file, score,
 };
 
 fn all(cell: Cell) -> Cells {
@@ -14,9 +14,12 @@ fn all(cell: Cell) -> Cells {
 /// As in the specification: there is no other key of a domain that could not be tested.
 #[test]
 fn what_is_no_domain_is_an_error_and_nothing_else() {
-    let report = Report { input: "a..b".into(), outcome: Outcome::NoDomain("empty label".into()) };
+    let mut report =
+        Report { input: "a..b".into(), outcome: Outcome::NoDomain("empty label".into()) };
     let at = UnixTime(1_800_000_000);
-    let told = file(&[report], at, at);
+    let mut shape = Shape::default();
+    shape.add(&mut report);
+    let told = serde_json::to_value(file(&shape, at, at)).unwrap();
     assert_eq!(told["domains"]["a..b"], serde_json::json!({ "status": "error" }));
     assert_eq!(told["request"]["status"], "done");
 }
