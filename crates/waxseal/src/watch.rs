@@ -4,6 +4,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `history` | what is kept of a domain, and what a new look makes of it |
+//! | `standing` | what is told of an own domain though nothing changed |
 //! | `expiry` | what runs out, and when |
 //! | `partners` | which domains we send to, most used first |
 //! | `schedule` | whose turn it is |
@@ -24,6 +25,7 @@ mod looks;
 mod outbox;
 mod partners;
 mod schedule;
+mod standing;
 #[cfg(test)]
 mod tests;
 pub(crate) mod webhook;

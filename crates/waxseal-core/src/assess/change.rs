@@ -58,14 +58,6 @@ impl Class {
             Self::LikelyAttack => "likely-attack",
         }
     }
-
-    /// Whether anybody may be alarmed at all.
-    pub const fn alarms(self) -> bool {
-        match self {
-            Self::Repair | Self::Drift => false,
-            Self::Weakening | Self::LikelyAttack => true,
-        }
-    }
 }
 
 /// How much one look at a change proves.
@@ -78,6 +70,9 @@ pub enum Weight {
     /// What was seen contradicts what the domain itself says with authentication, wherever one
     /// looks: mail is refused as long as it lasts, whether by an attack or by a mistake.
     Conclusive,
+    /// It is no difference from before, but stands by itself: a date that was read, a name that is
+    /// not on a list.
+    Standing,
 }
 
 impl fmt::Display for Class {
@@ -116,6 +111,10 @@ pub enum Kind {
     Dmarc,
     /// Whether looks can be compared at all.
     Comparison,
+    /// What was broken when it was looked at first.
+    Found,
+    /// What ends soon: a certificate, signatures, a policy.
+    Expiry,
 }
 
 /// One difference between two looks.
@@ -144,7 +143,8 @@ impl Change {
     /// neither (docs/decisions/0011).
     pub const fn looks_needed(&self) -> Option<u32> {
         match (self.class, self.weight) {
-            (Class::Repair | Class::Drift, _) => None,
+            (Class::Repair, _) | (Class::Drift, Weight::Ordinary | Weight::Conclusive) => None,
+            (Class::Drift | Class::Weakening | Class::LikelyAttack, Weight::Standing) => Some(2),
             (Class::Weakening | Class::LikelyAttack, Weight::Conclusive) => Some(1),
             (Class::Weakening, Weight::Ordinary) => Some(3),
             (Class::LikelyAttack, Weight::Ordinary) => Some(2),

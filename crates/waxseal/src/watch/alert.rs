@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use waxseal_core::{
-    assess::change::{Change, Class},
+    assess::change::{Change, Class, Kind},
     channel::Level,
     domain::Domain,
     time::UnixTime,
@@ -74,6 +74,11 @@ impl Alert {
     pub(super) fn subject(&self) -> String {
         match self.class() {
             Some(Class::LikelyAttack) => format!("Likely attack: {}", self.domain),
+            Some(Class::Repair | Class::Drift | Class::Weakening)
+                if self.raised.iter().all(|change| change.kind == Kind::Found) =>
+            {
+                format!("Broken at the first look: {}", self.domain)
+            }
             Some(Class::Repair | Class::Drift | Class::Weakening) => {
                 format!("Weaker than before: {}", self.domain)
             }

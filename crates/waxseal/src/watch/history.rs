@@ -1,12 +1,12 @@
 //! What is kept of a domain between looks, and what a new look makes of it.
 
-use std::{collections::VecDeque, io};
+use std::{cmp::Reverse, collections::VecDeque, io};
 
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
     assess::{
         Assessment, Delivery, Id, Observed, Servers, Severity, Survey, Tried,
-        change::{Certainty, Change, Class, Event, Kind, Look, Watch, Weight, changes},
+        change::{Certainty, Change, Class, Event, Kind, Look, Open, Watch, Weight, changes},
     },
     channel::Level,
     domain::Domain,
@@ -19,6 +19,7 @@ use super::{
     Whose,
     alert::Alert,
     expiry::{Expiries, expiries},
+    standing::Standing,
 };
 
 /// Looks that are kept: two and a half days of an own domain, two months of a partner.
@@ -28,7 +29,7 @@ const MOST_CHANGES: usize = 64;
 /// Findings that are kept of one look.
 const MOST_FINDINGS: usize = 24;
 /// Changes that were announced and are remembered, so that they are not announced again.
-const MOST_ANNOUNCED: usize = 64;
+const MOST_ANNOUNCED: usize = 128;
 /// After so long what is different is how the domain is now: as long as downgrade memory stands.
 const TERM: std::time::Duration = waxseal_core::memory::TERM;
 /// Octets of one look in the store. With a hostile domain of twenty hosts with large certificates the
@@ -56,6 +57,9 @@ pub struct History {
     /// Looks in a row after which something was suspicious.
     #[serde(default)]
     suspicious: u32,
+    /// What is told of an own domain though nothing changed.
+    #[serde(default)]
+    standing: Standing,
 }
 
 /// One look, in short.
@@ -134,13 +138,17 @@ impl History {
         self.testing_since
     }
 
-    /// Whether something looks like an attack that nobody was told of yet: the next look should
-    /// come soon, for one look can be a fault of the way there.
+    /// Whether something looks like an attack, or was broken at the first look, and nobody was told
+    /// of it yet: the next look should come soon, for one look can be a fault of the way there.
     pub fn is_suspicious(&self) -> bool {
-        self.watch
-            .open
-            .iter()
-            .any(|open| !open.raised && open.seen > 0 && open.change.class == Class::LikelyAttack)
+        let attack =
+            |open: &Open| !open.raised && open.seen > 0 && open.change.class == Class::LikelyAttack;
+        self.watch.open.iter().any(attack) || self.standing.is_pending()
+    }
+
+    /// What somebody was told of and is not over.
+    pub fn raised(&self) -> impl Iterator<Item = &Open> {
+        self.watch.open.iter().chain(self.standing.open()).filter(|open| open.raised)
     }
 
     /// How many looks in a row have left something suspicious. One is confirmed or refuted by the
@@ -192,8 +200,10 @@ impl History {
             Sight::Whole => Certainty::Seen,
             Sight::Partial => Certainty::NotSeen,
         };
-        let events = self.watch.observe(&found, certainty, now);
-        let (raised, cleared) = self.announce(&events, repeat, now);
+        let mut events = self.watch.observe(&found, certainty, now);
+        events.extend(self.stands(assessment, certainty));
+        let (mut raised, cleared) = self.announce(&events, repeat, now);
+        raised.sort_by_key(|change| Reverse(change.class));
         self.advance(kept, now, sight);
         self.last = if self.watch.open.is_empty() { Vec::new() } else { found };
         self.last.truncate(MOST_CHANGES);
@@ -208,6 +218,26 @@ impl History {
             cleared,
         });
         Outcome { fresh, alert }
+    }
+
+    /// What stands at an own domain, whatever was before.
+    fn stands(&mut self, assessment: &Assessment, certainty: Certainty) -> Vec<Event> {
+        if self.whose != Whose::Own {
+            self.standing = Standing::default();
+            return Vec::new();
+        }
+        let explains = |open: &Open| open.raised && open.change.kind != Kind::Comparison;
+        if self.watch.open.iter().any(explains) {
+            self.standing.explained(assessment.checked_at);
+        }
+        let events = self.standing.observe(assessment, certainty);
+        for event in &events {
+            if let Event::Raised(change) = event {
+                let noted = Noted { at: assessment.checked_at, change: change.clone() };
+                keep(&mut self.changes, noted, MOST_CHANGES);
+            }
+        }
+        events
     }
 
     /// Whether a look leaves nothing unknown that the baseline knew. One that was cut short does
@@ -261,7 +291,8 @@ impl History {
         now: UnixTime,
     ) -> (Vec<Change>, Vec<Change>) {
         let (mut raised, mut cleared) = (Vec::new(), Vec::new());
-        for open in self.watch.open.iter().filter(|open| open.raised && open.gone == 0) {
+        let open = self.watch.open.iter().chain(self.standing.open());
+        for open in open.filter(|open| open.raised && open.gone == 0) {
             let change = &open.change;
             let before = self
                 .announced
@@ -310,7 +341,13 @@ impl History {
         if self.baseline.as_ref().is_some_and(old) {
             self.watch = Watch::default();
             // Things are as they are: what comes back later is news again.
-            self.announced.iter_mut().for_each(|one| one.over = one.over.or(Some(now)));
+            let standing = |one: &Announced| {
+                let mut open = self.standing.open().iter();
+                open.any(|open| open.change.kind == one.kind && open.change.subject == one.subject)
+            };
+            for one in self.announced.iter_mut().filter(|one| !standing(one)) {
+                one.over = one.over.or(Some(now));
+            }
         } else if !calm && self.baseline.is_some() {
             return;
         }

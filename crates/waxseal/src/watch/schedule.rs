@@ -206,8 +206,8 @@ fn last(history: &History) -> Option<Last> {
         (None, Delivery::Delivers | Delivery::Unknown) => "unknown",
     };
     let (expiries, suspicious) = (history.expiries, history.suspicious_looks());
-    let open = history.watch.open.iter().filter(|open| open.raised);
-    let alerts = open.map(|open| format!("{}: {}", open.change.class, open.change.subject));
+    let alerts =
+        history.raised().map(|open| format!("{}: {}", open.change.class, open.change.subject));
     let alerts = alerts.take(MOST_ALERTS).collect();
     Some(Last { at: glance.at, level, expiries, suspicious, alerts })
 }

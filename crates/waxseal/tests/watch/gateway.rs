@@ -6,6 +6,7 @@ use waxseal::{config::Config, serve::Gateway, watch::history};
 use waxseal_core::domain::Domain;
 use waxseal_lab::{
     lab::{Lab, Pinning, SENDER_DOMAIN, is_for},
+    sink::Received,
     site::{Attack, Protection},
 };
 
@@ -23,7 +24,8 @@ async fn page(gateway: &Gateway) -> String {
 }
 
 /// One of our own domains is protected by DANE; an attacker on the path to its hosts begins to take
-/// STARTTLS out. The postmaster hears of it, at the mail server behind the gateway.
+/// STARTTLS out. The postmaster hears of it, at the mail server behind the gateway; and before that, of
+/// the other domain of ours, which has no mail host at all and never had one.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_postmaster_hears_of_a_likely_attack_on_one_of_our_domains() {
     let cell = (Protection::Dane, Attack::StripStartTls);
@@ -50,9 +52,24 @@ async fn the_postmaster_hears_of_a_likely_attack_on_one_of_our_domains() {
     lab.begin(|_| true);
     let postmaster = format!("postmaster@{SENDER_DOMAIN}");
     let inside = lab.inside_sink();
-    let letter = inside.find(|message| is_for(message, &postmaster), PATIENCE).await.unwrap();
-    let letter = String::from_utf8_lossy(&letter.data).into_owned();
-    assert!(letter.contains(&format!("Subject: Likely attack: {name}")), "{letter}");
+    let letter = async |subject: String| {
+        let is_it = |message: &Received| {
+            is_for(message, &postmaster)
+                && String::from_utf8_lossy(&message.data).contains(&subject)
+        };
+        let found = inside.find(is_it, PATIENCE).await;
+        String::from_utf8_lossy(&found.expect(&subject).data).into_owned()
+    };
+    letter(format!("Subject: Likely attack: {name}")).await;
+    let found = letter(format!("Subject: Broken at the first look: {SENDER_DOMAIN}")).await;
+    assert!(found.contains("MX-NO-ADDRESS"), "{found}");
+    let letters: Vec<_> =
+        inside.all().into_iter().filter(|message| is_for(message, &postmaster)).collect();
+    let about = |subject: &str| {
+        let texts = letters.iter().map(|letter| String::from_utf8_lossy(&letter.data).into_owned());
+        texts.filter(|text| text.contains(subject)).count()
+    };
+    assert_eq!(about("Subject: Broken at the first look: "), 1, "told once, of that domain only");
     let metrics = page(&gateway).await;
     assert!(metrics.contains("waxseal_checks_total{whose=\"own\",result=\"done\"}"), "{metrics}");
     assert!(metrics.contains("waxseal_own_not_after{kind=\"signature\"}"), "{metrics}");

@@ -67,7 +67,7 @@ impl Watch {
     ) -> Vec<Event> {
         let mut events = Vec::new();
         let mut counted = HashSet::new();
-        for change in changes.iter().filter(|change| change.class.alarms()) {
+        for change in changes.iter().filter(|change| change.looks_needed().is_some()) {
             // One look counts once, however often it says the same.
             if !counted.insert((change.kind, &change.subject)) {
                 continue;
@@ -90,8 +90,9 @@ impl Watch {
             }
         }
         for open in &mut self.open {
-            let here =
-                changes.iter().any(|change| change.class.alarms() && is_same(&open.change, change));
+            let here = changes
+                .iter()
+                .any(|change| change.looks_needed().is_some() && is_same(&open.change, change));
             if !here && certainty == Certainty::Seen {
                 open.gone = open.gone.saturating_add(1);
                 open.seen = 0;

@@ -70,7 +70,7 @@ fn a_look_that_was_cut_short_is_unknown_and_no_weakening() {
     cut.survey.mail.dmarc = Published::Failed(slow());
     cut.survey.policy.caa = Published::Failed(slow());
     let changed = between(&World::two(), &cut);
-    assert!(changed.iter().all(|change| !change.class.alarms()), "{changed:?}");
+    assert!(changed.iter().all(|change| change.looks_needed().is_none()), "{changed:?}");
     let assessment = cut.assess();
     let finding = assessment.findings.iter().find(|one| one.id == Id::CutShort).unwrap();
     assert_eq!(finding.severity, Severity::Unknown);
@@ -341,6 +341,15 @@ fn what_is_conclusive_is_told_at_the_first_look() {
     assert_eq!(watch.observe(&sure, Certainty::Seen, NOW), [Event::Raised(sure[0].clone())]);
     let drift = [Change { weight: Weight::Conclusive, ..change(Class::Drift) }];
     assert_eq!(Watch::default().observe(&drift, Certainty::Seen, NOW), [], "never of drift");
+}
+
+/// A date that comes nearer is no difference from before, and yet somebody has to hear of it.
+#[test]
+fn what_stands_by_itself_is_told_after_two_looks_even_if_it_is_drift() {
+    let mut watch = Watch::default();
+    let soon = [Change { weight: Weight::Standing, ..change(Class::Drift) }];
+    assert_eq!(watch.observe(&soon, Certainty::Seen, NOW), []);
+    assert_eq!(watch.observe(&soon, Certainty::Seen, NOW), [Event::Raised(soon[0].clone())]);
 }
 
 #[test]

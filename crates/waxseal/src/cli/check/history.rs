@@ -29,7 +29,7 @@ pub(super) async fn run(domains: &[String], context: &Context) -> anyhow::Result
             Output::Json => format!("{}\n", json(&domain, &kept)),
             Output::Text => page(&domain, &kept),
         })?;
-        if kept.watch.worst().is_some() && exit == Exit::Ok {
+        if kept.raised().next().is_some() && exit == Exit::Ok {
             exit = Exit::Negative;
         }
     }
@@ -45,7 +45,7 @@ fn json(domain: &Domain, kept: &History) -> serde_json::Value {
         "schema": SCHEMA,
         "domain": domain,
         "whose": kept.whose,
-        "open": kept.watch.open.iter().filter(|open| open.raised).collect::<Vec<_>>(),
+        "open": kept.raised().collect::<Vec<_>>(),
         "looks": kept.looks,
         "changes": kept.changes,
         "expiries": kept.expiries,
@@ -54,7 +54,7 @@ fn json(domain: &Domain, kept: &History) -> serde_json::Value {
 
 fn page(domain: &Domain, kept: &History) -> String {
     let mut text = format!("{domain} ({})\n", kept.whose.as_str());
-    for open in kept.watch.open.iter().filter(|open| open.raised) {
+    for open in kept.raised() {
         let change = &open.change;
         text.push_str(&format!(
             "  ! since {}: {} ({}): {} -> {}; {}\n",

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use waxseal_core::{
     assess::{
-        Against, MailRecords, MxSurvey, PolicySurvey, Published, Signing, ZoneSurvey, assess,
-        change::Open,
+        Against, Finding, MailRecords, MxSurvey, PolicySurvey, Published, Signing, ZoneSurvey,
+        assess, change::Open,
     },
     dns::{FailureKind, LookupFailure},
     facts::{Facts, MxFact},
@@ -152,4 +152,125 @@ fn suspicious_looks_are_counted_until_it_is_over() {
     cut.unasked.clear();
     history.observe(&cut, &assessed(&cut), DAY);
     assert_eq!((history.suspicious_looks(), history.is_suspicious()), (0, false));
+}
+
+/// An own domain and the looks at it, a minute apart.
+struct Own {
+    history: History,
+    now: UnixTime,
+}
+
+impl Own {
+    fn new() -> Self {
+        Self { history: History::new(Whose::Own), now: NOW }
+    }
+
+    /// A look that finds this: how delivery stands, and these findings.
+    fn look(&mut self, delivery: Delivery, findings: &[(Id, Severity)]) -> Option<Alert> {
+        let mut survey = survey(10);
+        self.now = self.now + Duration::from_secs(60);
+        survey.facts.at = self.now;
+        let mut assessment = assessed(&survey);
+        assessment.delivery = delivery;
+        let finding = |(id, severity): &(Id, Severity)| Finding {
+            id: *id,
+            severity: *severity,
+            subject: "mx.partner.example [192.0.2.1]".into(),
+            evidence: "seen".into(),
+            fix: "mend it".into(),
+        };
+        assessment.findings = findings.iter().map(finding).collect();
+        self.history.observe(&survey, &assessment, DAY).alert
+    }
+}
+
+const MISSING: (Id, Severity) = (Id::TlsMissing, Severity::Error);
+const BROKEN_SPF: (Id, Severity) = (Id::SpfWeak, Severity::Error);
+const UNREACHABLE: (Id, Severity) = (Id::MxUnreachable, Severity::Unknown);
+
+/// A gateway is installed while its own domain is broken: somebody is told, once, after looks that
+/// come soon and say the same; and once when it is over. What comes back is a change like any other.
+#[test]
+fn an_own_domain_that_is_broken_at_the_first_look_is_told_once() {
+    let mut own = Own::new();
+    let broken = [MISSING, BROKEN_SPF];
+    assert_eq!(own.look(Delivery::Refuses, &broken), None, "one look may be a fault of the way");
+    assert!(own.history.is_suspicious(), "the confirming look comes soon");
+    assert_eq!(own.look(Delivery::Refuses, &broken), None);
+    let alert = own.look(Delivery::Refuses, &broken).unwrap();
+    assert_eq!(alert.raised.len(), 2, "{alert:?}");
+    assert!(alert.raised.iter().all(|change| change.kind == Kind::Found), "{alert:?}");
+    assert!(alert.raised[0].subject.ends_with(" TLS-MISSING"), "{alert:?}");
+    assert_eq!(alert.subject(), "Broken at the first look: partner.example");
+    assert!(!own.history.is_suspicious());
+    assert_eq!(own.history.raised().count(), 2);
+    assert!((0..9).all(|_| own.look(Delivery::Refuses, &broken).is_none()), "told once");
+
+    assert_eq!(own.look(Delivery::Delivers, &[BROKEN_SPF]), None);
+    let over = own.look(Delivery::Delivers, &[BROKEN_SPF]).unwrap();
+    assert!(over.raised.is_empty() && over.cleared.len() == 1, "{over:?}");
+    for _ in 0..9 {
+        let alert = own.look(Delivery::Delivers, &broken);
+        let again = alert.iter().flat_map(|alert| &alert.raised);
+        assert_eq!(again.filter(|change| change.kind == Kind::Found).count(), 0);
+    }
+}
+
+/// A fault of the way there at the first look is nobody's news, whether it is known as one (unknown)
+/// or looked like a fault of the domain and was gone at the next look.
+#[test]
+fn what_passes_after_the_first_look_alarms_nobody() {
+    let mut own = Own::new();
+    assert_eq!(own.look(Delivery::Unknown, &[UNREACHABLE]), None);
+    assert!(!own.history.is_suspicious());
+    for _ in 0..9 {
+        assert_eq!(own.look(Delivery::Delivers, &[]), None);
+    }
+    let mut own = Own::new();
+    assert_eq!(own.look(Delivery::Refuses, &[MISSING]), None);
+    for _ in 0..3 {
+        assert_eq!(own.look(Delivery::Unknown, &[UNREACHABLE]), None, "neither confirms nor ends");
+    }
+    assert_eq!(own.look(Delivery::Refuses, &[MISSING]), None);
+    for _ in 0..9 {
+        assert_eq!(own.look(Delivery::Delivers, &[]), None);
+    }
+    assert_eq!(own.history.raised().count(), 0);
+}
+
+/// The first look that can tell counts, not the first: signatures that do not hold leave the rest
+/// unknown and are told themselves.
+#[test]
+fn the_first_look_that_can_tell_is_the_first_look() {
+    let mut own = Own::new();
+    own.look(Delivery::Unknown, &[UNREACHABLE]);
+    own.look(Delivery::Unknown, &[UNREACHABLE]);
+    let told = (0..3).filter_map(|_| own.look(Delivery::Refuses, &[])).last().unwrap();
+    assert_eq!(told.raised.len(), 1, "{told:?}");
+    assert_eq!(told.raised[0].after, "no mail would go there");
+
+    let mut own = Own::new();
+    let bogus = [(Id::ZoneBogus, Severity::Error)];
+    let told = (0..3).filter_map(|_| own.look(Delivery::Unknown, &bogus)).last().unwrap();
+    assert!(told.raised[0].subject.ends_with("ZONE-BOGUS"), "{told:?}");
+}
+
+/// A partner who was broken all along is nobody's news, and a warning is not broken.
+#[test]
+fn partners_and_warnings_are_not_told_at_the_first_look() {
+    let mut partner = Own { history: History::new(Whose::Partner), now: NOW };
+    assert!((0..9).all(|_| partner.look(Delivery::Refuses, &[MISSING]).is_none()));
+    let mut own = Own::new();
+    let notice = [(Id::MxNoIpv6, Severity::Notice), (Id::ZoneUnsigned, Severity::Warning)];
+    assert!((0..9).all(|_| own.look(Delivery::Delivers, &notice).is_none()));
+}
+
+/// Hostile file or insider: a domain of ours with any number of faults in it. Only so many are kept
+/// and told.
+#[test]
+fn faults_of_the_first_look_are_bounded() {
+    let mut own = Own::new();
+    let many: Vec<_> = Id::ALL.iter().map(|id| (*id, Severity::Error)).collect();
+    let told = (0..3).filter_map(|_| own.look(Delivery::Refuses, &many)).last().unwrap();
+    assert_eq!(told.raised.len(), 24);
 }

@@ -1,0 +1,117 @@
+//! What is told of an own domain though nothing changed: what was broken when it was looked at
+//! first. That look is the one later ones are compared with, so that nobody would ever hear of it.
+
+use serde::{Deserialize, Serialize};
+use waxseal_core::{
+    assess::{
+        Assessment, Delivery, Finding, Id, Severity,
+        change::{Certainty, Change, Class, Event, Kind, Open, Watch, Weight},
+    },
+    time::UnixTime,
+};
+
+/// Faults of the first look that are remembered.
+const MOST: usize = 24;
+/// Characters of a text that may come from the domain.
+const LONGEST: usize = 300;
+/// What an own domain was before the first look.
+const BEFORE: &str = "not looked at before";
+
+/// What stands at an own domain, and who was told of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Standing {
+    watch: Watch,
+    /// When a look first told whether mail is delivered. Until then the first looks go on.
+    known_since: Option<UnixTime>,
+    /// What was broken then, and is.
+    found: Vec<Fault>,
+}
+
+/// One fault, without its words, which change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Fault {
+    /// `None`: mail is refused, and no finding says why.
+    id: Option<Id>,
+    subject: String,
+}
+
+impl Standing {
+    /// What somebody was alarmed of and what may come to that.
+    pub(super) fn open(&self) -> &[Open] {
+        &self.watch.open
+    }
+
+    /// Whether the next look should come soon, because it confirms or refutes something.
+    pub(super) fn is_pending(&self) -> bool {
+        self.watch.open.iter().any(|open| !open.raised && open.seen > 0)
+    }
+
+    /// What is broken follows from changes that somebody was told of.
+    pub(super) fn explained(&mut self, now: UnixTime) {
+        self.known_since.get_or_insert(now);
+    }
+
+    /// Takes in a look.
+    pub(super) fn observe(&mut self, assessment: &Assessment, certainty: Certainty) -> Vec<Event> {
+        let now = assessment.checked_at;
+        let broken = broken(assessment);
+        if self.known_since.is_none() {
+            self.found = broken.iter().map(|(fault, _)| fault.clone()).collect();
+            self.known_since = (assessment.delivery != Delivery::Unknown).then_some(now);
+        }
+        let standing = broken.into_iter().filter(|(fault, _)| self.found.contains(fault));
+        let changes: Vec<Change> = standing.map(|(_, change)| change).collect();
+        let events = self.watch.observe(&changes, certainty, now);
+        if self.known_since.is_some() {
+            // What is over and comes back is a change.
+            let open = &self.watch.open;
+            self.found.retain(|fault| open.iter().any(|open| open.change.subject == fault.name()));
+        }
+        events
+    }
+}
+
+impl Fault {
+    fn name(&self) -> String {
+        match self.id {
+            Some(id) => plain(&format!("{} {id}", self.subject)),
+            None => plain(&self.subject),
+        }
+    }
+
+    fn change(&self, after: &str, because: &str) -> Change {
+        Change {
+            kind: Kind::Found,
+            subject: self.name(),
+            before: BEFORE.into(),
+            after: plain(after),
+            class: Class::Weakening,
+            because: plain(because),
+            weight: Weight::Ordinary,
+        }
+    }
+}
+
+/// What is broken at a domain, once for each name.
+fn broken(assessment: &Assessment) -> Vec<(Fault, Change)> {
+    let mut all: Vec<(Fault, Change)> = Vec::new();
+    for finding in assessment.findings.iter().filter(|one| one.severity == Severity::Error) {
+        let Finding { id, subject, evidence, fix, .. } = finding;
+        let fault = Fault { id: Some(*id), subject: subject.clone() };
+        if all.len() < MOST && all.iter().all(|(other, _)| other.name() != fault.name()) {
+            let change = fault.change(evidence, fix);
+            all.push((fault, change));
+        }
+    }
+    if all.is_empty() && assessment.delivery == Delivery::Refuses {
+        let fault = Fault { id: None, subject: assessment.domain.to_string() };
+        let change = fault.change("no mail would go there", &assessment.headline);
+        all.push((fault, change));
+    }
+    all
+}
+
+/// A text that may come from outside, harmless and of a bounded length.
+fn plain(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
+}
