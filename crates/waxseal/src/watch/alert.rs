@@ -72,17 +72,17 @@ impl Alert {
 
     /// One line for a subject.
     pub(super) fn subject(&self) -> String {
+        format!("{}: {}", self.title(), self.domain)
+    }
+
+    fn title(&self) -> &'static str {
+        let only = |kind: Kind| self.raised.iter().all(|change| change.kind == kind);
         match self.class() {
-            Some(Class::LikelyAttack) => format!("Likely attack: {}", self.domain),
-            Some(Class::Repair | Class::Drift | Class::Weakening)
-                if self.raised.iter().all(|change| change.kind == Kind::Found) =>
-            {
-                format!("Broken at the first look: {}", self.domain)
-            }
-            Some(Class::Repair | Class::Drift | Class::Weakening) => {
-                format!("Weaker than before: {}", self.domain)
-            }
-            None => format!("Over: {}", self.domain),
+            Some(Class::LikelyAttack) => "Likely attack",
+            Some(_) if only(Kind::Found) => "Broken at the first look",
+            Some(_) if only(Kind::Expiry) => "Ends soon",
+            Some(Class::Repair | Class::Drift | Class::Weakening) => "Weaker than before",
+            None => "Over",
         }
     }
 
@@ -126,7 +126,8 @@ impl Alert {
                 domain = %self.domain,
                 kind = ?change.kind,
                 class = %change.class,
-                "a domain is weaker than before: see `waxseal check --history {}`",
+                "{}: see `waxseal check --history {}`",
+                said(change.kind),
                 self.domain
             );
         }
@@ -140,6 +141,17 @@ impl Alert {
                 "what was raised is over"
             );
         }
+    }
+}
+
+/// What a line of the log says.
+fn said(kind: Kind) -> &'static str {
+    if kind == Kind::Found {
+        "a domain of ours was broken when it was looked at first"
+    } else if kind == Kind::Expiry {
+        "something of a domain of ours ends soon, and was not renewed"
+    } else {
+        "a domain is weaker than before"
     }
 }
 

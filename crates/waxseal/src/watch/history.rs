@@ -201,7 +201,7 @@ impl History {
             Sight::Partial => Certainty::NotSeen,
         };
         let mut events = self.watch.observe(&found, certainty, now);
-        events.extend(self.stands(assessment, certainty));
+        events.extend(self.stands(survey, assessment, certainty));
         let (mut raised, cleared) = self.announce(&events, repeat, now);
         raised.sort_by_key(|change| Reverse(change.class));
         self.advance(kept, now, sight);
@@ -221,7 +221,12 @@ impl History {
     }
 
     /// What stands at an own domain, whatever was before.
-    fn stands(&mut self, assessment: &Assessment, certainty: Certainty) -> Vec<Event> {
+    fn stands(
+        &mut self,
+        survey: &Survey,
+        assessment: &Assessment,
+        certainty: Certainty,
+    ) -> Vec<Event> {
         if self.whose != Whose::Own {
             self.standing = Standing::default();
             return Vec::new();
@@ -230,7 +235,7 @@ impl History {
         if self.watch.open.iter().any(explains) {
             self.standing.explained(assessment.checked_at);
         }
-        let events = self.standing.observe(assessment, certainty);
+        let events = self.standing.observe(survey, assessment, certainty);
         for event in &events {
             if let Event::Raised(change) = event {
                 let noted = Noted { at: assessment.checked_at, change: change.clone() };

@@ -1,14 +1,19 @@
 //! What is told of an own domain though nothing changed: what was broken when it was looked at
-//! first. That look is the one later ones are compared with, so that nobody would ever hear of it.
+//! first (that look is the one later ones are compared with, so that nobody would ever hear of it),
+//! and what ends soon.
+
+use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
     assess::{
-        Assessment, Delivery, Finding, Id, Severity,
+        Assessment, Delivery, Finding, Id, Severity, Survey,
         change::{Certainty, Change, Class, Event, Kind, Open, Watch, Weight},
     },
     time::UnixTime,
 };
+
+use super::expiry::endings;
 
 /// Faults of the first look that are remembered.
 const MOST: usize = 24;
@@ -43,7 +48,8 @@ impl Standing {
 
     /// Whether the next look should come soon, because it confirms or refutes something.
     pub(super) fn is_pending(&self) -> bool {
-        self.watch.open.iter().any(|open| !open.raised && open.seen > 0)
+        let soon = |open: &Open| open.change.kind != Kind::Expiry;
+        self.watch.open.iter().any(|open| !open.raised && open.seen > 0 && soon(open))
     }
 
     /// What is broken follows from changes that somebody was told of.
@@ -52,7 +58,12 @@ impl Standing {
     }
 
     /// Takes in a look.
-    pub(super) fn observe(&mut self, assessment: &Assessment, certainty: Certainty) -> Vec<Event> {
+    pub(super) fn observe(
+        &mut self,
+        survey: &Survey,
+        assessment: &Assessment,
+        certainty: Certainty,
+    ) -> Vec<Event> {
         let now = assessment.checked_at;
         let broken = broken(assessment);
         if self.known_since.is_none() {
@@ -60,7 +71,16 @@ impl Standing {
             self.known_since = (assessment.delivery != Delivery::Unknown).then_some(now);
         }
         let standing = broken.into_iter().filter(|(fault, _)| self.found.contains(fault));
-        let changes: Vec<Change> = standing.map(|(_, change)| change).collect();
+        let mut changes: Vec<Change> = standing.map(|(_, change)| change).collect();
+        let endings = endings(survey, assessment);
+        let mut ending = self.watch.open.iter().filter(|open| open.change.kind == Kind::Expiry);
+        let certainty = match ending.all(|open| endings.ends(&open.change)) {
+            true => certainty,
+            false => Certainty::NotSeen,
+        };
+        // Worst first, where there is not room for all.
+        changes.extend(endings.changes);
+        changes.sort_by_key(|change| Reverse(change.class));
         let events = self.watch.observe(&changes, certainty, now);
         if self.known_since.is_some() {
             // What is over and comes back is a change.
@@ -95,7 +115,7 @@ impl Fault {
 /// What is broken at a domain, once for each name.
 fn broken(assessment: &Assessment) -> Vec<(Fault, Change)> {
     let mut all: Vec<(Fault, Change)> = Vec::new();
-    for finding in assessment.findings.iter().filter(|one| one.severity == Severity::Error) {
+    for finding in assessment.findings.iter().filter(|one| is_told(one)) {
         let Finding { id, subject, evidence, fix, .. } = finding;
         let fault = Fault { id: Some(*id), subject: subject.clone() };
         if all.len() < MOST && all.iter().all(|(other, _)| other.name() != fault.name()) {
@@ -109,6 +129,12 @@ fn broken(assessment: &Assessment) -> Vec<(Fault, Change)> {
         all.push((fault, change));
     }
     all
+}
+
+/// What ends is told by itself.
+fn is_told(finding: &Finding) -> bool {
+    let ends = matches!(finding.id, Id::CertExpires | Id::RrsigExpires);
+    finding.severity == Severity::Error && !ends
 }
 
 /// A text that may come from outside, harmless and of a bounded length.

@@ -264,6 +264,36 @@ async fn a_certificate_that_is_renewed_with_its_record_is_drift() {
     assert!(kept.expiries.certificate.is_some() && kept.expiries.signature.is_some());
 }
 
+/// The certificate of one of our mail hosts was not renewed: told after a second look, once, and when it
+/// is renewed. With a matching TLSA record its dates count for nothing (RFC 7672 §3.1.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_ours_that_ends_soon_is_told_and_its_renewal_too() {
+    let key = ServerKey::generate().unwrap();
+    let ending = Identity::self_signed(&key, &[HOST], Validity::Days(5)).unwrap();
+    let world = World::start(&ending).await;
+    for _ in 0..4 {
+        assert_eq!(world.look(HOUR).await.1, None, "the record matches");
+    }
+    let world = World::start(&ending).await;
+    world.dns.replace(tree(&[]));
+    assert_eq!(world.look(0).await.1, None);
+    let alert = world.look(HOUR).await.1.unwrap();
+    assert_eq!(kinds(&alert), [(Kind::Expiry, Class::Drift)], "{alert:?}");
+    assert_eq!(alert.raised[0].subject, "mx.partner.example certificate");
+    world.watcher().tell(&alert).await;
+    let text = {
+        let letters = world.letters.0.lock().unwrap();
+        String::from_utf8_lossy(&letters[0].content).into_owned()
+    };
+    assert!(text.contains("Subject: Ends soon: partner.example\r\n"), "{text}");
+    assert_eq!(world.look(HOUR).await.1, None, "told once");
+    world.mx.become_like(Personality::new(HOST, StartTls::Works(identity(&key))));
+    assert_eq!(world.look(HOUR).await.1, None);
+    let over = world.look(HOUR).await.1.unwrap();
+    assert!(over.raised.is_empty(), "{over:?}");
+    assert!(over.cleared.iter().all(|change| change.kind == Kind::Expiry), "{over:?}");
+}
+
 /// What is known of a domain is in the store: a restart between two looks changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_keeps_the_history() {

@@ -5,7 +5,7 @@ use waxseal_core::{
         Against, Finding, MailRecords, MxSurvey, PolicySurvey, Published, Signing, ZoneSurvey,
         assess, change::Open,
     },
-    dns::{FailureKind, LookupFailure},
+    dns::{Absence, FailureKind, LookupFailure},
     facts::{Facts, MxFact},
     org::Terms,
 };
@@ -273,4 +273,122 @@ fn faults_of_the_first_look_are_bounded() {
     let many: Vec<_> = Id::ALL.iter().map(|id| (*id, Severity::Error)).collect();
     let told = (0..3).filter_map(|_| own.look(Delivery::Refuses, &many)).last().unwrap();
     assert_eq!(told.raised.len(), 24);
+}
+
+/// A zone of ours and what is found of it.
+fn signed(until: UnixTime, findings: &[Finding], at: UnixTime) -> (Survey, Assessment) {
+    let mut survey = survey(10);
+    survey.facts.at = at;
+    survey.facts.mx = MxFact::Implicit { absence: Absence::Secure, chain: None };
+    survey.facts.sts = StsFact::Absent { absence: Absence::Secure };
+    survey.zone.signing = Signing::Signed {
+        algorithms: vec![13],
+        smallest_rsa: None,
+        first_expiry: until,
+        signed_at: None,
+        nsec3_iterations: None,
+        ds_digests: vec![2],
+    };
+    let mut assessment = assessed(&survey);
+    assessment.findings = findings.to_vec();
+    assessment.delivery = Delivery::Delivers;
+    (survey, assessment)
+}
+
+fn expires(severity: Severity) -> Finding {
+    Finding {
+        id: Id::RrsigExpires,
+        severity,
+        subject: "partner.example".into(),
+        evidence: "the first signature runs out".into(),
+        fix: "let the signer run now".into(),
+    }
+}
+
+/// The signer of a zone of ours stopped: somebody is told when the finding begins and again on the last
+/// day, each once, and when the zone is signed again. A look that does not see the signatures ends
+/// nothing.
+#[test]
+fn what_ends_soon_is_told_once_and_again_on_the_last_day() {
+    let hour = Duration::from_hours(1);
+    let end = NOW + DAY * 3;
+    let mut history = History::new(Whose::Own);
+    let mut told = Vec::new();
+    let mut now = NOW;
+    while now < end + DAY {
+        let severity = if now < end { Severity::Warning } else { Severity::Error };
+        let (survey, assessment) = signed(end, &[expires(severity)], now);
+        if let Some(alert) = history.observe(&survey, &assessment, DAY).alert {
+            assert_eq!(alert.subject(), "Ends soon: partner.example");
+            assert_eq!(alert.raised[0].subject, "partner.example signatures");
+            told.push((now, alert.class()));
+        }
+        now = now + hour;
+    }
+    let expected = [(NOW + hour, Some(Class::Drift)), (end.before(DAY), Some(Class::Weakening))];
+    assert_eq!(told, expected);
+    assert_eq!(history.raised().count(), 1);
+
+    let failure = LookupFailure {
+        name: (&Domain::parse("partner.example").unwrap()).into(),
+        kind: FailureKind::Timeout,
+        detail: "no answer".into(),
+    };
+    let (mut unseen, assessment) = signed(end, &[], now);
+    unseen.zone.signing = Signing::Failed(failure);
+    for _ in 0..5 {
+        assert_eq!(history.observe(&unseen, &assessment, DAY).alert, None);
+    }
+    let (renewed, assessment) = signed(end + DAY * 30, &[], now);
+    assert_eq!(history.observe(&renewed, &assessment, DAY).alert, None);
+    let over = history.observe(&renewed, &assessment, DAY).alert.unwrap();
+    assert!(over.raised.is_empty() && over.cleared.len() == 1, "{over:?}");
+    assert_eq!(over.subject(), "Over: partner.example");
+}
+
+/// One look may have reached a server that was not up to date; and what partners let run out is theirs.
+#[test]
+fn an_end_that_one_look_shows_or_that_is_a_partners_is_not_told() {
+    let mut history = History::new(Whose::Own);
+    for (until, findings) in [(DAY * 2, vec![expires(Severity::Warning)]), (DAY * 30, vec![])] {
+        let (survey, assessment) = signed(NOW + until, &findings, NOW);
+        assert_eq!(history.observe(&survey, &assessment, DAY).alert, None);
+    }
+    assert_eq!(history.raised().count(), 0);
+    let mut partner = History::new(Whose::Partner);
+    for _ in 0..9 {
+        let (survey, assessment) = signed(NOW + DAY, &[expires(Severity::Warning)], NOW);
+        assert_eq!(partner.observe(&survey, &assessment, DAY).alert, None);
+    }
+}
+
+/// A policy that is fetched has no end; one that cannot be fetched any more is told in its last days,
+/// before senders forget it.
+#[test]
+fn a_policy_that_cannot_be_fetched_is_told_before_senders_forget_it() {
+    let text = "version: STSv1\r\nmode: enforce\r\nmx: mx.partner.example\r\nmax_age: 1209600\r\n";
+    let policy = waxseal_core::sts::Policy::parse(text.as_bytes()).unwrap();
+    let told = |served: Result<waxseal_core::sts::Policy, StsFailure>, left: Duration| {
+        let (mut survey, assessment) = signed(NOW + DAY * 30, &[], NOW);
+        let expires = NOW + left;
+        survey.facts.sts = StsFact::Policy {
+            policy: policy.clone(),
+            known: waxseal_core::facts::Known::Cached,
+            id: None,
+            fetched_at: expires.before(DAY * 14),
+            expires,
+            refresh_failed: None,
+        };
+        survey.policy.served = Some(served);
+        let mut history = History::new(Whose::Own);
+        let alerts = (0..3).filter_map(|_| history.observe(&survey, &assessment, DAY).alert);
+        alerts.flat_map(|alert| alert.raised).next()
+    };
+    let away = || Err(StsFailure::Unreached("connection refused".into()));
+    let change = told(away(), DAY * 2).unwrap();
+    assert_eq!((change.kind, change.class), (Kind::Expiry, Class::Drift));
+    assert_eq!(change.subject, "partner.example MTA-STS policy");
+    assert_eq!(told(away(), DAY / 2).unwrap().class, Class::Weakening);
+    assert_eq!(told(away(), DAY * 5), None);
+    assert_eq!(told(Ok(policy.clone()), DAY), None);
 }
