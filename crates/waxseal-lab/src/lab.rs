@@ -211,7 +211,8 @@ impl Lab {
                 ));
             }
         }
-        text.push_str("\n[network.map]\n");
+        // Nobody in the lab has to be spared.
+        text.push_str("\n[checks]\npace = 60000\n\n[network.map]\n");
         for (from, to) in &self.map {
             text.push_str(&format!("\"{from}\" = \"{to}\"\n"));
         }

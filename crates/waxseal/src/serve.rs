@@ -33,6 +33,7 @@ use std::{
 pub use inspect::{Inspection, Record, inspect};
 pub use parts::{Around, Live, Parts};
 pub use routes::{Routes, Way};
+pub(crate) use settings::probing_pace;
 pub use settings::{
     dialler as dialler_settings, resolver as resolver_settings, roots as roots_settings, signer,
 };

@@ -13,6 +13,7 @@ use super::{
     Author, Config, Delivery, Dkim, Dns, Family, Fault, FirstPolicy, HostDemand, Identity, Limits,
     Log, LogFormat, LogLevel, PeerTls, PolicySite, Roots, Route, RouteAuth, Rules, RulesMode,
     SecretRef, SenderDomain, Store, StorePlace, Sts, Timeouts, Tls, Web,
+    checks::Ground,
     raw::{
         Raw, RawAuthor, RawDelivery, RawDns, RawDomain, RawLimits, RawRoute, RawSite, RawStore,
         RawSts, RawTimeouts, RawTls, RawWeb,
@@ -46,8 +47,9 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
     let log = raw.log.unwrap_or_default();
     let domains = build.domains(raw.domain.unwrap_or_default());
     let author = build.author(raw.author.unwrap_or_default(), &domains);
-    let checks =
-        build.checks(raw.checks.unwrap_or_default(), &domains, author.postmaster.as_deref());
+    let ground = if network.is_empty() { Ground::Internet } else { Ground::TestBed };
+    let whom = (author.postmaster.as_deref(), ground);
+    let checks = build.checks(raw.checks.unwrap_or_default(), &domains, whom);
     let listeners = build.listeners(raw.listen.unwrap_or_default());
     build.check_clients(&listeners, &domains);
     build.check_loops(&listeners, &domains, raw.hostname.as_ref());

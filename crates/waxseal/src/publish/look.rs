@@ -138,6 +138,7 @@ impl Looker {
         let probing = probe::Settings {
             connection: PATIENCE,
             address: PATIENCE * 6,
+            pace: serve::probing_pace(config),
             ..probe::Settings::new(hello.map_or("localhost", Domain::as_str))
         };
         let prober = Prober::new(probing, dialler.clone(), probe::Memory::default())

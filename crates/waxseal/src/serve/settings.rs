@@ -356,7 +356,12 @@ pub(super) fn probing(config: &Config, hostname: &Domain) -> probe::Settings {
     probe::Settings {
         connection: wanted.timeout,
         address: wanted.host_timeout,
-        pace: Pace { at_once: 1, interval: wanted.interval() },
+        pace: probing_pace(config),
         ..probe::Settings::new(hostname.as_str())
     }
+}
+
+/// The pace of a polite stranger.
+pub(crate) fn probing_pace(config: &Config) -> Pace {
+    Pace { at_once: 1, interval: config.checks.probing.interval() }
 }

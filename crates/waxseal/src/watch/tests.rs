@@ -155,6 +155,12 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     assert!(refused("partners_max = 5000").contains("at most 1000"));
     assert!(refused("pace = 0").contains("from 1 to 600"));
     assert!(refused("pace = 601").contains("from 1 to 600"));
+    #[cfg(feature = "demo")]
+    {
+        let bed = "[network.map]\n\"192.0.2.1:25\" = \"127.0.0.1:2525\"\n";
+        assert!(!refused(&format!("pace = 60000\nown = \"1s\"\n{bed}")).contains("pace"));
+        assert!(refused(&format!("pace = 60001\n{bed}")).contains("from 1 to 60000"));
+    }
     assert!(refused("host_timeout = \"10s\"").contains("at least `timeout`"));
     assert!(refused("host_timeout = \"11m\"").contains("at most 10m"));
     assert!(refused("domain_timeout = \"1m\"").contains("at least `host_timeout`"));

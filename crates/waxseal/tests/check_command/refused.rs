@@ -39,7 +39,7 @@ async fn a_wrong_configuration_is_told_and_nothing_is_asked() {
     let world = World::new(&[BEST]).await;
     let best = world.domain(BEST);
     let text = world.read("waxseal.toml");
-    std::fs::write(world.file(), text + "\n[cheks]\nown = \"1h\"\n").unwrap();
+    std::fs::write(world.file(), text.replace("[checks]", "[cheks]")).unwrap();
     let said = world.run(&["check", &best]).await.with(78);
     assert!(said.err.contains("cheks") && said.err.contains("checks"), "{}", said.err);
     let profile = world.output("own.toml");

@@ -17,6 +17,8 @@ use waxseal_lab::dns::{Data, DnsServer, Tree, Zone};
 const NS: &str = "192.0.2.53";
 /// Where our policy host is said to be.
 const POLICY: &str = "192.0.2.80";
+/// Where our mail host is said to be.
+const MX: &str = "192.0.2.25";
 
 /// What a command said.
 struct Said {
@@ -45,7 +47,7 @@ fn own_zone() -> Zone {
         .signed()
         .ttl(1)
         .record("@", &Data::mx(10, "mx.own.test"))
-        .record("mx", &Data::A("192.0.2.25".parse().unwrap()))
+        .record("mx", &Data::A(MX.parse().unwrap()))
         .record("mta-sts", &Data::A(POLICY.parse().unwrap()))
 }
 
@@ -109,12 +111,18 @@ impl World {
              [[domain]]\nname = \"own.test\"\ninside = \"127.0.0.1:1\"\ninside_tls = \"opportunistic\"\n\
              [domain.publish]\n{domain}\n\
              [[listen]]\naddress = \"127.0.0.1:0\"\ntls = \"none\"\n\
-             [delivery]\nfamilies = [\"ipv4\"]\n\
+             [delivery]\nfamilies = [\"ipv4\"]\n[checks]\npace = 60000\n\
              {more}\n[network.map]\n",
             dns = self.dns.addr(),
         );
         for (from, to) in &self.map {
             writeln!(text, "\"{from}\" = \"{to}\"").unwrap();
+        }
+        // Nobody is there unless a test puts somebody there: refused at once, and asked nowhere else.
+        for from in [format!("{MX}:25"), format!("{POLICY}:443")] {
+            if !self.map.iter().any(|(known, _)| *known == from) {
+                writeln!(text, "\"{from}\" = \"127.0.0.1:1\"").unwrap();
+            }
         }
         self.write("waxseal.toml", &text)
     }

@@ -32,7 +32,8 @@ async fn the_postmaster_hears_of_a_likely_attack_on_one_of_our_domains() {
     let lab = Lab::start(&[cell], &["plain"]).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let text = lab.configuration(folder.path(), Pinning::Unknown).unwrap();
-    let text = format!("{text}\n[web.metrics]\naddress = \"127.0.0.1:0\"\n[checks]\nmail = true\n");
+    let text = text.replacen("[checks]\n", "[checks]\nmail = true\n", 1);
+    let text = format!("{text}\n[web.metrics]\naddress = \"127.0.0.1:0\"\n");
     let mut config = Config::parse(&text, &folder.path().join("waxseal.toml")).unwrap();
     let name = Domain::parse(&lab.sites()[0].domains()[0]).unwrap();
     let mut own = config.domains[0].clone();

@@ -103,7 +103,7 @@ impl World {
             "hostname = \"gw.sender.example\"\ndata_dir = \"data\"\n\
              [dns]\nupstream = [\"{}\"]\ntrust_anchors = \"root.ds\"\n\
              [tls]\nroots = \"roots.pem\"\n\
-             [store]\nkey = \"file:{}\"\n[checks]\nmail = true\n\
+             [store]\nkey = \"file:{}\"\n[checks]\nmail = true\npace = 60000\n\
              [[domain]]\nname = \"sender.example\"\ninside = \"mail.sender.example:25\"\n\
              [web.metrics]\naddress = \"127.0.0.1:0\"\n\
              [network.map]\n\"192.0.2.1:25\" = \"{}\"\n\"[2001:db8::1]:25\" = \"{}\"\n",

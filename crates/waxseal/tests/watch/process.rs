@@ -92,8 +92,10 @@ impl Drop for Process {
     }
 }
 
-fn configure(lab: &Lab, folder: &Path, more: &str) {
+/// With this in `[checks]`.
+fn configure(lab: &Lab, folder: &Path, checks: &str, more: &str) {
     let text = lab.configuration(folder, Pinning::Unknown).unwrap();
+    let text = text.replacen("[checks]\n", &format!("[checks]\n{checks}"), 1);
     let text = text.replacen(&format!("gw.{SENDER_DOMAIN}"), "gw.example.com", 1);
     let text = format!("{text}\n[web.metrics]\naddress = \"127.0.0.1:0\"\n{more}");
     std::fs::write(folder.join("waxseal.toml"), text).unwrap();
@@ -143,14 +145,14 @@ async fn an_alert_reaches_the_webhook_though_it_was_down_and_the_gateway_was_kil
     std::fs::write(here.join("hook.key"), "swordfish\n").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(here.join("hook.key"), mode).unwrap();
-    let more = format!(
-        "[[domain]]\nname = \"{domain}\"\ninside = \"mail.{SENDER_DOMAIN}:25\"\n\
-         [checks]\nown = \"1m\"\nwebhook = \"https://127.0.0.1:{}/hook\"\n\
+    let more = format!("[[domain]]\nname = \"{domain}\"\ninside = \"mail.{SENDER_DOMAIN}:25\"\n");
+    let checks = format!(
+        "own = \"1m\"\nwebhook = \"https://127.0.0.1:{}/hook\"\n\
          webhook_allow_private = true\nwebhook_secret = \"file:{}\"\n",
         receiver.port,
         here.join("hook.key").display()
     );
-    configure(&lab, here, &more);
+    configure(&lab, here, &checks, &more);
     let roots = std::fs::read_to_string(here.join("roots.pem")).unwrap();
     std::fs::write(here.join("roots.pem"), roots + &receiver.authority()).unwrap();
 
@@ -213,11 +215,11 @@ async fn checks_that_are_switched_on_by_a_reload_begin() {
     let lab = Lab::start(&[(Protection::Dane, Attack::Nobody)], &["plain"]).await.unwrap();
     let domain = Domain::parse(SENDER_DOMAIN).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    configure(&lab, folder.path(), "[checks]\nown = \"0s\"\n");
+    configure(&lab, folder.path(), "own = \"0s\"\n", "");
     let mut process = Process::start(folder.path());
     process.logs("mail comes in at ").await;
     let beside = store(folder.path(), Access::Visit);
-    configure(&lab, folder.path(), "[checks]\nown = \"1m\"\n");
+    configure(&lab, folder.path(), "own = \"1m\"\n", "");
     assert!(history(&beside, &domain, now()).await.unwrap().is_none(), "it was switched off");
     process.signal(Signal::HUP);
     process.logs("the new configuration is in force").await;
@@ -232,7 +234,7 @@ async fn a_domain_that_we_sent_to_is_checked_again() {
     let name = lab.sites()[0].domains()[0].clone();
     let domain = Domain::parse(&name).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    configure(&lab, folder.path(), "");
+    configure(&lab, folder.path(), "", "");
     let mut first = Process::start(folder.path());
     let line = first.logs("mail comes in at ").await;
     let door: SocketAddr = line.rsplit(' ').next().unwrap().parse().unwrap();
@@ -307,7 +309,7 @@ async fn a_check_uses_what_the_gateway_knows_and_leaves_it_as_it_is() {
     let cells = [(Protection::StsTesting, Attack::Nobody), (Protection::StsCold, Attack::Nobody)];
     let lab = Lab::start(&cells, &["plain"]).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    configure(&lab, folder.path(), "");
+    configure(&lab, folder.path(), "", "");
     let names: Vec<_> = lab.sites().iter().map(|site| site.domains()[0].clone()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let folder = folder.path();
@@ -359,7 +361,7 @@ async fn a_check_does_without_a_store_that_it_cannot_read() {
     let cells = [(Protection::StsTesting, Attack::Nobody)];
     let lab = Lab::start(&cells, &["plain"]).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    configure(&lab, folder.path(), "");
+    configure(&lab, folder.path(), "", "");
     let folder = folder.path();
     let name = lab.sites()[0].domains()[0].clone();
     drop(store(folder, Access::Serve));
