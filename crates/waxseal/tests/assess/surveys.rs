@@ -126,11 +126,12 @@ async fn hosts_that_never_answer_do_not_keep_a_survey_longer_than_its_time() {
     let world = world::World::start(&file).await;
     let domain = Domain::parse("receiver.example").unwrap();
     let now = Clock::system().now();
-    let scope = Scope { patience: Duration::from_secs(1), ..Scope::new(Depth::Full) };
+    // Long enough for DNS on a busy machine.
+    let scope = Scope { patience: Duration::from_secs(4), ..Scope::new(Depth::Full) };
     let began = std::time::Instant::now();
     let survey = world.surveyor.survey(&domain, &scope, now).await;
     // One connection alone may take 8 s here, and all hosts are of one operator.
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     for host in &survey.hosts {
         let observed = &host.addresses[0].observed;
         assert_eq!(*observed, Observed::Not(Unprobed::OutOfTime), "{}", host.host);
