@@ -10,6 +10,7 @@
 //! | `text` | TXT records as they are published |
 //! | `servers` | the names of the servers of a zone, and every server, one by one |
 //! | `policy` | what the MTA-STS policy host serves now |
+//! | `unused` | hosts that the policy lists and no MX record names |
 //! | `probe` | addresses of mail hosts: one probe each, shared and paced |
 //! | `turn` | whose turn it is: one connection at a time for each operator and address |
 //! | `memory` | what is known of mail hosts already, in bounds |
@@ -31,6 +32,7 @@ mod smtp;
 mod span;
 mod text;
 mod turn;
+mod unused;
 mod weak;
 mod zone;
 
@@ -213,10 +215,15 @@ impl Surveyor {
             self.mail(domain, &errand),
             span.published("the security.txt", domain, self.security_txt(domain, &errand)),
         );
-        let mx = mx.unwrap_or_default();
+        let (mx, exchangers) = mx.unwrap_or_default();
         let late = || NameServers::Failed("they were not asked in time".into());
         let name_servers = name_servers.unwrap_or_else(late);
-        let report_targets = self.report_targets(&tlsrpt, span).await;
+        // After the mail hosts: what the policy lists beside them takes no turn from any of them.
+        let (report_targets, unused) = tokio::join!(
+            self.report_targets(&tlsrpt, span),
+            self.unused((&facts, exchangers.as_deref()), &policy, &errand),
+        );
+        let policy = PolicySurvey { unused, ..policy };
         let mail = MailRecords { security_txt, ..mail };
         let unasked = span.unasked();
         Survey {
@@ -242,22 +249,28 @@ impl Surveyor {
         &self.0.tools.resolver
     }
 
-    /// The MX records that facts leave out.
-    async fn exchangers(&self, domain: &Domain) -> MxSurvey {
-        let Answer::Found { value, .. } = self.resolver().mx(domain).await.answer else {
-            return MxSurvey::default();
+    /// The MX records that facts leave out, and the names in all of them; `None` where those could
+    /// not be found out.
+    async fn exchangers(&self, domain: &Domain) -> (MxSurvey, Option<Vec<Domain>>) {
+        let value = match self.resolver().mx(domain).await.answer {
+            Answer::Found { value, .. } => value,
+            // The domain itself is the mail host (RFC 5321 §5.1).
+            Answer::Absent { .. } => return (MxSurvey::default(), Some(vec![domain.clone()])),
+            Answer::Failed(_) => return (MxSurvey::default(), None),
         };
         let mut survey = MxSurvey { records: value.len(), ..MxSurvey::default() };
+        let mut names = Vec::new();
         for mx in value {
             match mx.exchange {
                 Exchange::Null => survey.null += 1,
                 Exchange::Invalid(name) if survey.invalid.len() < MOST_INVALID => {
                     survey.invalid.push(Quoted::new(&name));
                 }
-                Exchange::Host(_) | Exchange::Invalid(_) => {}
+                Exchange::Host(name) => names.push(name),
+                Exchange::Invalid(_) => {}
             }
         }
-        survey
+        (survey, Some(names))
     }
 
     /// Each host that is a name, side by side, in the order of the facts. Hosts of one operator take

@@ -181,6 +181,10 @@ ids! {
     StsCrlf = "STS-CRLF",
     /// An MX host is not in the policy: senders with MTA-STS do not deliver there.
     StsMxMismatch = "STS-MX-MISMATCH",
+    /// The policy lists what is no MX host.
+    StsMxUnused = "STS-MX-UNUSED",
+    /// A host that only the policy lists would not pass it.
+    StsMxUnready = "STS-MX-UNREADY",
     /// The policy allows any host below a domain.
     StsWildcard = "STS-WILDCARD",
     /// The policy changed and its `id` did not: senders keep the old one.

@@ -10,6 +10,7 @@ mod reporting;
 mod sts;
 mod tls;
 mod tlsa;
+mod unused;
 mod witness;
 mod zone;
 

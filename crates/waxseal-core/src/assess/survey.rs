@@ -13,8 +13,8 @@ use crate::{
     dane::Tlsa,
     dns::{Absence, LookupFailure},
     domain::Domain,
-    facts::{Facts, StsFailure},
-    sts::Policy,
+    facts::{Facts, HostFacts, StsFact, StsFailure},
+    sts::{MxPattern, Policy},
     time::UnixTime,
     tlsrpt,
 };
@@ -282,6 +282,59 @@ pub struct PolicySurvey {
     /// fetched with. Not asked for where there is no record.
     #[serde(default)]
     pub caa: Published<Vec<Quoted>>,
+    /// What it lists beside the MX hosts.
+    #[serde(default)]
+    pub unused: Unused,
+}
+
+impl PolicySurvey {
+    /// The policy that senders read now; the one that is remembered where its host does not serve
+    /// any (RFC 8461 §3.3).
+    pub fn in_force<'a>(&'a self, facts: &'a Facts, now: UnixTime) -> Option<&'a Policy> {
+        let remembered = match &facts.sts {
+            StsFact::Policy { policy, expires, .. } if *expires > now => Some(policy),
+            StsFact::Policy { .. }
+            | StsFact::Absent { .. }
+            | StsFact::Unknown { .. }
+            | StsFact::NotAsked => None,
+        };
+        match &self.served {
+            Some(Ok(policy)) => Some(policy),
+            Some(Err(_)) | None => remembered,
+        }
+    }
+}
+
+/// What a policy lists and no MX record calls for: no mail goes there now, and senders believe it as
+/// soon as an MX record names it, whoever wrote that (RFC 8461 §4.1). None of this is in
+/// [`Survey::hosts`]: these are no mail hosts of the domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unused {
+    /// Names that are no MX host, in the order of the policy; at most [`MOST_UNUSED`].
+    pub hosts: Vec<UnusedHost>,
+    /// How many there are beyond those; nobody looked at them.
+    pub more_hosts: usize,
+    /// Patterns that no MX host matches, at most [`MOST_UNUSED`].
+    pub patterns: Vec<MxPattern>,
+    /// How many there are beyond those.
+    pub more_patterns: usize,
+}
+
+/// The most names of a policy that are looked at beside the MX hosts: whoever writes a policy must
+/// not send us to everybody. It is also the most patterns that are kept.
+pub const MOST_UNUSED: usize = 8;
+
+/// A host that a policy lists and no MX record names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusedHost {
+    /// Its name.
+    pub host: Domain,
+    /// Where it leads, as it would be if an MX record named it.
+    pub facts: HostFacts,
+    /// The domain that would have to be registered for the name to be there, where that is none.
+    pub unregistered: Option<Domain>,
+    /// Each of its addresses.
+    pub addresses: Vec<AddressSurvey>,
 }
 
 /// What a domain publishes about the mail that it sends, and for people who find a fault.

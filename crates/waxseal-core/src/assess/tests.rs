@@ -6,5 +6,6 @@ mod ids;
 mod levels;
 mod profiles;
 mod properties;
+mod unused;
 mod words;
 mod world;

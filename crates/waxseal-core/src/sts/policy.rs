@@ -1,6 +1,6 @@
 //! The policy file (RFC 8461 §3.2).
 
-use std::{fmt, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,21 @@ impl Policy {
     /// Whether a host may take the mail: its name matches one of the patterns (RFC 8461 §4.1).
     pub fn allows(&self, host: &Domain) -> bool {
         self.mx.iter().any(|pattern| pattern.matches(host))
+    }
+
+    /// What it lists beside these MX hosts, each once and in its order: names that are none of them,
+    /// and patterns that none of them matches (RFC 8461 §4.1).
+    pub fn unused(&self, mx: &[Domain]) -> Vec<&MxPattern> {
+        // A policy may have thousands of lines, and a domain thousands of MX records.
+        let names: HashSet<&str> = mx.iter().map(Domain::as_str).collect();
+        let above = mx.iter().filter_map(|host| host.as_str().split_once('.'));
+        let above: HashSet<&str> = above.map(|(_, above)| above).collect();
+        let mut told = HashSet::new();
+        let unused = self.mx.iter().filter(|pattern| match pattern {
+            MxPattern::Host(name) => !names.contains(name.as_str()),
+            MxPattern::OneBelow(base) => !above.contains(base.as_str()),
+        });
+        unused.filter(|pattern| told.insert(*pattern)).collect()
     }
 }
 

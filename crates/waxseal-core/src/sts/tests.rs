@@ -169,6 +169,49 @@ fn a_wildcard_stands_for_one_label() {
     assert!(!host.matches(&domain("x.mail.example.com")));
 }
 
+/// RFC 8461 §4.1, the other way round: lines that no MX host needs.
+#[test]
+fn what_a_policy_lists_beside_the_mx_hosts_is_told_once_each() {
+    let lines = [
+        "mx1.example.com",
+        "old.example.com",
+        "*.example.com",
+        "*.spare.example.com",
+        "OLD.example.com.",
+        "*.spare.example.com",
+    ];
+    let mx = lines.iter().map(|line| MxPattern::parse(line).unwrap()).collect();
+    let policy = Policy { mode: Mode::Enforce, mx, max_age: Duration::from_hours(24) };
+    let unused = |hosts: &[&str]| -> Vec<String> {
+        let hosts: Vec<_> = hosts.iter().map(|host| domain(host)).collect();
+        policy.unused(&hosts).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(unused(&["mx1.example.com"]), ["old.example.com", "*.spare.example.com"]);
+    assert_eq!(unused(&["mx1.example.com", "old.example.com", "a.spare.example.com"]), [""; 0]);
+    assert_eq!(
+        unused(&["a.b.example.com"]),
+        ["mx1.example.com", "old.example.com", "*.example.com", "*.spare.example.com"]
+    );
+}
+
+proptest! {
+    /// Exactly what [`Policy::allows`] would miss without the line.
+    #[test]
+    fn a_line_is_unused_where_it_matches_no_host(
+        mx in proptest::collection::vec("(\\*\\.)?([ab]\\.)?[ab]\\.example", 1..6),
+        hosts in proptest::collection::vec("[ab]\\.[ab]\\.example", 0..4),
+    ) {
+        let hosts: Vec<_> = hosts.iter().map(|host| domain(host)).collect();
+        let mx = mx.iter().map(|line| MxPattern::parse(line).unwrap()).collect();
+        let policy = Policy { mode: Mode::Enforce, mx, max_age: Duration::from_hours(24) };
+        let unused = policy.unused(&hosts);
+        for line in &policy.mx {
+            let matches = hosts.iter().any(|host| line.matches(host));
+            prop_assert_eq!(unused.iter().filter(|one| **one == line).count(), usize::from(!matches));
+        }
+    }
+}
+
 fn policy(mode: Mode, max_age: Duration) -> Policy {
     Policy { mode, mx: vec![MxPattern::Host(domain("mx.example.com"))], max_age }
 }

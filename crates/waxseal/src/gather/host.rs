@@ -11,11 +11,19 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{LONGEST, Noted, Notes, RouteTarget, Shared};
+use super::{Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared};
 use crate::resolve::Lookup;
 
 /// The most addresses of one host that are kept.
 const MAX_ADDRESSES: usize = 16;
+
+impl Gatherer {
+    /// What would be known of a host if an MX record of preference 0 named it: the same addresses are
+    /// refused.
+    pub async fn host(&self, name: &Domain, now: UnixTime) -> HostFacts {
+        self.0.exchanger(name.clone(), 0, now).await.fact
+    }
+}
 
 impl Shared {
     /// An MX host, or the destination itself.

@@ -124,7 +124,7 @@ impl Surveyor {
     }
 
     /// Each address, one after the other: all belong to one operator.
-    async fn addresses(
+    pub(super) async fn addresses(
         &self,
         name: &Domain,
         facts: &HostFacts,

@@ -37,6 +37,11 @@ impl Span {
         Self(Arc::new(Shared { until, unasked: Mutex::default() }))
     }
 
+    /// The same time, with notes of its own: for what says itself that it was not seen.
+    pub(super) fn apart(&self) -> Self {
+        Self(Arc::new(Shared { until: self.0.until, unasked: Mutex::default() }))
+    }
+
     /// What comes of `asked`, or `None` where the time ends first; then `what` is noted.
     ///
     /// What is there at once, as all that a cache answers, is there after the end, too.

@@ -6,4 +6,5 @@ mod openssl;
 mod polite;
 mod scenarios;
 mod surveys;
+mod unused;
 pub(crate) mod world;

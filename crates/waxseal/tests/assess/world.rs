@@ -44,7 +44,7 @@ pub(crate) struct World {
     /// For the program itself.
     pub(crate) configuration: PathBuf,
     _dns: [Vec<DnsServer>; 2],
-    _hosts: (Vec<MxServer>, Vec<Attacker>, Option<PolicyHost>, Vec<openssl::Server>),
+    hosts: (Vec<MxServer>, Vec<Attacker>, Option<PolicyHost>, Vec<openssl::Server>),
     _folder: tempfile::TempDir,
 }
 
@@ -110,9 +110,16 @@ impl World {
             roots,
             configuration,
             _dns: [vec![first, second], others],
-            _hosts: hosts,
+            hosts,
             _folder: folder,
         }
+    }
+}
+
+impl World {
+    /// How many connections each host has seen that answers, in the order of the file.
+    pub(super) fn connections(&self) -> Vec<usize> {
+        self.hosts.0.iter().map(|server| server.transcript().sessions()).collect()
     }
 }
 

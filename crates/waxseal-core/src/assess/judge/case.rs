@@ -12,7 +12,7 @@ use crate::{
     dane::{Match, Mismatch},
     decide::HostRoute,
     domain::Domain,
-    facts::{Dane, HostFacts, MxFact, Peer, StsFact},
+    facts::{Dane, HostFacts, MxFact, Peer},
     pki::Fault,
     sts::{Mode, Policy},
 };
@@ -74,20 +74,9 @@ impl Case<'_> {
         }
     }
 
-    /// The policy that senders read now; the one that we remember where its host does not serve
-    /// any (RFC 8461 §3.3).
+    /// The policy that senders go by.
     pub(super) fn policy(&self) -> Option<&Policy> {
-        let remembered = match &self.survey.facts.sts {
-            StsFact::Policy { policy, expires, .. } if *expires > self.against.now => Some(policy),
-            StsFact::Policy { .. }
-            | StsFact::Absent { .. }
-            | StsFact::Unknown { .. }
-            | StsFact::NotAsked => None,
-        };
-        match &self.survey.policy.served {
-            Some(Ok(policy)) => Some(policy),
-            Some(Err(_)) | None => remembered,
-        }
+        self.survey.policy.in_force(&self.survey.facts, self.against.now)
     }
 
     /// The policy, where it enforces.
@@ -146,11 +135,11 @@ impl<'a> Host<'a> {
     }
 
     pub(super) fn at(&self, ip: IpAddr) -> Place {
-        Place { ip: Some(ip), ..self.place() }
+        self.place().at(ip)
     }
 
     pub(super) fn sight(&self, sight: &Sight) -> Place {
-        Place { ip: Some(sight.ip), key: Some(sight.key), ..self.place() }
+        self.at(sight.ip).with(sight.key)
     }
 }
 
@@ -172,6 +161,14 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn named(what: &impl fmt::Display) -> Self {
         Self { what: what.to_string(), ip: None, key: None }
+    }
+
+    pub(super) fn at(self, ip: IpAddr) -> Self {
+        Self { ip: Some(ip), ..self }
+    }
+
+    pub(super) fn with(self, key: KeyKind) -> Self {
+        Self { key: Some(key), ..self }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     case::{Case, Findings, Host, Place, said},
-    mx,
+    mx, unused,
 };
 use crate::{
     assess::{Contact, Id, Published, Quoted, Severity, StartTlsSeen},
@@ -29,6 +29,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         mode(case, policy, out);
         if policy.mode != Mode::None {
             hosts(case, policy, out);
+            unused::judge(case, policy, out);
         }
     }
 }
@@ -104,7 +105,7 @@ fn hot(case: &Case<'_>) -> Option<String> {
         .then(|| format!("until {expires}"))
 }
 
-fn wanted_record(case: &Case<'_>) -> String {
+pub(super) fn wanted_record(case: &Case<'_>) -> String {
     let now = case.against.now.0;
     format!("_mta-sts.{}. IN TXT \"v=STSv1; id={now}\"", case.domain())
 }
@@ -287,16 +288,21 @@ fn hosts(case: &Case<'_>, policy: &Policy, out: &mut Findings) {
         }
         for (ip, probe) in host.probes() {
             let Contact::Spoke { starttls, .. } = &probe.contact else { continue };
-            let evidence = match starttls {
-                StartTlsSeen::Ready => continue,
-                StartTlsSeen::NotOffered => "no STARTTLS",
-                StartTlsSeen::Refused(_) => "STARTTLS is offered and then refused",
-                StartTlsSeen::Injected => "something speaks before TLS begins",
-            };
+            let Some(evidence) = without_tls(starttls) else { continue };
             // A host that is in the MX records and not in the policy gets no more mail than this one.
             let fix = "let STARTTLS work; or take the host out of the MX records, and then out of \
                        the policy";
             out.add(Id::StsCertVsMx, severity, host.at(ip), said(evidence, fix));
         }
+    }
+}
+
+/// Why there is no TLS, in words.
+pub(super) const fn without_tls(starttls: &StartTlsSeen) -> Option<&'static str> {
+    match starttls {
+        StartTlsSeen::Ready => None,
+        StartTlsSeen::NotOffered => Some("no STARTTLS"),
+        StartTlsSeen::Refused(_) => Some("STARTTLS is offered and then refused"),
+        StartTlsSeen::Injected => Some("something speaks before TLS begins"),
     }
 }

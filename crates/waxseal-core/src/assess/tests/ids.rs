@@ -201,6 +201,12 @@ const STS: &[(Id, Spoil)] = &[
     (Id::StsMediaType, |w| w.survey.policy.media_type = Some("text/html".into())),
     (Id::StsCrlf, |w| w.survey.policy.crlf = Some(false)),
     (Id::StsMxMismatch, |w| w.policy(policy(Mode::Enforce, &["mx.example.org"]))),
+    (Id::StsMxUnused, |w| {
+        w.lists(unused("mx2.example.net", &certificates().second));
+    }),
+    (Id::StsMxUnready, |w| {
+        w.lists(unused("mx2.example.net", &certificates().own));
+    }),
     (Id::StsWildcard, |w| w.policy(policy(Mode::Enforce, &["*.example.net"]))),
     (Id::StsIdStale, |w| {
         let mut before = w.survey.clone();

@@ -9,7 +9,8 @@ use crate::{
         AddressSurvey, Against, Assessment, Contact, DkimKey, Dmarc, DmarcPolicy, HandshakeTried,
         HostSurvey, Id, KeyKind, MailRecords, MxSurvey, NameServer, NameServers, Observed,
         OfferedSession, PolicySurvey, Probe, Published, Quoted, ServerAnswer, ServerName, Servers,
-        Signing, Spf, SpfAll, StartTlsSeen, Survey, Tried, WeakOffer, ZoneSurvey, assess,
+        Signing, Spf, SpfAll, StartTlsSeen, Survey, Tried, Unused, UnusedHost, WeakOffer,
+        ZoneSurvey, assess,
     },
     channel::TlsVersion,
     dane::Tlsa,
@@ -230,6 +231,13 @@ pub(super) fn host_survey(name: &str, chain: &[Vec<u8>]) -> HostSurvey {
     }
 }
 
+/// A host that the policy lists and no MX record names; it shows this at both of its addresses.
+pub(super) fn unused(name: &str, chain: &[Vec<u8>]) -> UnusedHost {
+    let HostSurvey { host, addresses, .. } = host_survey(name, chain);
+    let facts = host_facts(name, 0, vec![spare()]);
+    UnusedHost { host, facts, unregistered: None, addresses }
+}
+
 fn reports() -> tlsrpt::Record {
     let (address, domain) = ("tls@example.org".into(), domain("example.org"));
     tlsrpt::Record { rua: vec![tlsrpt::ReportTo::Mailto { address, domain }] }
@@ -321,6 +329,7 @@ impl World {
                 host_certificate_expires: Some(NOW + DAY * 60),
                 absence: None,
                 caa: found(vec!["0 issue ca.example".into()]),
+                unused: Unused::default(),
             },
             tlsrpt: found(reports()),
             report_targets: Vec::new(),
@@ -417,6 +426,13 @@ impl World {
             *kept = policy.clone();
         }
         self.survey.policy.served = Some(Ok(policy));
+    }
+
+    /// The policy lists this host, too.
+    pub(super) fn lists(&mut self, host: UnusedHost) -> &mut UnusedHost {
+        let hosts = &mut self.survey.policy.unused.hosts;
+        hosts.push(host);
+        hosts.last_mut().unwrap()
     }
 
     pub(super) fn without_sts(&mut self) {

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use waxseal_core::{
     assess::{
-        Against, Finding, MailRecords, MxSurvey, PolicySurvey, Published, Signing, ZoneSurvey,
-        assess, change::Open,
+        Against, Finding, MailRecords, MxSurvey, PolicySurvey, Published, Signing, UnusedHost,
+        ZoneSurvey, assess, change::Open,
     },
-    dns::{Absence, FailureKind, LookupFailure},
-    facts::{Facts, MxFact},
+    dns::{Absence, Answer, FailureKind, LookupFailure},
+    facts::{Dane, Facts, HostFacts, MxFact, Peer},
     org::Terms,
+    sts::{MxPattern, Policy},
 };
 
 use super::*;
@@ -118,6 +119,42 @@ fn a_look_that_was_cut_short_is_partial_each_time() {
         history.observe(&cut, &assessed(&cut), DAY);
     }
     assert!(history.looks.iter().all(|glance| glance.certainty == Sight::Partial), "{history:?}");
+}
+
+/// Attacker: a hostile partner domain whose policy lists names that resolve now and then. They are no
+/// mail hosts: no look is partial for them, and nothing of them is kept.
+#[test]
+fn what_a_policy_lists_beside_the_mail_hosts_is_in_no_comparison() {
+    let mut history = History::new(Whose::Partner);
+    for day in 0..3_u32 {
+        let mut survey = survey(10);
+        survey.facts.at = NOW + DAY * day;
+        let name = Domain::parse(&format!("mx{day}.partner.example")).unwrap();
+        let mx = vec![MxPattern::Host(name.clone())];
+        let policy = Policy { mode: Mode::Enforce, mx, max_age: DAY };
+        survey.policy.served = Some(Ok(policy));
+        let (kind, detail) = (FailureKind::Timeout, "no answer".to_owned());
+        let failure = LookupFailure { name: (&name).into(), kind, detail };
+        let facts = HostFacts {
+            host: Peer::Name(name.clone()),
+            preference: 0,
+            port: 25,
+            addresses: Answer::Failed(failure.clone()),
+            refused: Vec::new(),
+            expanded: None,
+            dane: Dane::LookupFailed(failure),
+        };
+        let host = UnusedHost { host: name, facts, unregistered: None, addresses: Vec::new() };
+        survey.policy.unused.hosts.push(host);
+        let assessment = assessed(&survey);
+        let unknown =
+            |one: &&Finding| (one.id, one.severity) == (Id::StsMxUnused, Severity::Unknown);
+        assert_eq!(assessment.findings.iter().filter(unknown).count(), 1);
+        history.observe(&survey, &assessment, DAY);
+    }
+    assert!(history.looks.iter().all(|glance| glance.certainty == Sight::Whole), "{history:?}");
+    let kept = &history.baseline.as_ref().unwrap().survey.policy.unused;
+    assert_eq!(*kept, Unused::default());
 }
 
 /// Whatever is suspicious is counted as long as it lasts, and no longer.
