@@ -9,7 +9,7 @@ mod wanted;
 
 pub(crate) use self::wanted::spf;
 pub use self::{
-    look::{Depth, DomainLook, HostLook, Looker, Zone},
+    look::{Depth, DomainLook, HostLook, Looker, PolicyLook, Zone},
     send::{Consent, How, Sender, Sent, There},
     state::{State, StateError},
     wanted::{DomainWanted, HostWanted, Served, StsWanted, Wanted},

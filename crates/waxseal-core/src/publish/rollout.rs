@@ -58,6 +58,9 @@ pub struct Stage {
     pub progress: Progress,
     /// What to do, or what is waited for.
     pub text: String,
+    /// What could not be found out, and why; not empty where the progress is [`Progress::Unknown`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
 }
 
 /// Whether senders that follow a policy that binds would accept what our MX hosts show (RFC 8461 §4.2).
@@ -100,6 +103,7 @@ pub fn plan(facts: &Facts<'_>) -> Vec<Stage> {
             matches!(stage.progress, Progress::Current { .. } | Progress::Held | Progress::Unknown);
         if open && is_open {
             stage.progress = Progress::Later;
+            stage.unknown.clear();
         }
         open |= is_open;
     }
@@ -108,18 +112,26 @@ pub fn plan(facts: &Facts<'_>) -> Vec<Stage> {
 }
 
 fn stage(step: Step, progress: Progress, text: &str) -> Stage {
-    Stage { step, progress, text: text.to_owned() }
+    Stage { step, progress, text: text.to_owned(), unknown: Vec::new() }
+}
+
+/// A step of which nobody knows how it stands.
+fn unknown(step: Step, why: Vec<String>, text: &str) -> Stage {
+    Stage { unknown: why, ..stage(step, Progress::Unknown, text) }
 }
 
 const NOW: Progress = Progress::Current { until: None };
 
 fn reports(facts: &Facts<'_>) -> Stage {
+    let text = "set `tlsrpt` and publish its record: `waxseal publish tlsrpt`";
     let progress = match facts.tlsrpt {
         Standing::Live => Progress::Done,
         Standing::Missing | Standing::Differs { .. } => NOW,
-        Standing::Unknown { .. } => Progress::Unknown,
+        Standing::Unknown { why } => {
+            return unknown(Step::Reports, vec![format!("the TLSRPT record: {why}")], text);
+        }
     };
-    stage(Step::Reports, progress, "set `tlsrpt` and publish its record: `waxseal publish tlsrpt`")
+    stage(Step::Reports, progress, text)
 }
 
 /// Whether a policy of this mode or a stronger one is out.
@@ -143,18 +155,38 @@ fn wait(since: Option<UnixTime>, passed: bool, now: UnixTime) -> Progress {
 fn baseline(facts: &Facts<'_>) -> Stage {
     let passed = reached(facts, Mode::Testing);
     let progress = wait(facts.memory.tlsrpt_since, passed, facts.now);
-    stage(Step::Baseline, progress, "read two weeks of reports: which senders fail today, and why")
+    let text = "read two weeks of reports: which senders fail today, and why";
+    waited(Step::Baseline, progress, (facts, text))
+}
+
+/// A step that waits. Whether the one after it was taken is not known where the policy is not.
+fn waited(step: Step, progress: Progress, (facts, text): (&Facts<'_>, &str)) -> Stage {
+    match (progress, &facts.mode) {
+        (Progress::Current { .. }, Err(why)) => unknown(step, vec![followed(why)], text),
+        (
+            Progress::Done
+            | Progress::Current { .. }
+            | Progress::Held
+            | Progress::Later
+            | Progress::Unknown,
+            _,
+        ) => stage(step, progress, text),
+    }
 }
 
 fn testing(facts: &Facts<'_>) -> Stage {
-    let progress = match &facts.mode {
-        _ if reached(facts, Mode::Testing) => Progress::Done,
-        Ok(_) => NOW,
-        Err(_) => Progress::Unknown,
-    };
     let text = "set `mta_sts = \"testing\"`, serve the policy, then publish its record: \
                 `waxseal publish mta-sts`";
-    stage(Step::Testing, progress, text)
+    match &facts.mode {
+        Ok(_) if reached(facts, Mode::Testing) => stage(Step::Testing, Progress::Done, text),
+        Ok(_) => stage(Step::Testing, NOW, text),
+        Err(why) => unknown(Step::Testing, vec![followed(why)], text),
+    }
+}
+
+/// Which policy senders follow is not known.
+fn followed(why: &str) -> String {
+    format!("which MTA-STS policy senders follow: {why}")
 }
 
 fn watch(facts: &Facts<'_>) -> Stage {
@@ -162,54 +194,43 @@ fn watch(facts: &Facts<'_>) -> Stage {
         Some((Mode::Testing, since)) => Some(since),
         Some((Mode::Enforce | Mode::None, _)) | None => None,
     };
+    let text = "read two weeks of reports: nothing may fail that is ours to repair";
     let progress = wait(since, reached(facts, Mode::Enforce), facts.now);
-    stage(
-        Step::Watch,
-        progress,
-        "read two weeks of reports: nothing may fail that is ours to repair",
-    )
+    waited(Step::Watch, progress, (facts, text))
 }
 
 fn enforce(facts: &Facts<'_>) -> Stage {
-    let done = reached(facts, Mode::Enforce);
-    let known = facts.mode.is_ok();
-    let (progress, text) = match facts.certificates {
+    let text = "set `mta_sts = \"enforce\"`, serve the policy, then publish its record";
+    match (facts.certificates, &facts.mode) {
         // Where it binds already, mail is being turned away.
-        Certificates::Fail(why) => {
+        (Certificates::Fail(why), _) => {
             let text = format!("repair first what a policy that binds turns away: {}", list(why));
-            return stage(Step::Enforce, Progress::Held, &text);
+            stage(Step::Enforce, Progress::Held, &text)
         }
-        Certificates::Unknown(why) if !done => {
-            let text = format!(
-                "find out first whether the certificates of all MX hosts would pass: {}",
-                list(why)
-            );
-            return stage(Step::Enforce, Progress::Unknown, &text);
+        (_, Err(why)) => unknown(Step::Enforce, vec![followed(why)], text),
+        (_, Ok(_)) if reached(facts, Mode::Enforce) => stage(Step::Enforce, Progress::Done, text),
+        (Certificates::Unknown(why), Ok(_)) => {
+            let text = "find out first whether the certificates of all MX hosts would pass";
+            unknown(Step::Enforce, why.clone(), text)
         }
-        Certificates::Pass | Certificates::NotAsked | Certificates::Unknown(_) => {
-            let progress = match (done, known) {
-                (true, _) => Progress::Done,
-                (false, true) => NOW,
-                (false, false) => Progress::Unknown,
-            };
-            (progress, "set `mta_sts = \"enforce\"`, serve the policy, then publish its record")
-        }
-    };
-    stage(Step::Enforce, progress, text)
+        (Certificates::Pass | Certificates::NotAsked, Ok(_)) => stage(Step::Enforce, NOW, text),
+    }
 }
 
 fn dane(facts: &Facts<'_>) -> Stage {
-    let all = |wanted: fn(&Standing) -> bool| facts.dane.iter().all(wanted);
-    let progress = if facts.dane.is_empty() {
-        NOW
-    } else if all(|standing| *standing == Standing::Live) {
-        Progress::Done
-    } else if facts.dane.iter().any(|standing| matches!(standing, Standing::Unknown { .. })) {
-        Progress::Unknown
-    } else {
-        NOW
-    };
     let text = "sign the zone of the MX hosts, name their keys in [[publish.mx]] and publish the \
                 records: `waxseal publish tlsa`; it needs none of the steps above";
-    stage(Step::Dane, progress, text)
+    let why = |standing: &Standing| match standing {
+        Standing::Unknown { why } => Some(why.clone()),
+        Standing::Live | Standing::Missing | Standing::Differs { .. } => None,
+    };
+    let lost: Vec<String> = facts.dane.iter().filter_map(why).collect();
+    let live = |standing: &Standing| *standing == Standing::Live;
+    if !lost.is_empty() {
+        unknown(Step::Dane, lost, text)
+    } else if !facts.dane.is_empty() && facts.dane.iter().all(live) {
+        stage(Step::Dane, Progress::Done, text)
+    } else {
+        stage(Step::Dane, NOW, text)
+    }
 }

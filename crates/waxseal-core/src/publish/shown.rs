@@ -6,7 +6,7 @@ use rustls_pki_types::{CertificateDer, TrustAnchor};
 use serde::Serialize;
 
 use super::{
-    gate::{Door, Guessed, HostKeys, Item, Key, State, list},
+    gate::{Door, HostKeys, Item, Judged, Key, list},
     texts,
 };
 use crate::{
@@ -212,25 +212,22 @@ impl HostShown {
     /// is being turned away, or will be.
     pub fn doors(&self, keys: &HostKeys, now: UnixTime) -> Vec<Item> {
         let door = |(chain, place): (&Chain, Place)| {
-            let because = match place {
+            let judged = match place {
                 Place::Current | Place::Next | Place::Issuer => return None,
                 Place::Refused => {
                     let fault = self.fault(chain, &issuers(keys), now).unwrap_or_default();
-                    format!("no record of its own is wanted for it: {fault}")
+                    Judged::closed(
+                        format!("no record of its own is wanted for it: {fault}"),
+                        "mend the chain, or name the host's own key in `current`",
+                    )
                 }
-                Place::Nowhere => "it is shown and not configured, so no TLSA record is wanted for it: \
-                                   name its certificate in `current`, or deploy the key that is named there"
-                    .to_owned(),
+                Place::Nowhere => Judged::closed(
+                    "it is shown and not configured, so no TLSA record is wanted for it".to_owned(),
+                    "name its certificate in `current`, or deploy the key that is named there",
+                ),
             };
-            Some(Item {
-                subject: self.host.clone(),
-                door: Door::Key,
-                what: format!("cover {}", chain.title()),
-                state: State::Waiting { until: None },
-                because,
-                not_asked: Vec::new(),
-                guessed: Guessed::No,
-            })
+            let what = format!("cover {}", chain.title());
+            Some(Item::new(&self.host, Door::Key, what, judged))
         };
         self.places(keys, now).filter_map(door).collect()
     }

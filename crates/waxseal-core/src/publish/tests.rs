@@ -9,7 +9,10 @@ mod standing;
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::{
-    gate::{Door, Guessed, HostKeys, Item, Key, Named, PolicyFacts, Seen, ServerView, State},
+    gate::{
+        Door, Guessed, HostKeys, How, Item, Key, Named, PolicyFacts, Seen, ServerView, State,
+        Verdict,
+    },
     readiness::{Signed, readiness},
     rollout::{Progress, Step},
     update::{Algorithm, Change, Prerequisite, UpdateError},
@@ -19,11 +22,14 @@ use crate::{
     dane::Tlsa,
     dns::{Absence, Answer, Authenticity, Denial, FailureKind, LookupFailure},
     domain::Domain,
+    facts::StsFailure,
     sts::{MxPattern, Policy},
     time::UnixTime,
 };
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
+/// In seconds.
+const DAY: u64 = 86_400;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn name(text: &str) -> Domain {
@@ -232,6 +238,11 @@ fn the_roll_out_goes_step_by_step() {
     // Failing to find out is not the same as nothing.
     let all = stages(&Standing::Live, Err("SERVFAIL".to_owned()), &memory);
     assert_eq!(all[2].1, Progress::Unknown);
+    // A waiting step may have been left behind: which one is current is not known.
+    memory.tlsrpt_since = Some(NOW);
+    let all = stages(&Standing::Live, Err("SERVFAIL".to_owned()), &memory);
+    assert_eq!((all[1].1, all[2].1), (Progress::Unknown, Progress::Later));
+    assert_eq!(current(&all), None);
 }
 
 fn keys_of(ds: Answer<Vec<Vec<u8>>>, dnskey: Answer<Vec<Vec<u8>>>) -> readiness::Facts {

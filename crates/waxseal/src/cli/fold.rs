@@ -33,6 +33,24 @@ pub(super) fn fold(text: &str, columns: usize) -> String {
     folded
 }
 
+/// A zone file with its long comments broken. Records stay whole, those in comments too: somebody copies
+/// them.
+pub(super) fn fold_zone(text: &str, columns: usize) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("; ") {
+            Some(words) if !words.contains(" IN ") => {
+                for line in fold(words, columns.saturating_sub(2)).split_inclusive('\n') {
+                    folded.push_str("; ");
+                    folded.push_str(line);
+                }
+            }
+            Some(_) | None => folded.push_str(line),
+        }
+    }
+    folded
+}
+
 fn break_up(line: &str, columns: usize, folded: &mut String) {
     let inside = line.trim_start_matches(' ');
     let begin = line.len().saturating_sub(inside.len());

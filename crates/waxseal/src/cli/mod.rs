@@ -216,6 +216,19 @@ impl Context {
         }
     }
 
+    /// Prints a zone file: on a terminal, long comments are broken where words end, and stay comments.
+    ///
+    /// # Errors
+    /// As [`Context::print`].
+    pub fn zone(&self, text: &str) -> anyhow::Result<()> {
+        match fold::columns() {
+            Some(columns) if self.output == Output::Text => {
+                self.print(fold::fold_zone(text, columns))
+            }
+            Some(_) | None => self.print(text),
+        }
+    }
+
     /// Says something to the operator on standard error, unless `-q`.
     pub fn say(&self, text: impl AsRef<str>) {
         if self.voice != Voice::Quiet {

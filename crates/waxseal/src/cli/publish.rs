@@ -1,12 +1,15 @@
 //! `waxseal publish`: what to put in DNS, whether it is there, whether a change may go ahead.
 
+mod gate;
+mod json;
 mod show;
 
 use waxseal_core::{
     domain::Domain,
     publish::{
         Finding, Standing,
-        gate::{self, Door, Item, State},
+        gate::Door,
+        rollout::Progress,
         shown::{Held, Place},
     },
     time::UnixTime,
@@ -16,15 +19,15 @@ use super::{Context, Exit, Output, queue};
 use crate::{
     config::Config,
     publish::{
-        Consent, Depth, DomainLook, DomainWanted, HostLook, HostWanted, Looker, Sender, Sent,
-        StateError, There, Wanted,
+        Consent, Depth, DomainLook, HostLook, Looker, Sender, Sent, StateError, There, Wanted,
     },
     queue::system_clock,
 };
 
 /// What to put in DNS, whether it is there, and whether a new key may be deployed
 ///
-/// Without a sub-command: the steps of a first roll-out, and where each domain stands.
+/// Without a sub-command: the steps of a first roll-out, and where each domain stands. Exit code: 0 it is
+/// known, 2 it could not be found out.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -47,7 +50,8 @@ enum Act {
     /// Whether a new key may be deployed, and an MTA-STS change go ahead
     ///
     /// Asks each address of each authoritative server, and counts from what it saw before (`[publish]`
-    /// state). Exit code: 0 everything may go ahead, 1 not yet, 2 it could not be found out.
+    /// state). Exit code: 0 everything may go ahead, 1 something may not yet, 2 nothing forbids it and not
+    /// everything could be found out.
     Gate(GateArgs),
 }
 
@@ -59,6 +63,9 @@ struct Look {
     /// Only print, do not look
     #[arg(long, conflicts_with = "update")]
     offline: bool,
+    /// Look at DNS and the policy host, and do not ask the MX hosts which keys they show
+    #[arg(long, conflicts_with_all = ["update", "offline"])]
+    dns_only: bool,
     /// Send what is missing to the server in [publish.update]; nothing that is there is changed. SPF is
     /// never sent: it speaks for others too
     #[arg(long)]
@@ -142,7 +149,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let wanted = Wanted::build(&config).map_err(|error| Exit::Config.because(error))?;
     let none = Look::default();
     let (part, look) = match args.act {
-        Some(Act::Gate(args)) => return gate(&args, &config, wanted, context).await,
+        Some(Act::Gate(args)) => return gate::run(&args, &config, wanted, context).await,
         Some(Act::Records(look)) => (Part::All, look),
         Some(Act::Tlsa(look)) => (Part::Tlsa, look),
         Some(Act::MtaSts(look)) => (Part::MtaSts, look),
@@ -151,9 +158,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let chosen = choose(wanted, &look.names)?;
     if look.offline {
-        context.print(match context.output {
+        context.zone(&match context.output {
             Output::Text => show::offline(part, &chosen),
-            Output::Json => show::offline_json(part, &chosen),
+            Output::Json => json::offline(part, &chosen),
         })?;
         return Ok(Exit::Ok);
     }
@@ -210,15 +217,17 @@ async fn looked(
     let mut state = open(config, now)?;
     let mut seen =
         Seen { domains: Vec::new(), hosts: Vec::new(), sent: Vec::new(), refused: Vec::new() };
-    // Our hosts are asked for their keys where that is the question, or something hangs on it.
-    let depth = match part {
-        Part::Tlsa | Part::Plan => Depth::Shown,
-        Part::All | Part::Tlsrpt if asked.update => Depth::Shown,
-        Part::All | Part::MtaSts | Part::Tlsrpt => Depth::Published,
+    // Our hosts are asked for their keys where something hangs on it: TLSA records, or the next step.
+    let (of_domain, of_host) = match part {
+        Part::Plan => (Depth::Shown, Depth::Published),
+        Part::All | Part::Tlsa if !asked.dns_only => (Depth::Published, Depth::Shown),
+        Part::All | Part::Tlsa | Part::MtaSts | Part::Tlsrpt => {
+            (Depth::Published, Depth::Published)
+        }
     };
     if part.has_domains() {
         for domain in &chosen.domains {
-            let mut look = looker.domain(domain, depth, &mut state.memory, now).await;
+            let mut look = looker.domain(domain, of_domain, &mut state.memory, now).await;
             narrow(part, &mut look);
             seen.domains.push(look);
         }
@@ -226,7 +235,7 @@ async fn looked(
     if part.has_hosts() {
         for host in &chosen.hosts {
             let memory = state.memory.hosts.entry(host.keys.host.clone()).or_default();
-            let mut look = looker.host(host, depth, memory, now).await;
+            let mut look = looker.host(host, of_host, memory, now).await;
             narrow_host(part, &mut look);
             seen.hosts.push(look);
         }
@@ -235,11 +244,21 @@ async fn looked(
     if let Some(sender) = sender {
         send(&mut seen, (&sender, asked), &looker, now).await;
     }
-    context.print(match context.output {
-        Output::Text => show::looked(part, &seen, context.paint),
-        Output::Json => show::looked_json(part, &seen),
-    })?;
-    Ok(exit(part, &seen))
+    for look in seen.hosts.iter().filter(|look| look.is_unseen()) {
+        let host = &look.host;
+        context.say(format!(
+            "waxseal: warning: which keys {host} shows could not be found out: its TLSA records may lack \
+             the key in use (--dns-only: do not ask)"
+        ));
+    }
+    match (context.output, part) {
+        (Output::Text, Part::Plan) => context.show(&show::looked(part, &seen, context.paint))?,
+        (Output::Text, Part::All | Part::Tlsa | Part::MtaSts | Part::Tlsrpt) => {
+            context.zone(&show::looked(part, &seen, context.paint))?;
+        }
+        (Output::Json, _) => context.print(json::looked(part, &seen))?,
+    }
+    Ok(exit((part, asked), &seen))
 }
 
 /// Only what was asked for.
@@ -288,9 +307,13 @@ pub(super) fn findings(part: Part, seen: &Seen) -> Vec<&Finding> {
     all
 }
 
-fn exit(part: Part, seen: &Seen) -> Exit {
+fn exit((part, asked): (Part, &Look), seen: &Seen) -> Exit {
     if part == Part::Plan {
-        return Exit::Ok;
+        let mut stages = seen.domains.iter().flat_map(|look| &look.plan);
+        return match stages.any(|stage| stage.progress == Progress::Unknown) {
+            true => Exit::Unknown,
+            false => Exit::Ok,
+        };
     }
     let policies = seen.domains.iter().filter_map(|look| look.policy.as_ref());
     // What was sent a moment ago is there, as the server said with its signature.
@@ -304,7 +327,7 @@ fn exit(part: Part, seen: &Seen) -> Exit {
     let all = findings(part, seen).into_iter().filter(|finding| !sent(finding));
     let standings = all.map(|finding| &finding.standing);
     let standings: Vec<&Standing> =
-        standings.chain(policies.map(|(_, standing)| standing)).collect();
+        standings.chain(policies.map(|policy| &policy.standing)).collect();
     let wrong =
         |standing: &&Standing| matches!(standing, Standing::Missing | Standing::Differs { .. });
     let strays = seen
@@ -313,7 +336,10 @@ fn exit(part: Part, seen: &Seen) -> Exit {
         .any(|look| look.places.iter().any(|one| matches!(one.1, Place::Nowhere | Place::Refused)));
     if !seen.refused.is_empty() || strays || standings.iter().any(wrong) {
         Exit::Negative
-    } else if standings.iter().any(|standing| matches!(standing, Standing::Unknown { .. })) {
+    } else if standings.iter().any(|standing| matches!(standing, Standing::Unknown { .. }))
+        // Who sends records is warned, and asks whether they were sent.
+        || (!asked.update && seen.hosts.iter().any(HostLook::is_unseen))
+    {
         Exit::Unknown
     } else {
         Exit::Ok
@@ -336,7 +362,7 @@ async fn send(seen: &mut Seen, (sender, asked): (&Sender, &Look), looker: &Looke
             Some(door) if door.is_open() => findings.push(announcement.clone()),
             Some(door) => {
                 let owner = &announcement.owner;
-                seen.refused.push(format!("{owner}: not sent yet: {}", door.because));
+                seen.refused.push(format!("{owner}: not sent yet: {}", door.reason()));
             }
             None => {}
         }
@@ -385,71 +411,4 @@ fn open(config: &Config, now: UnixTime) -> anyhow::Result<crate::publish::State>
         };
         exit.because(error.to_string())
     })
-}
-
-async fn gate(
-    args: &GateArgs,
-    config: &Config,
-    wanted: Wanted,
-    context: &Context,
-) -> anyhow::Result<Exit> {
-    let wanted = choose(wanted, &args.names)?;
-    let looker = Looker::new(config).map_err(|error| Exit::Config.because(error))?;
-    let now = system_clock()();
-    let mut state = open(config, now)?;
-    let only = args.only.map(Change::door);
-    let mut items = Vec::new();
-    if only.is_none_or(|door| door == Door::Key) {
-        for host in wanted.hosts.iter().filter(|host| matters(host)) {
-            let memory = state.memory.hosts.entry(host.keys.host.clone()).or_default();
-            let (doors, shown) =
-                tokio::join!(looker.keys(host, memory, now), looker.shown(&host.keys.host, now));
-            items.extend(doors);
-            items.extend(shown.doors(&host.keys, now));
-        }
-    }
-    if only.is_none_or(|door| door != Door::Key) {
-        for domain in &wanted.domains {
-            items.extend(doors(&looker, domain, (&mut state.memory, now)).await);
-        }
-    }
-    items.retain(|item| only.is_none_or(|door| door == item.door));
-    // What opens a door has to be remembered, or the next look would close it again.
-    state.save().map_err(|error| Exit::Unknown.because(error.to_string()))?;
-    context.print(match context.output {
-        Output::Text => show::gate(&items, state.clock, context.paint),
-        Output::Json => show::gate_json(&items, state.clock, now),
-    })?;
-    Ok(verdict(&items))
-}
-
-/// A host without a next key has nothing to wait for, but its keys in use are looked at.
-fn matters(host: &HostWanted) -> bool {
-    !host.keys.next.is_empty() || !host.keys.current.is_empty()
-}
-
-async fn doors(
-    looker: &Looker,
-    domain: &DomainWanted,
-    (memory, now): (&mut waxseal_core::publish::Memory, UnixTime),
-) -> Vec<Item> {
-    let facts = looker.policy(domain, memory).await;
-    let known = memory.domains.entry(domain.domain.clone()).or_default();
-    let mut items = gate::policy(&facts, &mut known.policy, now);
-    if domain.sts.is_none() && known.policy.longest_max_age == 0 {
-        // Never had MTA-STS, and wants none: nothing is waited for.
-        items.retain(|item| !item.is_open());
-    }
-    items
-}
-
-/// Nothing to open is no open door: a script that deploys keys must not go ahead on a typing error.
-fn verdict(items: &[Item]) -> Exit {
-    let waiting = items.iter().any(|item| matches!(item.state, State::Waiting { .. }));
-    let unknown = items.iter().any(|item| item.state == State::Unknown);
-    match (items.is_empty() || waiting, unknown) {
-        (true, _) => Exit::Negative,
-        (false, true) => Exit::Unknown,
-        (false, false) => Exit::Ok,
-    }
 }

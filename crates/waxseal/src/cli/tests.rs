@@ -70,3 +70,15 @@ fn a_long_line_is_broken_at_spaces_and_indented_on_a_terminal() {
     assert_eq!(fold::fold(&name, 80), name);
     assert_eq!(fold::fold(&format!("✗ {name}\n"), 80), format!("✗\n    {name}\n"));
 }
+
+/// Whatever the width of the terminal, it can be pasted into the zone.
+#[test]
+fn a_folded_comment_of_a_zone_file_stays_a_comment_and_a_record_stays_whole() {
+    let record = format!("_dmarc.own.test. 3600 IN TXT \"{}\"", "word ".repeat(40));
+    let text = format!("; {}\n{record}\n; {record}\n", "word ".repeat(40).trim());
+    let folded = fold::fold_zone(&text, 60);
+    assert!(folded.ends_with(&format!("\n{record}\n; {record}\n")), "{folded}");
+    let comments = folded.lines().filter(|line| !line.contains(" IN "));
+    assert!(comments.clone().count() > 3, "{folded}");
+    assert!(comments.clone().all(|line| line.starts_with("; ") && line.len() <= 60), "{folded}");
+}

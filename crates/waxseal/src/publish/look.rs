@@ -12,7 +12,7 @@ use waxseal_core::{
     facts::StsFailure,
     publish::{
         self, Act, Finding, HostMemory, Memory, Mta, Standing,
-        gate::{self, Door, Item, Named, PolicyFacts, Seen, ServerView},
+        gate::{self, Door, How, Item, Named, PolicyFacts, Seen, ServerView},
         readiness::{self, Readiness, readiness},
         rollout::{self, Certificates},
         shown::{Chain, Held, HostShown, Place},
@@ -73,8 +73,8 @@ pub struct DomainLook {
     pub tlsrpt: Option<Finding>,
     /// The name of the policy host and the announcement, where they are wanted.
     pub sts: Vec<Finding>,
-    /// The policy against what is served; with what is wanted, where anything is.
-    pub policy: Option<(Policy, Standing)>,
+    /// The policy against what is served, where one is wanted.
+    pub policy: Option<PolicyLook>,
     /// Whether changes of the policy may go ahead.
     pub doors: Vec<Item>,
     /// SPF.
@@ -87,6 +87,17 @@ pub struct DomainLook {
     pub zones: Vec<Zone>,
     /// The steps of a first roll-out.
     pub plan: Vec<rollout::Stage>,
+}
+
+/// A policy as the world sees it.
+#[derive(Clone, Debug)]
+pub struct PolicyLook {
+    /// What is wanted.
+    pub wanted: Policy,
+    /// How it stands.
+    pub standing: Standing,
+    /// Why senders have none, where the policy host was reached and gives them none.
+    pub why: Option<String>,
 }
 
 /// A zone and what it lacks.
@@ -117,6 +128,13 @@ pub struct HostLook {
     pub tlsrpt: Option<Finding>,
     /// What its zone lacks.
     pub zone: Option<Zone>,
+}
+
+impl HostLook {
+    /// Whether its TLSA records may lack the key in use, for nobody could see which it shows.
+    pub fn is_unseen(&self) -> bool {
+        self.tlsa.is_some() && self.shown.as_ref().is_some_and(|shown| !shown.unknown.is_empty())
+    }
 }
 
 impl Looker {
@@ -181,12 +199,15 @@ impl Looker {
             None => None,
         };
         let hosts = hosts(wanted, &facts.mx);
-        let zones = self.zones(name, &hosts).await;
+        let zones = self.zones(name, hosts.as_deref().unwrap_or_default()).await;
         let certificates = match depth {
             Depth::Published => Certificates::NotAsked,
-            Depth::Shown => self.certificates(wanted, &hosts, now).await,
+            Depth::Shown => match &hosts {
+                Ok(hosts) => self.certificates(wanted, hosts, now).await,
+                Err(why) => Certificates::Unknown(vec![why.clone()]),
+            },
         };
-        let seen = (&facts, hosts.as_slice(), &certificates);
+        let seen = (&facts, &hosts, &certificates);
         let plan = self.plan(wanted, tlsrpt.as_ref(), seen, (memory, now)).await;
         let domain = name.clone();
         DomainLook { domain, tlsrpt, sts, policy, doors, spf, dkim, dmarc, zones, plan }
@@ -206,19 +227,13 @@ impl Looker {
                 !matches!(sts::announced(value), Err(sts::NotAnnounced::None))
             }
             Seen::Absent { .. } => false,
-            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => true,
+            Seen::Wrong(_) | Seen::Lost(_) => true,
         };
         let known = memory.domains.get(name).is_some_and(|known| known.policy.served.is_some());
         let served = if wanted.sts.is_some() || known || announced.iter().any(anything) {
-            self.fetcher.fetch(name).await.map_err(|failure| match failure {
-                StsFailure::Fetch(why)
-                | StsFailure::Unreached(why)
-                | StsFailure::Invalid(why)
-                | StsFailure::Certificate(why) => why,
-                StsFailure::Record(failure) => failure.to_string(),
-            })
+            self.fetcher.fetch(name).await
         } else {
-            Err("no policy is announced".to_owned())
+            Err(StsFailure::Fetch("no policy is announced".to_owned()))
         };
         PolicyFacts {
             domain: name.clone(),
@@ -262,29 +277,31 @@ impl Looker {
         &self,
         wanted: &StsWanted,
         facts: &PolicyFacts,
-    ) -> (Vec<Finding>, Option<(Policy, Standing)>) {
+    ) -> (Vec<Finding>, Option<PolicyLook>) {
         let addresses = self.resolver.addresses(&wanted.host.owner).await.answer;
         let host = publish::policy_host(wanted.host.clone(), &addresses);
         let announcement = self.text(&wanted.announcement, "v=STSv1").await;
-        let standing = match &facts.served {
-            Ok(served) if *served == wanted.policy => Standing::Live,
-            Ok(served) => Standing::Differs { found: vec![served.to_string()] },
-            Err(why) => Standing::Unknown { why: why.clone() },
+        let (standing, why) = match &facts.served {
+            Ok(served) if *served == wanted.policy => (Standing::Live, None),
+            Ok(served) => (Standing::Differs { found: vec![served.to_string()] }, None),
+            Err(failure) => unserved(failure),
         };
-        (vec![host, announcement], Some((wanted.policy.clone(), standing)))
+        let policy = PolicyLook { wanted: wanted.policy.clone(), standing, why };
+        (vec![host, announcement], Some(policy))
     }
 
     async fn plan(
         &self,
         wanted: &DomainWanted,
         tlsrpt: Option<&Finding>,
-        (facts, hosts, certificates): (&PolicyFacts, &[Domain], &Certificates),
+        (facts, hosts, certificates): (&PolicyFacts, &Result<Vec<Domain>, String>, &Certificates),
         (memory, now): (&mut Memory, UnixTime),
     ) -> Vec<rollout::Stage> {
         let mut dane = Vec::new();
-        for host in hosts {
+        for host in hosts.iter().flatten() {
             dane.push(self.dane(host).await);
         }
+        dane.extend(hosts.as_ref().err().map(|why| Standing::Unknown { why: why.clone() }));
         let known = memory.domains.entry(wanted.domain.clone()).or_default();
         let missing = Standing::Missing;
         let tlsrpt = tlsrpt.map_or(&missing, |finding| &finding.standing);
@@ -363,9 +380,15 @@ impl Looker {
     async fn mode(&self, facts: &PolicyFacts) -> Result<Option<Mode>, String> {
         let owner = facts.domain.below("_mta-sts").map_err(|error| error.to_string())?;
         match self.resolver.txt(&owner).await.answer {
-            Answer::Found { value, .. } if sts::announced(&value).is_ok() => {
-                Ok(facts.served.as_ref().ok().map(|policy| policy.mode))
-            }
+            Answer::Found { value, .. } if sts::announced(&value).is_ok() => match &facts.served {
+                Ok(policy) => Ok(Some(policy.mode)),
+                // Announced and not there: nobody has it.
+                Err(StsFailure::Fetch(_) | StsFailure::Certificate(_) | StsFailure::Invalid(_)) => {
+                    Ok(None)
+                }
+                Err(StsFailure::Unreached(why)) => Err(why.clone()),
+                Err(StsFailure::Record(failure)) => Err(failure.to_string()),
+            },
             Answer::Found { .. } | Answer::Absent { .. } => Ok(None),
             Answer::Failed(failure) => Err(failure.to_string()),
         }
@@ -480,7 +503,7 @@ fn shut(announcement: &mut Finding, doors: &[Item]) {
     let door = doors.iter().find(|door| door.door == Door::Id && !door.is_open());
     if let Some(door) = door.filter(|_| announcement.standing != Standing::Live) {
         announcement.act = Act::ByHand;
-        announcement.fix = format!("not yet: {}", door.because);
+        announcement.fix = format!("not yet: {}", door.reason());
     }
 }
 
@@ -498,7 +521,12 @@ fn rash(tlsa: &mut Finding, shown: Option<&HostShown>, now: UnixTime) {
 /// A look that found no server to ask.
 fn nobody<T>(name: &Domain, why: String) -> Vec<ServerView<T>> {
     let server = name.clone();
-    vec![ServerView { server, named: Named::Zone, address: None, seen: Seen::Failed(why) }]
+    vec![ServerView {
+        server,
+        named: Named::Zone,
+        address: None,
+        seen: Seen::lost(How::Unfound, why),
+    }]
 }
 
 fn lost(name: &Domain, why: String) -> Zone {
@@ -506,22 +534,41 @@ fn lost(name: &Domain, why: String) -> Zone {
     Zone { zone: name.clone(), readiness }
 }
 
-/// The MX hosts: those of the configuration, or those in DNS.
-fn hosts(wanted: &DomainWanted, mx: &[ServerView<Vec<Domain>>]) -> Vec<Domain> {
-    if !wanted.mx.is_empty() {
-        return wanted.mx.iter().take(MOST_HOSTS).cloned().collect();
+/// A policy that is not served, or nobody knows.
+fn unserved(failure: &StsFailure) -> (Standing, Option<String>) {
+    match failure {
+        StsFailure::Fetch(why) => (Standing::Missing, Some(why.clone())),
+        StsFailure::Certificate(why) | StsFailure::Invalid(why) => {
+            (Standing::Differs { found: Vec::new() }, Some(why.clone()))
+        }
+        StsFailure::Unreached(why) => (Standing::Unknown { why: why.clone() }, None),
+        StsFailure::Record(failure) => (Standing::Unknown { why: failure.to_string() }, None),
     }
-    let (mut hosts, mut absent) = (BTreeSet::new(), false);
+}
+
+/// The MX hosts: those of the configuration, or those in DNS.
+///
+/// # Errors
+/// No server told, in one sentence.
+fn hosts(wanted: &DomainWanted, mx: &[ServerView<Vec<Domain>>]) -> Result<Vec<Domain>, String> {
+    if !wanted.mx.is_empty() {
+        return Ok(wanted.mx.iter().take(MOST_HOSTS).cloned().collect());
+    }
+    let (mut hosts, mut absent, mut lost) = (BTreeSet::new(), false, None);
     for view in mx {
         match &view.seen {
             Seen::Records { value, .. } => hosts.extend(value.iter().cloned()),
             Seen::Absent { .. } => absent = true,
-            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => {}
+            Seen::Wrong(why) => lost = lost.or(Some((view, why))),
+            Seen::Lost(loss) => lost = lost.or(Some((view, &loss.why))),
         }
     }
-    // RFC 5321 §5.1: the domain itself.
-    if absent && hosts.is_empty() {
-        hosts.insert(wanted.domain.clone());
+    match (hosts.is_empty(), absent, lost) {
+        // RFC 5321 §5.1: the domain itself.
+        (true, true, _) => Ok(vec![wanted.domain.clone()]),
+        (true, false, Some((view, why))) => {
+            Err(format!("the MX records of {}: {}: {why}", wanted.domain, view.server))
+        }
+        (true, false, None) | (false, _, _) => Ok(hosts.into_iter().take(MOST_HOSTS).collect()),
     }
-    hosts.into_iter().take(MOST_HOSTS).collect()
 }

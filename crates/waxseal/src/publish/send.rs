@@ -153,7 +153,7 @@ impl Sender {
         let said = asked.into_iter().filter_map(|view| match view.seen {
             Seen::Records { value, .. } => Some(value),
             Seen::Absent { .. } => Some(Vec::new()),
-            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => None,
+            Seen::Wrong(_) | Seen::Lost(_) => None,
         });
         let said: BTreeSet<Vec<Vec<u8>>> = said
             .map(|mut value| {

@@ -14,7 +14,7 @@ use waxseal_core::{
     dns::{Authenticity, Proof},
     dnssec::{Bundle, Finding, Name, Question, RecordType, Response, RrSet, Truncation},
     domain::Domain,
-    publish::gate::{Named, Seen, ServerView},
+    publish::gate::{How, Loss, Named, Seen, ServerView},
     time::UnixTime,
 };
 
@@ -50,8 +50,8 @@ struct Listed {
 }
 
 impl Listed {
-    fn failed<T>(&self, why: String) -> ServerView<T> {
-        self.view(None, Seen::Failed(why))
+    fn lost<T>(&self, how: How, why: String) -> ServerView<T> {
+        self.view(None, Seen::lost(how, why))
     }
 
     fn view<T>(&self, address: Option<IpAddr>, seen: Seen<T>) -> ServerView<T> {
@@ -117,7 +117,7 @@ impl Resolver {
                 // Once will do: nothing opens, and one may list without end.
                 if known.len() == MOST_SERVERS + 1 {
                     let why = format!("not asked: more than {MOST_SERVERS} name servers");
-                    views.push(listed.failed(why));
+                    views.push(listed.lost(How::NotAsked, why));
                 }
                 return;
             }
@@ -136,7 +136,7 @@ impl Resolver {
             // Whom senders are sent to is not known.
             Err(why) => {
                 let listed = Listed { server: apex.zone.clone(), named: Named::Zone };
-                views.push(listed.failed(why));
+                views.push(listed.lost(How::Unfound, why));
             }
         }
         while let Some(done) = asking.join_next().await {
@@ -154,20 +154,24 @@ impl Resolver {
     async fn ask_server(&self, listed: Listed, questions: &Questions, dialler: &Dialler) -> Heard {
         let found = self.server_addresses(&listed.server).await;
         let mut heard = Heard { views: Vec::new(), names: Vec::new() };
-        heard.views.extend(found.failed.into_iter().map(|why| listed.failed(why)));
+        let lost = found.failed.into_iter().map(|why| listed.lost(How::Unfound, why));
+        heard.views.extend(lost);
         let mut asked = 0;
         for (nth, address) in found.addresses.into_iter().enumerate() {
             if nth >= MOST_LOOKED_AT {
                 let why = format!("not asked: more than {MOST_LOOKED_AT} addresses");
-                heard.views.push(listed.failed(why));
+                heard.views.push(listed.lost(How::NotAsked, why));
                 break;
             }
             let seen = if gather::hostile(address).is_some() {
-                Seen::Failed("not asked: no public address".to_owned())
+                Seen::lost(How::NotAsked, "not asked: no public address")
             } else if let Err(why) = way_to(address, dialler) {
-                Seen::NoRoute(why)
+                Seen::lost(How::NoRoute, why)
             } else if asked >= MOST_ADDRESSES {
-                Seen::Failed(format!("not asked: more than {MOST_ADDRESSES} addresses"))
+                Seen::lost(
+                    How::NotAsked,
+                    format!("not asked: more than {MOST_ADDRESSES} addresses"),
+                )
             } else {
                 asked += 1;
                 match timeout(PATIENCE, self.ask_one(address, questions, dialler)).await {
@@ -175,14 +179,20 @@ impl Resolver {
                         heard.names.extend(names);
                         seen
                     }
-                    Ok(Err(error)) => Seen::Failed(format!("no answer over TCP: {error}")),
-                    Err(_) => Seen::Failed(format!("no answer within {} s", PATIENCE.as_secs())),
+                    Ok(Err(error)) => {
+                        Seen::lost(How::Silent, format!("no answer over TCP: {error}"))
+                    }
+                    Err(_) => {
+                        let why = format!("no answer within {} s", PATIENCE.as_secs());
+                        Seen::lost(How::Silent, why)
+                    }
                 }
             };
             heard.views.push(listed.view(Some(address), seen));
         }
         if heard.views.is_empty() {
-            heard.views.push(listed.failed("it has no address".to_owned()));
+            let why = "it has no address".to_owned();
+            heard.views.push(listed.lost(How::NotAsked, why));
         }
         heard
     }
@@ -204,11 +214,9 @@ impl Resolver {
         };
         Ok(match (seen, names) {
             (seen, Ok(names)) => (seen, names),
-            (seen @ (Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_)), Err(_)) => {
-                (seen, Vec::new())
-            }
+            (seen @ (Seen::Wrong(_) | Seen::Lost(_)), Err(_)) => (seen, Vec::new()),
             (Seen::Records { .. } | Seen::Absent { .. }, Err(why)) => {
-                (Seen::Unusable(format!("the servers of its zone: {why}")), Vec::new())
+                (Seen::Wrong(format!("the servers of its zone: {why}")), Vec::new())
             }
         })
     }
@@ -224,16 +232,16 @@ impl Resolver {
             Server::new(address, dialler).ask_over_tcp(question, now).await?;
         let response = match response {
             Ok(response) => response,
-            Err(error) => return Ok(Seen::Unusable(error.to_string())),
+            Err(error) => return Ok(Seen::lost(How::Unproven, error.to_string())),
         };
-        if !matches!(response.rcode, 0 | 3) {
-            return Ok(Seen::Unusable(format!("it answers with RCODE {}", response.rcode)));
+        if let Some(refusal) = refusal(response.rcode) {
+            return Ok(refusal);
         }
         if voice != Voice::Authority {
-            return Ok(Seen::Unusable("it answers without authority for the zone".to_owned()));
+            return Ok(Seen::lost(How::Refused, "it answers without authority for the zone"));
         }
         if response.truncation == Truncation::Truncated {
-            return Ok(Seen::Unusable("its answer is cut short over TCP".to_owned()));
+            return Ok(Seen::lost(How::Unproven, "its answer is cut short over TCP"));
         }
         Ok(self.judge(question, &response, lifetime).await)
     }
@@ -255,8 +263,8 @@ impl Resolver {
         let authenticity = match found.proof {
             Proof::Secure => Authenticity::Secure,
             Proof::Insecure => Authenticity::Insecure,
-            Proof::Bogus => return Seen::Unusable(found.because),
-            Proof::Indeterminate => return Seen::Failed(found.because),
+            Proof::Bogus => return Seen::lost(How::Unproven, found.because),
+            Proof::Indeterminate => return Seen::lost(How::Silent, found.because),
         };
         match found.finding {
             Finding::Records(value) => {
@@ -264,13 +272,27 @@ impl Resolver {
                     set.owner == question.name && set.record_type == question.record_type
                 };
                 if !response.sets.iter().any(is_wanted) {
-                    return Seen::Unusable("it has an alias where others have records".to_owned());
+                    return Seen::Wrong("it has an alias where others have records".to_owned());
                 }
                 Seen::Records { value, ttl, authenticity }
             }
             Finding::Denied(_) => Seen::Absent { ttl },
-            Finding::Nothing => Seen::Failed(found.because),
+            Finding::Nothing => Seen::lost(How::Silent, found.because),
         }
+    }
+}
+
+/// What an RCODE says that stands for no answer; `None` where there is one.
+fn refusal<T>(rcode: u8) -> Option<Seen<T>> {
+    let refused = |name: &str| Some(Seen::lost(How::Refused, format!("it answers {name}")));
+    match rcode {
+        // NOERROR and NXDOMAIN.
+        0 | 3 => None,
+        // It would like to, and cannot.
+        2 => Some(Seen::lost(How::Silent, "it answers SERVFAIL (RCODE 2)")),
+        5 => refused("REFUSED (RCODE 5)"),
+        9 => refused("NOTAUTH (RCODE 9)"),
+        other => refused(&format!("with RCODE {other}")),
     }
 }
 
@@ -278,7 +300,11 @@ impl Resolver {
 /// each of its own servers, and caches may hold it as long as they may hold the records.
 fn behind(mut views: Views, aliases: Views, to: &Name) -> Views {
     let (mut longest, mut weakest) = (Duration::ZERO, Authenticity::Secure);
-    let tried = aliases.iter().filter(|view| !matches!(view.seen, Seen::NoRoute(_)));
+    let far = |view: &&ServerView<_>| match &view.seen {
+        Seen::Records { .. } | Seen::Absent { .. } | Seen::Wrong(_) => false,
+        Seen::Lost(loss) => loss.how == How::NoRoute,
+    };
+    let tried = aliases.iter().filter(|view| !far(view));
     let tried: BTreeSet<Domain> = tried.map(|view| view.server.clone()).collect();
     for alias in aliases {
         let seen = match alias.seen {
@@ -290,13 +316,15 @@ fn behind(mut views: Views, aliases: Views, to: &Name) -> Views {
                 continue;
             }
             Seen::Records { .. } | Seen::Absent { .. } => {
-                Seen::Unusable(format!("it has no alias to {to}, which others have"))
+                Seen::Wrong(format!("it has no alias to {to}, which others have"))
             }
-            Seen::Unusable(why) => Seen::Unusable(format!("its alias: {why}")),
-            Seen::Failed(why) => Seen::Failed(why),
+            Seen::Wrong(why) => Seen::Wrong(format!("its alias: {why}")),
             // Another address of the same server spoke for it.
-            Seen::NoRoute(_) if tried.contains(&alias.server) => continue,
-            Seen::NoRoute(why) => Seen::NoRoute(why),
+            Seen::Lost(Loss { how: How::NoRoute, .. }) if tried.contains(&alias.server) => continue,
+            Seen::Lost(Loss { how, why }) => match how {
+                How::Unproven | How::Refused => Seen::lost(how, format!("its alias: {why}")),
+                How::Silent | How::NotAsked | How::NoRoute | How::Unfound => Seen::lost(how, why),
+            },
         };
         views.push(ServerView { seen, ..alias });
     }
@@ -309,7 +337,7 @@ fn behind(mut views: Views, aliases: Views, to: &Name) -> Views {
                 }
             }
             Seen::Absent { ttl } => *ttl = longest.max(*ttl),
-            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => {}
+            Seen::Wrong(_) | Seen::Lost(_) => {}
         }
     }
     views
@@ -393,13 +421,12 @@ fn read<T>(views: Views, one: impl Fn(&[u8]) -> Option<T>) -> Vec<ServerView<Vec
             let value: Vec<Vec<u8>> = value;
             match value.iter().map(|rdata| one(rdata)).collect::<Option<Vec<T>>>() {
                 Some(value) => Seen::Records { value, ttl, authenticity },
-                None => Seen::Unusable("a record of it cannot be read".to_owned()),
+                None => Seen::Wrong("a record of it cannot be read".to_owned()),
             }
         }
         Seen::Absent { ttl } => Seen::Absent { ttl },
-        Seen::Unusable(why) => Seen::Unusable(why),
-        Seen::Failed(why) => Seen::Failed(why),
-        Seen::NoRoute(why) => Seen::NoRoute(why),
+        Seen::Wrong(why) => Seen::Wrong(why),
+        Seen::Lost(loss) => Seen::Lost(loss),
     };
     let read = |view: ServerView<Vec<Vec<u8>>>| ServerView {
         server: view.server,

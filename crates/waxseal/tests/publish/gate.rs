@@ -100,7 +100,9 @@ async fn forged_and_unsigned_records_open_nothing() {
     let place = world(both).await;
     place.dns.tamper(Tampering::only("_25._tcp.mx.own.test", rtype::TLSA, Act::BreakSignatures));
     let said = place.publish(&["gate"]).await;
-    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    // What the server has is not known: it was not the server that said this.
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    assert!(said.out.contains("to do: compare the zone at ns.lab.invalid"), "{}", said.out);
     place.dns.restore();
     let unsigned = |now: &[u8], next: &[u8]| {
         waxseal_lab::dns::Zone::new("own.test")
@@ -183,7 +185,7 @@ async fn a_hostile_name_server_keeps_the_door_shut_and_hangs_nobody() {
     tokio::join!(
         gate(Hostile::Silent, 2, "no answer within 10 s"),
         gate(Hostile::Endless, 2, "no answer within 10 s"),
-        gate(Hostile::Garbage, 1, garbage),
+        gate(Hostile::Garbage, 2, garbage),
     );
 }
 

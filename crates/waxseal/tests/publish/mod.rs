@@ -6,6 +6,7 @@ mod records;
 mod remembered;
 mod servers;
 mod shown;
+mod unknown;
 
 use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Door, Guessed, Item, Seen, ServerView, State, Unreached, list, title};
+use super::{Door, Gap, Item, Judged, Seen, ServerView, Views, list, title};
 use crate::{
     dane::Tlsa,
     dns::Authenticity,
@@ -61,7 +61,7 @@ pub fn keys(
     memory: &mut HostMemory,
     now: UnixTime,
 ) -> Vec<Item> {
-    let all = Everywhere::look(views);
+    let all = Everywhere::look(&host.host, views);
     if all.ttl.is_some() {
         memory.caches.begin(&all.digests(), now);
     }
@@ -74,9 +74,8 @@ pub fn keys(
         items.extend(unseen(host, &all));
     }
     for key in &host.next {
-        let (state, because, guessed) = next(key, &all, memory, now);
-        let door = item(host, format!("deploy {}", key.title()), state, because);
-        items.push(Item { guessed, ..door });
+        let what = format!("deploy {}", key.title());
+        items.push(Item::new(&host.host, Door::Key, what, next(key, &all, memory, now)));
     }
     items.iter_mut().for_each(|item| item.not_asked.clone_from(&all.aside));
     if let Some(ttl) = all.ttl {
@@ -88,42 +87,37 @@ pub fn keys(
     items
 }
 
-fn item(host: &HostKeys, what: String, state: State, because: String) -> Item {
-    let (subject, door) = (host.host.clone(), Door::Key);
-    let (not_asked, guessed) = (Vec::new(), Guessed::No);
-    Item { subject, door, what, state, because, not_asked, guessed }
-}
-
 /// All servers at one look.
 struct Everywhere<'a> {
     views: &'a [ServerView<Vec<Tlsa>>],
     /// The longest TTL that any of them gives.
     ttl: Option<Duration>,
-    /// Those that did not answer, with the reason.
-    failed: Vec<String>,
-    /// Those whose answer nobody can use, with the reason.
-    unusable: Vec<String>,
+    /// Where it is not known what they have.
+    gaps: Vec<Gap>,
+    /// Those whose records count for nobody, with the reason.
+    wrong: Vec<String>,
+    /// Whether any gives records without signatures.
+    unsigned: bool,
     /// Addresses that nobody could ask from here, of servers that have others.
     aside: Vec<String>,
 }
 
 impl<'a> Everywhere<'a> {
-    fn look(views: &'a [ServerView<Vec<Tlsa>>]) -> Self {
-        let Unreached { aside, lost } = Unreached::look(views);
-        let mut all = Self { views, ttl: None, failed: lost, unusable: Vec::new(), aside };
+    fn look(host: &Domain, views: &'a [ServerView<Vec<Tlsa>>]) -> Self {
+        let Views { aside, gaps, wrong } = Views::look(host, views);
+        let mut all = Self { views, ttl: None, gaps, wrong, unsigned: false, aside };
         for view in views {
             match &view.seen {
                 Seen::Records { ttl, authenticity, .. } => {
                     all.ttl = all.ttl.max(Some(*ttl));
                     if *authenticity == Authenticity::Insecure {
                         // RFC 7672 §2.2: insecure TLSA records count for nobody.
-                        all.unusable.push(format!("{}: not signed with DNSSEC", title(view)));
+                        all.wrong.push(format!("{}: not signed with DNSSEC", title(view)));
+                        all.unsigned = true;
                     }
                 }
                 Seen::Absent { ttl } => all.ttl = all.ttl.max(Some(*ttl)),
-                Seen::Unusable(why) => all.unusable.push(format!("{}: {why}", title(view))),
-                Seen::Failed(why) => all.failed.push(format!("{}: {why}", title(view))),
-                Seen::NoRoute(_) => {}
+                Seen::Wrong(_) | Seen::Lost(_) => {}
             }
         }
         all
@@ -135,7 +129,7 @@ impl<'a> Everywhere<'a> {
             let value = match &view.seen {
                 Seen::Records { value, .. } => value.as_slice(),
                 Seen::Absent { .. } => &[],
-                Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => return None,
+                Seen::Wrong(_) | Seen::Lost(_) => return None,
             };
             let hex = |tlsa: &Tlsa| tlsa.data.iter().map(|octet| format!("{octet:02x}")).collect();
             let ours = |tlsa: &&Tlsa| (tlsa.usage, tlsa.selector, tlsa.matching) == (3, 1, 1);
@@ -148,55 +142,69 @@ impl<'a> Everywhere<'a> {
         let lacks = |view: &&ServerView<Vec<Tlsa>>| match &view.seen {
             Seen::Records { value, .. } => !value.contains(wanted),
             Seen::Absent { .. } => true,
-            Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => false,
+            Seen::Wrong(_) | Seen::Lost(_) => false,
         };
         self.views.iter().filter(lacks).map(title).collect()
     }
+
+    /// Why no record counts, where none does.
+    fn worthless(&self) -> Option<Judged> {
+        if self.wrong.is_empty() {
+            return None;
+        }
+        let to_do = match self.unsigned {
+            true => "sign the zone with DNSSEC: unsigned TLSA records count for nobody",
+            false => "let all servers of the zone have the same",
+        };
+        Some(Judged::closed(list(&self.wrong), to_do))
+    }
+
+    /// What could not be found out, where anything could not.
+    fn unknown(&self) -> Option<Judged> {
+        let asked = "not every server could be asked";
+        (!self.gaps.is_empty()).then(|| Judged::unknown(asked, self.gaps.clone()))
+    }
 }
 
-fn next(
-    key: &Key,
-    all: &Everywhere<'_>,
-    memory: &mut HostMemory,
-    now: UnixTime,
-) -> (State, String, Guessed) {
-    let waiting = State::Waiting { until: None };
-    if all.views.is_empty() {
-        let because = "no authoritative server of its zone could be found".to_owned();
-        return (State::Unknown, because, Guessed::No);
-    }
+fn next(key: &Key, all: &Everywhere<'_>, memory: &mut HostMemory, now: UnixTime) -> Judged {
     let lacking = all.without(&texts::end_entity(key.spki_sha256));
     if !lacking.is_empty() {
         // Seen before and gone: the time counts anew.
         memory.keys.remove(&key.hex());
         let because = format!("its TLSA record is missing at {}", list(&lacking));
-        return (waiting, because, Guessed::No);
+        let to_do = match all.views.len() == lacking.len() {
+            true => "publish it: `waxseal publish tlsa` prints it",
+            false => {
+                "publish it (`waxseal publish tlsa` prints it), and see that every server takes it over"
+            }
+        };
+        return Judged::closed(because, to_do);
     }
-    if !all.unusable.is_empty() {
-        return (waiting, list(&all.unusable), Guessed::No);
+    if let Some(judged) = all.worthless() {
+        return judged;
     }
-    if !all.failed.is_empty() {
-        // Nothing was seen to be wrong there, so the time goes on; but nothing opens either.
-        let because = format!("not every server could be asked: {}", list(&all.failed));
-        return (State::Unknown, because, Guessed::No);
+    // Nothing was seen to be wrong there, so the time goes on; but nothing opens either.
+    if let Some(judged) = all.unknown() {
+        return judged;
     }
     let known = memory.everywhere(key.hex(), all.ttl.unwrap_or_default(), now);
     let forgotten = memory.caches.forgotten(&key.hex(), known.since, (TTLS, known.ttl));
     let until = forgotten.at + ROUNDING;
     let servers = all.views.len() - all.aside.len();
-    if now < until {
+    let judged = if now < until {
         let because = format!(
             "its TLSA record is on all {servers} server addresses since {}; caches forget what stood \
              there before at {until} ({})",
             known.since, forgotten.why
         );
-        return (State::Waiting { until: Some(until) }, because, forgotten.guessed);
-    }
-    let because = format!(
-        "its TLSA record is on all {servers} server addresses, signed, since {}: longer than {}",
-        known.since, forgotten.why
-    );
-    (State::Open, because, forgotten.guessed)
+        Judged::until(until, because)
+    } else {
+        Judged::open(format!(
+            "its TLSA record is on all {servers} server addresses, signed, since {}: longer than {}",
+            known.since, forgotten.why
+        ))
+    };
+    Judged { guessed: forgotten.guessed, ..judged }
 }
 
 /// A key in use without a record: mail is being refused now, and a change of keys has to wait.
@@ -212,16 +220,21 @@ fn uncovered(host: &HostKeys, key: &Key, all: &Everywhere<'_>) -> Option<Item> {
         return None;
     }
     let nothing = all.views.iter().all(|view| matches!(view.seen, Seen::Absent { .. }));
-    let because = if nothing {
-        "no TLSA record is published yet: publish the key in use together with the next".to_owned()
+    let judged = if nothing {
+        let because = "no TLSA record is published yet".to_owned();
+        Judged::closed(
+            because,
+            "publish that of the key in use together with the next: `waxseal publish tlsa`",
+        )
     } else {
-        format!(
+        let because = format!(
             "the key IN USE has no TLSA record at {}: senders with DANE refuse this host",
             list(&lacking)
-        )
+        );
+        Judged::closed(because, "publish its record AT ONCE: `waxseal publish tlsa` prints it")
     };
     let what = format!("cover {}, which is in use", key.title());
-    Some(item(host, what, State::Waiting { until: None }, because))
+    Some(Item::new(&host.host, Door::Key, what, judged))
 }
 
 /// Servers whose answer is not known or cannot be used: whether the keys in use are covered there is
@@ -230,15 +243,7 @@ fn unseen(host: &HostKeys, all: &Everywhere<'_>) -> Option<Item> {
     if host.current.is_empty() {
         return None;
     }
+    let judged = all.worthless().or_else(|| all.unknown())?;
     let what = "cover the keys that are in use".to_owned();
-    if !all.unusable.is_empty() {
-        let because = list(&all.unusable);
-        return Some(item(host, what, State::Waiting { until: None }, because));
-    }
-    let because = match all.failed.as_slice() {
-        [] if !all.views.is_empty() => return None,
-        [] => "no authoritative server of its zone could be found".to_owned(),
-        failed => format!("not every server could be asked: {}", list(failed)),
-    };
-    Some(item(host, what, State::Unknown, because))
+    Some(Item::new(&host.host, Door::Key, what, judged))
 }

@@ -3,9 +3,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Door, Guessed, Item, Seen, ServerView, State, Unreached, list, title};
+use super::{Door, Gap, How, Item, Judged, Seen, ServerView, State, Views, list, title};
 use crate::{
     domain::Domain,
+    facts::StsFailure,
     publish::{
         PolicyMemory, Spell,
         memory::{self, UNSEEN},
@@ -25,7 +26,7 @@ pub struct PolicyFacts {
     /// The `max_age` that the administrator names; `None`: nobody said one.
     pub max_age: Option<Duration>,
     /// The policy that the policy host serves, or why there is none.
-    pub served: Result<Policy, String>,
+    pub served: Result<Policy, StsFailure>,
     /// TXT at `_mta-sts`, at each authoritative server.
     pub announced: Vec<ServerView<Vec<Vec<u8>>>>,
     /// The MX hosts, at each authoritative server; none for a null MX.
@@ -39,9 +40,23 @@ const ROUNDING: Duration = Duration::from_secs(1);
 /// A domain with more MX hosts, or one that changes them more often, is not followed.
 const MOST_MX: usize = 256;
 
+impl PolicyFacts {
+    /// Why it is not known whether a policy is served: the policy host was not reached. `None` where it is
+    /// known, whatever it says.
+    fn unreached(&self) -> Option<Gap> {
+        match self.served.as_ref().err()? {
+            StsFailure::Unreached(why) => Some(Gap::of_policy_host(&self.domain, why.clone())),
+            StsFailure::Record(failure) => {
+                Some(Gap::of_policy_host(&self.domain, failure.to_string()))
+            }
+            StsFailure::Fetch(_) | StsFailure::Certificate(_) | StsFailure::Invalid(_) => None,
+        }
+    }
+}
+
 /// The doors of a domain. What was seen is noted in `memory`.
 pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> Vec<Item> {
-    let announced = Announced::look(&facts.announced);
+    let announced = Announced::look(&facts.domain, &facts.announced);
     note(facts, &announced, memory, now);
     let exchangers = Exchangers::look(facts, memory, now);
     let mut items = match &facts.wanted {
@@ -56,7 +71,7 @@ pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> 
         items.retain(|item| item.door != Door::Mx);
         items.push(removal(facts, &announced, memory, now));
     }
-    let aside = Unreached::look(&facts.announced).aside;
+    let aside = Views::look(&facts.domain, &facts.announced).aside;
     items.iter_mut().for_each(|item| item.not_asked.clone_from(&aside));
     items
 }
@@ -65,8 +80,10 @@ pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> 
 struct Exchangers {
     /// Those in DNS now, and those that a cache may hold: until when.
     hosts: Vec<(Domain, Option<UnixTime>)>,
-    /// Why there may be more.
-    unknown: Option<String>,
+    /// Why there may be more: servers with something else than MX records.
+    wrong: Vec<String>,
+    /// Why there may be more: what could not be found out.
+    gaps: Vec<Gap>,
     /// When MX records were looked at for the first time.
     first: UnixTime,
 }
@@ -75,23 +92,21 @@ impl Exchangers {
     /// From every server, and from what was there before: its TTL is noted in `memory`.
     fn look(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> Self {
         let views = facts.mx.as_slice();
-        let (mut live, mut failed) = (BTreeSet::new(), Unreached::look(views).lost);
-        let first = *memory.mx_first.get_or_insert_with(|| {
-            // What went before, only a policy of before can tell.
+        let mut live = BTreeSet::new();
+        let Views { mut gaps, wrong, .. } = Views::look(&facts.domain, views);
+        let first = memory.mx_first.unwrap_or(now);
+        // What went before, only a policy of before can tell; where that was not reached, the next look is
+        // the first.
+        if memory.mx_first.is_none() && facts.unreached().is_none() {
             for host in of_old_policy(facts) {
                 memory.mx.insert(host, now + UNSEEN);
             }
-            now
-        });
+            memory.mx_first = Some(now);
+        }
         for view in views {
             let (hosts, ttl) = match &view.seen {
                 Seen::Records { value, ttl, .. } => (value.as_slice(), *ttl),
-                Seen::Absent { .. } => continue,
-                Seen::Unusable(why) | Seen::Failed(why) => {
-                    failed.push(format!("{}: {why}", title(view)));
-                    continue;
-                }
-                Seen::NoRoute(_) => continue,
+                Seen::Absent { .. } | Seen::Wrong(_) | Seen::Lost(_) => continue,
             };
             for host in hosts {
                 let until = now + ttl + ROUNDING;
@@ -101,15 +116,14 @@ impl Exchangers {
             }
         }
         memory.mx.retain(|host, until| *until > now || live.contains(host));
-        let unknown = if views.is_empty() {
-            Some("no authoritative server of its zone could be found".to_owned())
-        } else if !failed.is_empty() {
-            Some(list(&failed))
-        } else if memory.mx.len() > MOST_MX {
-            Some(format!("there are more than {MOST_MX} MX hosts"))
-        } else {
-            None
-        };
+        if memory.mx.len() > MOST_MX {
+            gaps.push(Gap {
+                of: facts.domain.to_string(),
+                how: How::NotAsked,
+                why: format!("there are more than {MOST_MX} MX hosts"),
+                to_do: "have fewer MX records".to_owned(),
+            });
+        }
         let hosts = memory.mx.iter().take(MOST_MX);
         let until = |host: &Domain, until: UnixTime| (!live.contains(host)).then_some(until);
         let hosts = hosts.map(|(host, at)| (host.clone(), until(host, *at))).collect();
@@ -118,11 +132,11 @@ impl Exchangers {
             place += 1;
             place <= MOST_MX
         });
-        Self { hosts, unknown, first }
+        Self { hosts, wrong, gaps, first }
     }
 
     /// Whether mail for all of them passes a policy; if not, how a door stands that needs that.
-    fn outside(&self, policy: &Policy) -> Option<(State, String)> {
+    fn outside(&self, policy: &Policy) -> Option<Judged> {
         let outside = || self.hosts.iter().filter(|(host, _)| !policy.allows(host));
         let live: Vec<String> = outside()
             .filter(|(_, until)| until.is_none())
@@ -130,15 +144,19 @@ impl Exchangers {
             .collect();
         if !live.is_empty() {
             let because = format!(
-                "{} has MX records and is not in the policy: mail for it would be turned away; add \
-                 it to `mx` first",
+                "{} has MX records and is not in the policy: mail for it would be turned away",
                 list(&live)
             );
-            return Some((State::Waiting { until: None }, because));
+            return Some(Judged::closed(because, "add it to `mx` in [domain.publish]"));
         }
-        if let Some(why) = &self.unknown {
-            let because = format!("the MX records could not be looked up: {why}");
-            return Some((State::Unknown, because));
+        if !self.wrong.is_empty() {
+            let because =
+                format!("the MX records are not the same everywhere: {}", list(&self.wrong));
+            return Some(Judged::closed(because, "let all servers of the zone have the same"));
+        }
+        if !self.gaps.is_empty() {
+            let what = "the MX records could not be looked up everywhere";
+            return Some(Judged::unknown(what, self.gaps.clone()));
         }
         let until = outside().filter_map(|(_, until)| *until).max()?;
         let gone: Vec<String> = outside().map(|(host, _)| host.to_string()).collect();
@@ -147,7 +165,7 @@ impl Exchangers {
              for it would be turned away",
             list(&gone)
         );
-        Some((State::Waiting { until: Some(until) }, because))
+        Some(Judged::until(until, because))
     }
 }
 
@@ -160,12 +178,16 @@ enum Announced {
     /// Not all the same, or nothing that can be used: in words.
     Mixed(String),
     /// Some could not be asked.
-    Unknown(String),
+    Unknown(Vec<Gap>),
 }
 
 impl Announced {
-    fn look(views: &[ServerView<Vec<Vec<u8>>>]) -> Self {
-        let (mut ids, mut failed) = (Vec::new(), Unreached::look(views).lost);
+    fn look(domain: &Domain, views: &[ServerView<Vec<Vec<u8>>>]) -> Self {
+        let Views { gaps, wrong, .. } = Views::look(domain, views);
+        if let Some(wrong) = wrong.first() {
+            return Self::Mixed(wrong.clone());
+        }
+        let mut ids = Vec::new();
         for view in views {
             let id = match &view.seen {
                 Seen::Records { value, .. } => match sts::announced(value) {
@@ -174,26 +196,18 @@ impl Announced {
                     Err(why) => return Self::Mixed(format!("{}: {why}", title(view))),
                 },
                 Seen::Absent { .. } => None,
-                Seen::Unusable(why) | Seen::Failed(why) => {
-                    failed.push(format!("{}: {why}", title(view)));
-                    continue;
-                }
-                Seen::NoRoute(_) => continue,
+                Seen::Wrong(_) | Seen::Lost(_) => continue,
             };
             ids.push((id, title(view)));
         }
-        if let Some((first, _)) = ids.first().cloned() {
-            if let Some((_, other)) = ids.iter().find(|(id, _)| *id != first) {
-                return Self::Mixed(format!("{other} announces another id than the first server"));
-            }
-            if failed.is_empty() {
-                return first.map_or(Self::Nothing, Self::Same);
-            }
+        let Some((first, _)) = ids.first().cloned() else { return Self::Unknown(gaps) };
+        if let Some((_, other)) = ids.iter().find(|(id, _)| *id != first) {
+            return Self::Mixed(format!("{other} announces another id than the first server"));
         }
-        Self::Unknown(match failed.as_slice() {
-            [] => "no authoritative server of its zone could be found".to_owned(),
-            failed => list(failed),
-        })
+        match gaps.is_empty() {
+            true => first.map_or(Self::Nothing, Self::Same),
+            false => Self::Unknown(gaps),
+        }
     }
 }
 
@@ -202,7 +216,7 @@ fn heard(views: &[ServerView<Vec<Vec<u8>>>]) -> (BTreeSet<String>, Option<Durati
     let said = views.iter().filter_map(|view| match &view.seen {
         Seen::Records { value, ttl, .. } => Some((sts::announced(value).ok(), *ttl)),
         Seen::Absent { ttl } => Some((None, *ttl)),
-        Seen::Unusable(_) | Seen::Failed(_) | Seen::NoRoute(_) => None,
+        Seen::Wrong(_) | Seen::Lost(_) => None,
     });
     let longest = said.clone().map(|(_, ttl)| ttl).max();
     (memory::common(said.map(|(id, _)| id.iter().map(ToString::to_string).collect())), longest)
@@ -210,7 +224,10 @@ fn heard(views: &[ServerView<Vec<Vec<u8>>>]) -> (BTreeSet<String>, Option<Durati
 
 fn note(facts: &PolicyFacts, announced: &Announced, memory: &mut PolicyMemory, now: UnixTime) {
     let served = facts.served.as_ref().ok();
-    memory::since(&mut memory.served, served.map(texts::policy_id), now);
+    // Nothing is known to have changed where the policy host was not reached.
+    if facts.unreached().is_none() {
+        memory::since(&mut memory.served, served.map(texts::policy_id), now);
+    }
     let (ids, longest) = heard(&facts.announced);
     if longest.is_some() {
         memory.caches.begin(&ids, now);
@@ -240,12 +257,6 @@ fn note(facts: &PolicyFacts, announced: &Announced, memory: &mut PolicyMemory, n
     }
 }
 
-fn item(facts: &PolicyFacts, door: Door, state: State, (what, because): (&str, String)) -> Item {
-    let (subject, what) = (facts.domain.clone(), what.to_owned());
-    let (not_asked, guessed) = (Vec::new(), Guessed::No);
-    Item { subject, door, what, state, because, not_asked, guessed }
-}
-
 /// The file before the `id`: a sender that sees the new id and fetches the old file keeps the old one
 /// under the new id (RFC 8461 §8.1). And all MX hosts in the file: it is the id that makes senders fetch it,
 /// and turn away mail for hosts that are not in it.
@@ -257,49 +268,100 @@ fn id(
 ) -> Item {
     let want = texts::policy_id(wanted);
     let what = format!("announce the id {want} of the policy");
-    let waiting = State::Waiting { until: None };
-    let (state, because) = match (&facts.served, announced) {
-        (Ok(served), Announced::Same(id)) if served == wanted && *id == want => (
-            State::Open,
-            "the policy is served, and its id is announced by every server".to_owned(),
-        ),
-        (Ok(served), _) if served == wanted => {
-            let because = match announced {
-                Announced::Mixed(why) | Announced::Unknown(why) => {
-                    format!("the policy is served, so its id may be published ({why})")
-                }
-                Announced::Same(_) | Announced::Nothing => {
-                    "the policy is served, so its id may be published now".to_owned()
-                }
+    let mut judged = match &facts.served {
+        Ok(served) if served == wanted => Judged::open(match announced {
+            Announced::Same(id) if *id == want => {
+                "the policy is served, and its id is announced by every server".to_owned()
+            }
+            Announced::Mixed(why) => {
+                format!("the policy is served, so its id may be published ({why})")
+            }
+            Announced::Unknown(gaps) => {
+                let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
+                format!("the policy is served, so its id may be published ({})", list(&gaps))
+            }
+            Announced::Same(_) | Announced::Nothing => {
+                "the policy is served, so its id may be published now".to_owned()
+            }
+        }),
+        served => {
+            let out = match announced {
+                Announced::Same(id) if *id == want => Out::Yes,
+                Announced::Same(_)
+                | Announced::Nothing
+                | Announced::Mixed(_)
+                | Announced::Unknown(_) => Out::No,
             };
-            (State::Open, because)
+            unserved(facts, served, out)
         }
-        (served, Announced::Same(id)) if *id == want => {
-            let now = match served {
-                Ok(_) => "another policy is served".to_owned(),
-                Err(why) => format!("the policy cannot be fetched: {why}"),
-            };
-            let because = format!(
-                "the id was published before its policy, and {now}: senders may keep the wrong one; \
-                 serve the policy at once"
-            );
-            (waiting, because)
-        }
-        (Ok(_), _) => (waiting, "another policy is still served: serve the new file first".into()),
-        (Err(why), _) => (waiting, format!("the policy cannot be fetched, serve it first: {why}")),
     };
-    let shut = (state == State::Open && wanted.mode != Mode::None)
-        .then(|| exchangers.outside(wanted))
-        .flatten();
-    let (state, mut because) = shut.unwrap_or((state, because));
-    if state == State::Open && wanted.mode != Mode::None && now < exchangers.first + UNSEEN {
-        because.push_str(&format!(
-            "; MX hosts that were taken out of DNS before the first look, at {}, are not known here: \
-             caches may name them for as long as the TTL of those records was",
-            exchangers.first
-        ));
+    if wanted.mode != Mode::None {
+        let outside = exchangers.outside(wanted);
+        let closed = |outside: &Judged| matches!(outside.state, State::Closed { .. });
+        match (judged.state, outside) {
+            (State::Open, Some(outside)) => judged = outside,
+            // What was seen closes, whatever is not known beside it.
+            (State::Unknown, Some(outside)) if closed(&outside) => judged = outside,
+            (State::Open | State::Unknown | State::Closed { .. }, _) => {}
+        }
+        if judged.state == State::Open && now < exchangers.first + UNSEEN {
+            judged.because.push_str(&format!(
+                "; MX hosts that were taken out of DNS before the first look, at {}, are not known here: \
+                 caches may name them for as long as the TTL of those records was",
+                exchangers.first
+            ));
+        }
     }
-    item(facts, Door::Id, state, (&what, because))
+    Item::new(&facts.domain, Door::Id, what, judged)
+}
+
+/// Whether the id of this policy is in DNS already.
+#[derive(Clone, Copy)]
+enum Out {
+    Yes,
+    No,
+}
+
+/// What is wanted is not served, or nobody knows whether it is.
+fn unserved(facts: &PolicyFacts, served: &Result<Policy, StsFailure>, out: Out) -> Judged {
+    let domain = &facts.domain;
+    let failed = |why: &str| match out {
+        Out::No => format!("the policy cannot be fetched: {why}"),
+        Out::Yes => format!(
+            "the id is announced and its policy cannot be fetched: {why}: senders keep what they have, or \
+             have none"
+        ),
+    };
+    match served {
+        Ok(_) => match out {
+            Out::No => Judged::closed(
+                "another policy is still served".to_owned(),
+                "serve the new file first (with [web.policy]: reload waxseal)",
+            ),
+            Out::Yes => Judged::closed(
+                "the id was published before its policy, and another policy is served: senders may keep \
+                 the wrong one"
+                    .to_owned(),
+                "serve the policy AT ONCE (with [web.policy]: reload waxseal)",
+            ),
+        },
+        Err(StsFailure::Fetch(why)) => Judged::closed(
+            failed(why),
+            format!("serve it first: `waxseal publish mta-sts {domain}` prints the file and its place"),
+        ),
+        Err(StsFailure::Certificate(why)) => Judged::closed(
+            failed(why),
+            format!("get a certificate of a public CA for mta-sts.{domain} that is valid now"),
+        ),
+        Err(StsFailure::Invalid(why)) => Judged::closed(
+            failed(why),
+            format!("serve it as `waxseal publish mta-sts {domain}` prints it, as text/plain"),
+        ),
+        Err(StsFailure::Unreached(_) | StsFailure::Record(_)) => {
+            let what = "whether the policy is served could not be found out";
+            Judged::unknown(what, facts.unreached().into_iter().collect())
+        }
+    }
 }
 
 /// MX hosts of another policy that is still served: they had MX records when it was made, and may have
@@ -322,14 +384,19 @@ fn mx(
     (memory, announced, exchangers): (&PolicyMemory, &Announced, &Exchangers),
     now: UnixTime,
 ) -> Item {
-    let what = "change the MX records";
-    if let Some((state, because)) = exchangers.outside(wanted) {
-        return item(facts, Door::Mx, state, (what, because));
+    let item =
+        |judged| Item::new(&facts.domain, Door::Mx, "change the MX records".to_owned(), judged);
+    if let Some(judged) = exchangers.outside(wanted) {
+        return item(judged);
     }
     // Nothing is known to have changed there, so the time goes on; but nothing opens either.
-    if let Announced::Unknown(why) = announced {
-        let because = format!("not every server could be asked for the announcement: {why}");
-        return item(facts, Door::Mx, State::Unknown, (what, because));
+    if let Announced::Unknown(gaps) = announced {
+        let what = "not every server could be asked for the announcement";
+        return item(Judged::unknown(what, gaps.clone()));
+    }
+    if let Some(gap) = facts.unreached() {
+        let what = "whether the policy is served could not be found out";
+        return item(Judged::unknown(what, vec![gap]));
     }
     let id = texts::policy_id(wanted);
     let served = memory.served.as_ref().filter(|(known, _)| *known == id).map(|(_, at)| *at);
@@ -337,24 +404,27 @@ fn mx(
     let (Some(served), Some(announced)) = (served, spell) else {
         let because =
             "the policy with all hosts of `mx` is not served and announced yet".to_owned();
-        return item(facts, Door::Mx, State::Waiting { until: None }, (what, because));
+        let to_do = "serve it, then announce its id: `waxseal publish mta-sts` prints both";
+        return item(Judged::closed(because, to_do));
     };
     let since = served.max(announced.since);
     let forgotten = memory.caches.forgotten(&id.to_string(), since, (TTLS, announced.ttl));
     let until = forgotten.at + ROUNDING;
-    let (state, because) = if now < until {
-        let because = format!(
-            "the policy with all hosts of `mx` is announced since {}; senders know it at {until} ({})",
-            announced.since, forgotten.why
-        );
-        (State::Waiting { until: Some(until) }, because)
+    let judged = if now < until {
+        Judged::until(
+            until,
+            format!(
+                "the policy with all hosts of `mx` is announced since {}; senders know it at {until} ({})",
+                announced.since, forgotten.why
+            ),
+        )
     } else {
-        let because = "senders know a policy with all hosts of `mx`: MX records may change among \
-                       them"
-            .to_owned();
-        (State::Open, because)
+        Judged::open(
+            "senders know a policy with all hosts of `mx`: MX records may change among them"
+                .to_owned(),
+        )
     };
-    Item { guessed: forgotten.guessed, ..item(facts, Door::Mx, state, (what, because)) }
+    item(Judged { guessed: forgotten.guessed, ..judged })
 }
 
 /// A policy that is just taken away goes on in the caches of senders, until `max_age` (RFC 8461 §8.3).
@@ -364,20 +434,22 @@ fn removal(
     memory: &PolicyMemory,
     now: UnixTime,
 ) -> Item {
-    let what = "take MTA-STS away";
-    let gone = matches!(announced, Announced::Nothing);
-    if let Announced::Mixed(why) | Announced::Unknown(why) = announced {
-        let state = match announced {
-            Announced::Unknown(_) => State::Unknown,
-            Announced::Mixed(_) | Announced::Same(_) | Announced::Nothing => {
-                State::Waiting { until: None }
-            }
-        };
-        return item(facts, Door::Removal, state, (what, why.clone()));
-    }
+    let what = "take MTA-STS away".to_owned();
+    let item = |judged| Item::new(&facts.domain, Door::Removal, what, judged);
+    let gone = match announced {
+        Announced::Mixed(why) => {
+            return item(Judged::closed(why.clone(), "let all servers announce the same"));
+        }
+        Announced::Unknown(gaps) => {
+            let what = "whether a policy is announced could not be found out everywhere";
+            return item(Judged::unknown(what, gaps.clone()));
+        }
+        Announced::Nothing => true,
+        Announced::Same(_) => false,
+    };
     if memory.longest_max_age == 0 && memory.mode.is_none() && gone {
         let because = "no policy is announced, and none was seen before".to_owned();
-        return item(facts, Door::Removal, State::Open, (what, because));
+        return item(Judged::open(because));
     }
     let (kept, whose) = match (memory.longest_max_age, facts.max_age) {
         (0, Some(said)) => {
@@ -392,16 +464,15 @@ fn removal(
     };
     let since = match memory.mode {
         Some((Mode::None, since)) => since,
-        Some((Mode::Enforce | Mode::Testing, _)) | None if gone => {
-            let because =
-                "the record is gone before `mode: none` was kept: senders still follow the \
-                           old policy; serve and announce `mta_sts = \"none\"`"
-                    .to_owned();
-            return item(facts, Door::Removal, State::Waiting { until: None }, (what, because));
-        }
         Some((Mode::Enforce | Mode::Testing, _)) | None => {
-            let because = "a policy is announced: publish `mta_sts = \"none\"` first".to_owned();
-            return item(facts, Door::Removal, State::Waiting { until: None }, (what, because));
+            let because = match gone {
+                true => {
+                    "the record is gone before `mode: none` was kept: senders still follow the old policy"
+                }
+                false => "a policy is announced that binds or may bind",
+            };
+            let to_do = "set `mta_sts = \"none\"` first, serve that policy and announce its id";
+            return item(Judged::closed(because.to_owned(), to_do));
         }
     };
     let until = since + kept;
@@ -411,10 +482,9 @@ fn removal(
              {whose})",
             kept.as_secs()
         );
-        let state = State::Waiting { until: Some(until) };
-        return item(facts, Door::Removal, state, (what, because));
+        return item(Judged::until(until, because));
     }
-    let because =
-        format!("`mode: none` was served since {since}, as long as the old policy could live");
-    item(facts, Door::Removal, State::Open, (what, because))
+    item(Judged::open(format!(
+        "`mode: none` was served since {since}, as long as the old policy could live"
+    )))
 }

@@ -42,7 +42,7 @@ pub(super) fn ask(
 
 pub(super) fn waits(item: &Item) -> Option<UnixTime> {
     match item.state {
-        State::Waiting { until } => until,
+        State::Closed { until } => until,
         State::Open | State::Unknown => panic!("{item:?}"),
     }
 }
@@ -103,7 +103,7 @@ fn a_server_that_does_not_answer_opens_no_door_and_starts_no_clock_anew() {
     let (old, good) = (has(&[1], 60), has(&[1, 2], 60));
     ask(&host, &[old.clone(), old], &mut memory, NOW);
     ask(&host, &[good.clone(), good.clone()], &mut memory, NOW);
-    let silent = Seen::Failed("no answer within 10 s".to_owned());
+    let silent = Seen::lost(How::Silent, "no answer within 10 s");
     let items = ask(&host, &[good.clone(), silent], &mut memory, later(500));
     assert_eq!(items[0].state, State::Unknown);
     assert!(items[0].because.contains("ns2.example.net (192.0.2.2): no answer"), "{items:?}");
@@ -113,17 +113,62 @@ fn a_server_that_does_not_answer_opens_no_door_and_starts_no_clock_anew() {
 }
 
 #[test]
-fn unsigned_bogus_and_unauthoritative_answers_open_no_door() {
+fn unsigned_records_close_the_door_and_answers_that_prove_nothing_open_none() {
     let (host, mut memory) = (host(&[1], &[2]), HostMemory::default());
     let Seen::Records { value, ttl, .. } = has(&[1, 2], 60) else { panic!() };
     let unsigned = Seen::Records { value, ttl, authenticity: Authenticity::Insecure };
-    for (seen, why) in
-        [(unsigned, "not signed"), (Seen::Unusable("RRSIG expired".to_owned()), "RRSIG expired")]
-    {
+    let closed = State::Closed { until: None };
+    for (seen, state, why) in [
+        (unsigned, closed, "not signed"),
+        (Seen::Wrong("another alias".to_owned()), closed, "another alias"),
+        (Seen::lost(How::Unproven, "RRSIG expired"), State::Unknown, "RRSIG expired"),
+        (Seen::lost(How::Refused, "REFUSED"), State::Unknown, "REFUSED"),
+    ] {
         ask(&host, std::slice::from_ref(&seen), &mut memory, NOW);
         let items = ask(&host, &[seen], &mut memory, later(1_000_000));
-        assert!(!items[0].is_open() && items[0].because.contains(why), "{items:?}");
+        assert_eq!(items[0].state, state, "{items:?}");
+        assert!(items[0].because.contains(why) && !items[0].to_do.is_empty(), "{items:?}");
     }
+}
+
+/// What is missing, refused and not reached are three things, and each says what to do about it.
+#[test]
+fn absence_refusal_and_failure_stay_different_to_the_end() {
+    let ask = |seen| ask(&host(&[], &[2]), &[seen], &mut HostMemory::default(), NOW).remove(0);
+    let absent = ask(Seen::Absent { ttl: HOUR });
+    assert_eq!((absent.state, absent.unknown.len()), (State::Closed { until: None }, 0));
+    assert!(absent.to_do[0].contains("publish it"), "{absent:?}");
+    for (how, to_do) in [
+        (How::Refused, "let ns1.example.net answer for the zone"),
+        (How::Unproven, "sign it anew"),
+        (How::Silent, "see that ns1.example.net runs"),
+        (How::NotAsked, "mend the NS records"),
+        (How::NoRoute, "ask from a machine with a way there"),
+        (How::Unfound, "`waxseal dns ns1.example.net NS`"),
+    ] {
+        let item = ask(Seen::lost(how, "in words"));
+        assert_eq!((item.state, item.unknown[0].how), (State::Unknown, how));
+        assert_eq!(item.unknown[0].of, "ns1.example.net (192.0.2.1)");
+        assert!(item.to_do[0].contains(to_do), "{item:?}");
+    }
+}
+
+#[test]
+fn of_several_doors_the_closed_one_wins_over_the_unknown_one() {
+    let door = |seen| ask(&host(&[], &[2]), &[seen], &mut HostMemory::default(), NOW).remove(0);
+    let (closed, unknown) = (door(has(&[1], 60)), door(Seen::lost(How::Silent, "no answer")));
+    let open = World::new(None, None, &[]).ask(Door::Removal, NOW);
+    let verdict = |items: &[&Item]| {
+        gate::verdict(&items.iter().map(|item| (*item).clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(verdict(&[&open, &open]), Verdict::Open);
+    assert_eq!(verdict(&[&open, &unknown]), Verdict::Unknown);
+    assert_eq!(verdict(&[&unknown, &closed, &open]), Verdict::Closed);
+    assert_eq!(verdict(&[]), Verdict::Closed);
+    // In one door as well: a server that lacks the record, whatever the other has.
+    let both = [has(&[1], 60), Seen::lost(How::Silent, "no answer")];
+    let items = ask(&host(&[], &[2]), &both, &mut HostMemory::default(), NOW);
+    assert_eq!(items[0].state, State::Closed { until: None });
 }
 
 #[test]
@@ -174,7 +219,7 @@ impl World {
         let facts = PolicyFacts {
             domain: name("example.com"),
             wanted,
-            served: served.cloned().ok_or_else(|| "404".to_owned()),
+            served: served.cloned().ok_or_else(|| StsFailure::Fetch("404".to_owned())),
             announced: announcement(announced.as_deref()),
             mx: exchangers(mx, 600),
             max_age: None,
@@ -214,7 +259,7 @@ fn the_policy_is_served_before_its_id_is_announced() {
     );
     let mut world = World::new(Some(new.clone()), Some(&old), &["mx.example.com"]);
     let item = world.ask(Door::Id, NOW);
-    assert!(!item.is_open() && item.because.contains("serve the new file first"), "{item:?}");
+    assert!(!item.is_open() && item.to_do[0].contains("serve the new file first"), "{item:?}");
     // The new id with the old file: senders would keep the old one under it.
     world.facts.announced = announcement(Some(&texts::policy_id(&new)));
     let item = world.ask(Door::Id, NOW);
@@ -223,8 +268,60 @@ fn the_policy_is_served_before_its_id_is_announced() {
     world.facts.served = Ok(new);
     let item = world.ask(Door::Id, NOW);
     assert!(item.is_open() && item.because.contains("may be published now"), "{item:?}");
-    world.facts.served = Err("mta-sts.example.com has no address".to_owned());
+    world.facts.served = Err(StsFailure::Fetch("mta-sts.example.com has no address".to_owned()));
     assert!(world.ask(Door::Id, NOW).because.contains("has no address"));
+}
+
+/// Nobody knows what is served there: that is no reason to say that the wrong thing is, nor to begin anew.
+#[test]
+fn a_policy_host_that_is_not_reached_is_unknown_and_starts_no_clock_anew() {
+    let only = policy(sts::Mode::Enforce, &["mx.example.com"]);
+    let mut world = World::new(Some(only.clone()), Some(&only), &["mx.example.com"]);
+    world.ask(Door::Mx, NOW);
+    let good = world.facts.served.clone();
+    let lost = StsFailure::Unreached("mta-sts.example.com cannot be reached".to_owned());
+    world.facts.served = Err(lost.clone());
+    for door in [Door::Id, Door::Mx] {
+        let item = world.ask(door, later(1_000));
+        assert_eq!(item.state, State::Unknown, "{item:?}");
+        assert!(item.because.contains("cannot be reached"), "{item:?}");
+        assert_eq!(item.unknown[0].of, "mta-sts.example.com");
+        assert!(item.to_do[0].contains("answers at port 443"), "{item:?}");
+    }
+    world.facts.served = good;
+    assert!(world.ask(Door::Mx, later(DAY + 1)).is_open(), "the time went on");
+    // An MX host that is not in the policy is seen all the same, and closes.
+    let mut world = World::new(Some(only.clone()), Some(&only), &["old.example.com"]);
+    world.facts.served = Err(lost);
+    let item = world.ask(Door::Id, NOW);
+    assert_eq!(item.state, State::Closed { until: None }, "{item:?}");
+    // And what the host does say is no failure to find out.
+    for (failure, to_do) in [
+        (StsFailure::Fetch("404".to_owned()), "serve it first"),
+        (StsFailure::Certificate("expired".to_owned()), "get a certificate"),
+        (StsFailure::Invalid("no colon".to_owned()), "as text/plain"),
+    ] {
+        let mut world = World::new(Some(only.clone()), Some(&only), &["mx.example.com"]);
+        world.facts.served = Err(failure);
+        let item = world.ask(Door::Id, NOW);
+        assert_eq!(item.state, State::Closed { until: None });
+        assert!(item.to_do[0].contains(to_do), "{item:?}");
+    }
+}
+
+/// The old policy is the only one that tells which MX hosts went a moment ago.
+#[test]
+fn the_first_look_is_one_that_reached_the_policy_host() {
+    let old = policy(sts::Mode::Enforce, &["old.example.com", "new.example.com"]);
+    let new = policy(sts::Mode::Enforce, &["new.example.com"]);
+    let mut world = World::new(Some(new.clone()), Some(&old), &["new.example.com"]);
+    world.facts.served = Err(StsFailure::Unreached("no answer".to_owned()));
+    world.ask(Door::Id, NOW);
+    world.facts.served = Ok(old);
+    world.ask(Door::Id, later(60));
+    world.facts.served = Ok(new);
+    let item = world.ask(Door::Id, later(120));
+    assert_eq!(waits(&item), Some(later(60 + DAY)), "{item:?}");
 }
 
 #[test]
@@ -245,7 +342,7 @@ fn mx_records_change_after_a_policy_with_all_of_them() {
     // One server that does not answer: nothing is known to have changed. One that announces another id:
     // the time begins anew.
     let good = world.facts.announced.clone();
-    world.facts.announced[1].seen = Seen::Failed("no answer".to_owned());
+    world.facts.announced[1].seen = Seen::lost(How::Silent, "no answer");
     let item = world.ask(Door::Mx, later(620));
     assert!(item.state == State::Unknown && item.because.contains("ns2.example.net"), "{item:?}");
     world.facts.announced = good.clone();
@@ -254,7 +351,7 @@ fn mx_records_change_after_a_policy_with_all_of_them() {
     assert_eq!(waits(&world.ask(Door::Mx, later(620))), None);
     world.facts.announced = good;
     assert_eq!(waits(&world.ask(Door::Mx, later(625))), Some(later(1_226)));
-    world.facts.mx[0].seen = Seen::Failed("no answer".to_owned());
+    world.facts.mx[0].seen = Seen::lost(How::Silent, "no answer");
     assert_eq!(world.ask(Door::Mx, later(630)).state, State::Unknown);
 }
 
@@ -264,7 +361,7 @@ fn mode_none_is_kept_as_long_as_the_old_policy_could_live() {
     let none = Policy { mode: sts::Mode::None, mx: Vec::new(), max_age: HOUR };
     let mut world = World::new(None, Some(&old), &["mx.example.com"]);
     let item = world.ask(Door::Removal, NOW);
-    assert!(!item.is_open() && item.because.contains("`mta_sts = \"none\"` first"), "{item:?}");
+    assert!(!item.is_open() && item.to_do[0].contains("`mta_sts = \"none\"` first"), "{item:?}");
     world.facts.served = Ok(none.clone());
     world.facts.announced = announcement(Some(&texts::policy_id(&none)));
     let until = later(100 + 1_209_600);
@@ -273,7 +370,7 @@ fn mode_none_is_kept_as_long_as_the_old_policy_could_live() {
     // Taken away too soon.
     let mut world = World::new(None, Some(&old), &["mx.example.com"]);
     world.ask(Door::Removal, NOW);
-    world.facts.served = Err("gone".to_owned());
+    world.facts.served = Err(StsFailure::Fetch("gone".to_owned()));
     world.facts.announced = announcement(None);
     let item = world.ask(Door::Removal, later(60));
     assert!(!item.is_open() && item.because.contains("senders still follow"), "{item:?}");
@@ -281,7 +378,7 @@ fn mode_none_is_kept_as_long_as_the_old_policy_could_live() {
     assert!(World::new(None, None, &[]).ask(Door::Removal, NOW).is_open());
     // Servers that nobody could ask.
     let mut world = World::new(None, Some(&old), &[]);
-    world.facts.announced[0].seen = Seen::Failed("no answer".to_owned());
+    world.facts.announced[0].seen = Seen::lost(How::Silent, "no answer");
     assert_eq!(world.ask(Door::Removal, NOW).state, State::Unknown);
 }
 

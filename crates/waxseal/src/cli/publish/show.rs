@@ -1,25 +1,25 @@
-//! How it is printed: JSON, or a zone file in which every line that is no comment may be added to the zone
-//! as it is. A record that takes the place of another is a comment.
+//! How it is printed for people: a zone file in which every line that is no comment may be added to the
+//! zone as it is. A record that takes the place of another is a comment. The steps and the doors are no zone
+//! file.
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
 use waxseal_core::{
     publish::{
         Act, ClockSet, Finding, Record, Standing,
-        gate::{Item, State},
-        rollout::{Progress, Stage},
+        gate::{self, Item, State, Verdict},
+        rollout::Progress,
         shown::Place,
-        texts,
     },
     sts::Policy,
-    time::UnixTime,
 };
 
-use super::{Part, Seen};
+use super::{Part, Seen, gate::Looked, json::latest};
 use crate::{
     cli::Paint,
-    publish::{DomainLook, DomainWanted, HostLook, HostWanted, How, Served, Wanted, Zone},
+    publish::{
+        DomainLook, DomainWanted, HostLook, HostWanted, How, PolicyLook, Served, Wanted, Zone,
+    },
 };
 
 /// `; words`
@@ -64,7 +64,16 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
     }
     if part.has_hosts() {
         for host in &wanted.hosts {
-            host_records(part, host).into_iter().for_each(|record| line(&mut text, record));
+            let records = host_records(part, host);
+            if part != Part::Tlsrpt && !host.records.is_empty() {
+                let name = &host.keys.host;
+                let words = format!(
+                    "nobody looked which keys {name} shows: records without the key that it shows turn mail \
+                     away; `waxseal publish tlsa {name}` looks"
+                );
+                comment(&mut text, &words);
+            }
+            records.into_iter().for_each(|record| line(&mut text, record));
         }
     }
     nothing(text)
@@ -83,7 +92,7 @@ fn spf(text: &mut String, domain: &DomainWanted) {
 }
 
 /// What a part shows of a host.
-fn host_records(part: Part, host: &HostWanted) -> Vec<&Record> {
+pub(super) fn host_records(part: Part, host: &HostWanted) -> Vec<&Record> {
     let tlsa = host.records.iter().filter(|_| matches!(part, Part::All | Part::Tlsa));
     let tlsrpt = host.tlsrpt.iter().filter(|_| matches!(part, Part::All | Part::Tlsrpt));
     tlsa.chain(tlsrpt).collect()
@@ -146,10 +155,11 @@ fn domain(text: &mut String, part: Part, look: &DomainLook, paint: Paint) {
     if let Some(one) = &look.tlsrpt {
         finding(text, one, paint);
     }
-    if let Some((wanted, standing)) = &look.policy {
+    if let Some(PolicyLook { wanted, standing, why }) = &look.policy {
         policy(text, look.domain.as_str(), wanted);
         comment(text, &format!("  {}", word(standing, paint)));
         details(text, standing);
+        why.iter().for_each(|why| comment(text, &format!("  {why}")));
     }
     for one in &look.sts {
         finding(text, one, paint);
@@ -167,6 +177,9 @@ fn host(text: &mut String, part: Part, look: &HostLook, paint: Paint) {
         return;
     }
     comment(text, &paint.bold(&format!("--- MX host {} ---", look.host)));
+    if let Some(tlsa) = &look.tlsa {
+        unseen(text, look, tlsa, paint);
+    }
     match &look.tlsa {
         Some(tlsa) => finding(text, tlsa, paint),
         None if part == Part::Tlsrpt => {}
@@ -185,8 +198,8 @@ fn host(text: &mut String, part: Part, look: &HostLook, paint: Paint) {
 fn servers(text: &mut String, doors: &[Item]) {
     for door in doors {
         match door.state {
-            State::Open | State::Waiting { until: Some(_) } => {}
-            State::Unknown | State::Waiting { until: None } => {
+            State::Open | State::Closed { until: Some(_) } => {}
+            State::Unknown | State::Closed { until: None } => {
                 comment(text, &format!("  to {}: {}", door.what, door.because));
             }
         }
@@ -213,8 +226,31 @@ fn shown(text: &mut String, look: &HostLook, paint: Paint) {
             fault.iter().for_each(|fault| comment(text, &format!("  {fault}")));
         }
     }
-    for why in look.shown.iter().flat_map(|shown| &shown.unknown) {
-        comment(text, &format!("which key is shown could not be found out: {why}"));
+}
+
+/// Records without the key that a host shows turn its mail away, so nobody publishes them without having
+/// looked, or having been told that nobody did.
+fn unseen(text: &mut String, look: &HostLook, tlsa: &Finding, paint: Paint) {
+    let host = &look.host;
+    let words = match &look.shown {
+        Some(shown) if shown.unknown.is_empty() => return,
+        Some(shown) => {
+            let warning = coloured(paint, "WARNING", 31);
+            comment(text, &format!("{warning}: which keys {host} shows could not be found out:"));
+            shown.unknown.iter().for_each(|why| comment(text, &format!("  {why}")));
+            "this machine needs a way to port 25 of it"
+        }
+        None => {
+            comment(text, &format!("which keys {host} shows was not asked (--dns-only)"));
+            "without --dns-only we look"
+        }
+    };
+    if tlsa.standing != Standing::Live {
+        let words = format!(
+            "  to do: before you publish, compare on {host} itself: records without the key that it shows \
+             turn mail away; {words}"
+        );
+        comment(text, &words);
     }
 }
 
@@ -278,6 +314,11 @@ fn zone(text: &mut String, zone: &Zone) {
     }
 }
 
+/// What could not be found out of the steps of a domain.
+pub(super) fn unknown_steps(look: &DomainLook) -> Vec<&str> {
+    look.plan.iter().flat_map(|stage| &stage.unknown).map(String::as_str).collect()
+}
+
 /// The steps, for people: no zone file.
 fn plan(text: &mut String, look: &DomainLook, paint: Paint) {
     let _ = writeln!(text, "{}", paint.bold(look.domain.as_str()));
@@ -293,11 +334,19 @@ fn plan(text: &mut String, look: &DomainLook, paint: Paint) {
         if let Progress::Current { until: Some(until) } = stage.progress {
             let _ = writeln!(text, "           until {until}");
         }
+        for why in &stage.unknown {
+            let _ = writeln!(text, "           could not be found out: {why}");
+        }
+    }
+    if !unknown_steps(look).is_empty() {
+        let words = "so it is not known which step comes now: mend that, then look again; \
+                     `waxseal dns NAME TYPE` says what DNS answers";
+        let _ = writeln!(text, "  {words}");
     }
 }
 
 /// The doors.
-pub(super) fn gate(items: &[Item], clock: ClockSet, paint: Paint) -> String {
+pub(super) fn gate(looked: &Looked, clock: ClockSet, paint: Paint) -> String {
     let mut text = String::new();
     if let ClockSet::By(seconds) = clock {
         let _ = writeln!(
@@ -305,173 +354,68 @@ pub(super) fn gate(items: &[Item], clock: ClockSet, paint: Paint) -> String {
             "note: the clock was set by {seconds} s since the last look; that counts for nothing here"
         );
     }
+    let items = looked.items.as_slice();
     if items.is_empty() {
         return text
             + "nothing is waited for: no `next` key is named in [[publish.mx]], and no `mta_sts` is set\n";
     }
-    for item in items {
-        let (word, until) = match item.state {
-            State::Open => (coloured(paint, "go  ", 32), None),
-            State::Waiting { until } => (coloured(paint, "wait", 31), until),
-            State::Unknown => (coloured(paint, "?   ", 33), None),
-        };
-        let _ = writeln!(text, "{word}  {}: {}", item.subject, item.what);
-        let _ = writeln!(text, "      {}", item.because);
-        if let Some(until) = until {
-            let _ = writeln!(text, "      until {until}");
-        }
-        for why in &item.not_asked {
-            let _ = writeln!(text, "      not asked: {why}");
-        }
+    items.iter().for_each(|item| door(&mut text, item, paint));
+    for (host, why) in &looked.not_seen {
+        let _ = writeln!(
+            text,
+            "note: which keys {host} shows could not be found out, so one that is not configured goes \
+             unnoticed: {}",
+            why.join("; ")
+        );
     }
+    let _ = writeln!(text, "{}", summary(items, paint));
     text
 }
 
-pub(super) fn gate_json(items: &[Item], clock: ClockSet, now: UnixTime) -> String {
-    let open = !items.is_empty() && items.iter().all(Item::is_open);
-    let waits = items.iter().filter_map(|item| match item.state {
-        State::Waiting { until } => until,
-        State::Open | State::Unknown => None,
-    });
-    let until = waits.max();
-    let clock_set = match clock {
-        ClockSet::No => 0,
-        ClockSet::By(seconds) => seconds,
+fn door(text: &mut String, item: &Item, paint: Paint) {
+    let (word, until) = match item.state {
+        State::Open => (coloured(paint, "go  ", 32), None),
+        State::Closed { until: Some(until) } => (coloured(paint, "wait", 33), Some(until)),
+        State::Closed { until: None } => (coloured(paint, "stop", 31), None),
+        State::Unknown => (coloured(paint, "?   ", 31), None),
     };
-    let json = json!({
-        "open": open,
-        "until": until,
-        "checked_at": now,
-        "clock_set": clock_set,
-        "items": items,
-    });
-    format!("{json}\n")
-}
-
-fn record_json(record: &Record) -> Value {
-    json!({
-        "protocol": record.protocol,
-        "owner": record.owner,
-        "type": record.record_type().to_string(),
-        "ttl": record.ttl.as_secs(),
-        "value": record.value(),
-        "line": record.to_string(),
-    })
-}
-
-fn policy_json(domain: &str, policy: &Policy) -> Value {
-    json!({
-        "url": format!("https://mta-sts.{domain}/.well-known/mta-sts.txt"),
-        "id": texts::policy_id(policy),
-        "text": policy.to_string(),
-    })
-}
-
-pub(super) fn offline_json(part: Part, wanted: &Wanted) -> String {
-    let domains = wanted.domains.iter().filter(|_| part.has_domains()).map(|domain| {
-        let mut records: Vec<&Record> = Vec::new();
-        if matches!(part, Part::All | Part::Tlsrpt) {
-            records.extend(&domain.tlsrpt);
-        }
-        let sts = domain.sts.as_ref().filter(|_| matches!(part, Part::All | Part::MtaSts));
-        let here = sts.filter(|sts| sts.served == Served::Here);
-        records.extend(here.map(|sts| &sts.host));
-        records.extend(sts.map(|sts| &sts.announcement));
-        if part == Part::All {
-            records.push(&domain.spf.0);
-            records.extend(&domain.dkim);
-            records.extend(&domain.dmarc);
-        }
-        let records: Vec<Value> = records.into_iter().map(record_json).collect();
-        let policy = sts.map(|sts| policy_json(domain.domain.as_str(), &sts.policy));
-        json!({ "domain": domain.domain, "records": records, "policy": policy })
-    });
-    let hosts = wanted.hosts.iter().filter(|_| part.has_hosts()).map(|host| {
-        let records: Vec<Value> = host_records(part, host).into_iter().map(record_json).collect();
-        json!({ "host": host.keys.host, "records": records })
-    });
-    let domains: Vec<Value> = domains.collect();
-    format!("{}\n", json!({ "domains": domains, "hosts": hosts.collect::<Vec<_>>() }))
-}
-
-fn finding_json(finding: &Finding) -> Value {
-    let records: Vec<Value> = finding.wanted.iter().map(record_json).collect();
-    let mut value = json!({
-        "protocol": finding.protocol,
-        "owner": finding.owner,
-        "records": records,
-        "act": finding.act,
-        "fix": finding.fix,
-    });
-    merge(&mut value, json!(finding.standing));
-    value
-}
-
-/// `standing`, and `found` or `why` beside it.
-fn merge(into: &mut Value, from: Value) {
-    if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        into.extend(from);
+    let _ = writeln!(text, "{word}  {}: {}", item.subject, item.what);
+    let _ = writeln!(text, "      {}", item.because);
+    if let Some(until) = until {
+        let _ = writeln!(text, "      until {until}");
+    }
+    for to_do in &item.to_do {
+        let _ = writeln!(text, "      to do: {to_do}");
+    }
+    for why in &item.not_asked {
+        let _ = writeln!(text, "      not asked: {why}");
     }
 }
 
-fn zone_json(zone: &Zone) -> Value {
-    json!({ "zone": zone.zone, "state": zone.readiness.state, "steps": zone.readiness.steps })
-}
-
-fn plan_json(plan: &[Stage]) -> Value {
-    json!(plan)
-}
-
-pub(super) fn looked_json(part: Part, seen: &Seen) -> String {
-    let domains = seen.domains.iter().map(|look| {
-        let mut all: Vec<&Finding> = look.tlsrpt.iter().chain(&look.sts).collect();
-        if part == Part::All {
-            all.push(&look.spf);
+/// One line for who reads only the last one.
+fn summary(items: &[Item], paint: Paint) -> String {
+    let all = items.len();
+    let count = |is: fn(&Item) -> bool| items.iter().filter(|item| is(item)).count();
+    let unknown = count(|item| item.state == State::Unknown);
+    let closed = count(|item| matches!(item.state, State::Closed { .. }));
+    match gate::verdict(items) {
+        Verdict::Open => coloured(paint, &format!("open: all {all} may go ahead"), 32),
+        Verdict::Unknown => {
+            let words =
+                format!("not known: {unknown} of {all} could not be found out, none is closed");
+            coloured(paint, &words, 31)
         }
-        all.extend(look.dkim.iter().chain(&look.dmarc));
-        let findings: Vec<Value> = match part {
-            Part::Plan => Vec::new(),
-            Part::All | Part::Tlsa | Part::MtaSts | Part::Tlsrpt => {
-                all.into_iter().map(finding_json).collect()
-            }
-        };
-        let policy = look.policy.as_ref().map(|(wanted, standing)| {
-            let mut value = policy_json(look.domain.as_str(), wanted);
-            merge(&mut value, json!(standing));
-            value
-        });
-        json!({
-            "domain": look.domain,
-            "findings": findings,
-            "policy": policy,
-            "dnssec": look.zones.iter().map(zone_json).collect::<Vec<_>>(),
-            "plan": plan_json(&look.plan),
-        })
-    });
-    let hosts = seen.hosts.iter().map(|look| {
-        json!({
-            "host": look.host,
-            "doors": look.doors,
-            "shown": look.places.iter().map(|one| json!({
-                "address": one.0.address,
-                "algorithm": one.0.key.algorithm,
-                "spki_sha256": one.0.key.hex(),
-                "place": one.1,
-            })).collect::<Vec<_>>(),
-            "not_seen": look.shown.as_ref().map(|shown| &shown.unknown),
-            "findings": look.tlsa.iter().chain(&look.tlsrpt).map(finding_json).collect::<Vec<_>>(),
-            "dnssec": look.zone.iter().map(zone_json).collect::<Vec<_>>(),
-        })
-    });
-    let sent = seen.sent.iter().map(|sent| {
-        let records: Vec<Value> = sent.records.iter().map(record_json).collect();
-        json!({ "zone": sent.zone, "owner": sent.owner, "records": records })
-    });
-    let whole = json!({
-        "domains": domains.collect::<Vec<_>>(),
-        "hosts": hosts.collect::<Vec<_>>(),
-        "sent": sent.collect::<Vec<_>>(),
-        "refused": seen.refused,
-    });
-    format!("{whole}\n")
+        Verdict::Closed => {
+            let stop = items.iter().any(|item| item.state == State::Closed { until: None });
+            let when = match latest(items).filter(|_| !stop) {
+                Some(until) => format!("; look again at {until}"),
+                None => "; something has to be done first".to_owned(),
+            };
+            let lost = match unknown {
+                0 => String::new(),
+                lost => format!(", {lost} could not be found out"),
+            };
+            coloured(paint, &format!("closed: {closed} of {all}{lost}{when}"), 31)
+        }
+    }
 }
