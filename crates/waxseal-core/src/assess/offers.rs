@@ -1,12 +1,16 @@
 //! What a mail operator offers, seen through one of the domains that it serves: for comparing
-//! providers before one is chosen.
+//! providers before one is chosen. What could not be found out is never "no", and of a domain of
+//! which a part is unknown nothing is said to be "everywhere".
 
 use serde::{Deserialize, Serialize};
 
-use super::{Assessment, HostSurvey, Observed, OfferedSession, Probe, Signing, Survey, Tried};
+use super::{
+    Assessment, HostSurvey, Observed, OfferedSession, Probe, Signing, Survey, Tried, Unprobed,
+};
 use crate::{
     channel::{Level, TlsVersion},
-    facts::{Dane, Peer, StsFact},
+    dns::Answer,
+    facts::{Dane, HostFacts, Peer, StsFact},
     guideline::{allows_group, allows_suite},
     sts::Mode,
 };
@@ -146,86 +150,137 @@ pub fn offers(survey: &Survey, assessment: &Assessment) -> Offers {
         }
     }
     let operator = if others.is_empty() { "none".to_owned() } else { others.remove(0) };
-    let own = || survey.hosts.iter().filter(|host| host.host.operator() == operator);
-    let probes = || own().flat_map(probes);
-    let sessions = || own().flat_map(sessions);
-    // A host that nothing was negotiated with may do anything.
-    let unseen = || {
-        let silent = own().filter(|host| !host.addresses.is_empty());
-        silent.filter(|host| self::sessions(host).next().is_none()).map(|_| None)
-    };
-    let hybrid = |group: &str| group.to_ascii_uppercase().contains("MLKEM");
+    let own: Vec<Host<'_>> = survey
+        .hosts
+        .iter()
+        .filter(|host| host.host.operator() == operator)
+        .map(|seen| {
+            let facts = survey.facts.hosts.iter();
+            let is_it =
+                |facts: &&HostFacts| matches!(&facts.host, Peer::Name(name) if *name == seen.host);
+            Host { seen, facts: facts.into_iter().find(is_it) }
+        })
+        .collect();
+    let looks = || own.iter().flat_map(Host::looks);
     Offers {
-        dane: dane(survey, assessment, &operator),
+        dane: Offer::throughout(own.iter().map(|host| host.dane(assessment))),
         sts: sts(&survey.facts.sts),
         tlsrpt: match &survey.tlsrpt {
             super::Published::Found { .. } => Offer::Yes,
             super::Published::Broken { .. } | super::Published::Absent { .. } => Offer::No,
             super::Published::Failed(_) | super::Published::NotAsked => Offer::Unknown,
         },
-        tls13: Offer::of(
-            sessions().map(|session| Some(session.version == TlsVersion::V1_3)).chain(unseen()),
-        ),
-        post_quantum: Offer::of(
-            sessions()
-                .filter_map(|session| session.group.as_deref())
-                .map(|group| Some(hybrid(group)))
-                .chain(unseen()),
-        ),
-        ipv6: Offer::of(
-            own()
-                .filter(|host| !host.addresses.is_empty())
-                .map(|host| Some(host.addresses.iter().any(|address| address.ip.is_ipv6()))),
-        ),
-        dnssec: Offer::of(own().map(|host| match &host.zone.signing {
+        tls13: Offer::of(in_sessions(looks(), |one| Some(one.version == TlsVersion::V1_3))),
+        post_quantum: Offer::of(in_sessions(looks(), hybrid)),
+        ipv6: Offer::of(own.iter().filter_map(Host::ipv6)),
+        dnssec: Offer::of(own.iter().map(|host| match &host.seen.zone.signing {
             Signing::Signed { .. } => Some(true),
             Signing::Unsigned { .. } => Some(false),
             Signing::Failed(_) | Signing::NotAsked => None,
         })),
-        require_tls: Offer::of(probes().map(require_tls).chain(unseen())),
-        hygiene: Offer::of(probes().map(hygiene).chain(unseen())),
+        require_tls: Offer::of(looks().map(|probe| require_tls(probe?))),
+        hygiene: Offer::of(looks().map(|probe| hygiene(probe?))),
         others,
         operator,
     }
 }
 
-fn probes(host: &HostSurvey) -> impl Iterator<Item = &Probe> {
-    host.addresses.iter().filter_map(|address| match &address.observed {
-        Observed::Probed(probe) => Some(&**probe),
-        Observed::Not(_) => None,
-    })
+/// One host of the operator.
+struct Host<'a> {
+    seen: &'a HostSurvey,
+    facts: Option<&'a HostFacts>,
 }
 
-fn sessions(host: &HostSurvey) -> impl Iterator<Item = &OfferedSession> {
-    probes(host).flat_map(|probe| &probe.handshakes).filter_map(|one| match &one.tried {
+impl<'a> Host<'a> {
+    /// Its addresses, as far as somebody meant to look at them; `None` where nothing came of it. Where
+    /// there is none to look at, the host as a whole is one that was not seen, unless it has no address.
+    fn looks(&self) -> Vec<Option<&'a Probe>> {
+        let mut looks: Vec<_> =
+            self.seen.addresses.iter().filter_map(|one| look(&one.observed)).collect();
+        if looks.is_empty() && (!self.seen.addresses.is_empty() || self.is_open()) {
+            looks.push(None);
+        }
+        looks
+    }
+
+    /// Whether its addresses could not be looked up.
+    fn is_open(&self) -> bool {
+        self.facts.is_some_and(|facts| matches!(facts.addresses, Answer::Failed(_)))
+    }
+
+    /// `None` for a host without any address: nobody can compare that.
+    fn ipv6(&self) -> Option<Option<bool>> {
+        if self.seen.addresses.iter().any(|address| address.ip.is_ipv6()) {
+            Some(Some(true))
+        } else if self.is_open() || self.seen.ipv6_unknown().is_some() {
+            Some(None)
+        } else {
+            (!self.seen.addresses.is_empty()).then_some(Some(false))
+        }
+    }
+
+    /// Records alone are no offer where a certificate was seen that does not match them, and where one
+    /// should have been seen they are a promise. Who asks DNS alone goes by the records.
+    fn dane(&self, assessment: &Assessment) -> Offer {
+        match self.facts.map(|facts| &facts.dane) {
+            Some(Dane::Usable { .. }) => {}
+            Some(Dane::Unusable { .. } | Dane::Absent(_)) => return Offer::No,
+            Some(Dane::LookupFailed(_)) | None => return Offer::Unknown,
+        }
+        let only_dns = |observed: &Observed| matches!(observed, Observed::Not(Unprobed::DnsOnly));
+        if self.seen.addresses.iter().all(|address| only_dns(&address.observed)) {
+            return Offer::Yes;
+        }
+        let assessed = assessment.hosts.iter().find(|host| host.host == self.seen.host);
+        let level = assessed.and_then(|host| host.level);
+        let looks = self.looks();
+        let seen =
+            |look: &Option<&Probe>| look.is_some_and(|probe| sessions(probe).next().is_some());
+        match (level == Some(Level::Dane), looks.iter().any(seen), looks.iter().all(seen)) {
+            (true, _, true) => Offer::Yes,
+            (false, true, _) => Offer::Partly,
+            (true, _, false) | (false, false, _) => Offer::Unknown,
+        }
+    }
+}
+
+/// What was seen at an address; nothing where nobody meant to look there.
+fn look(observed: &Observed) -> Option<Option<&Probe>> {
+    match observed {
+        Observed::Probed(probe) => Some(Some(probe)),
+        Observed::Not(Unprobed::NoTurn | Unprobed::OutOfTime | Unprobed::TooSlow) => Some(None),
+        Observed::Not(
+            Unprobed::DnsOnly | Unprobed::Refused(_) | Unprobed::NoFamily | Unprobed::OverLimit,
+        ) => None,
+    }
+}
+
+fn sessions(probe: &Probe) -> impl Iterator<Item = &OfferedSession> {
+    probe.handshakes.iter().filter_map(|one| match &one.tried {
         Tried::Session(session) => Some(session),
         Tried::NoSuchKey | Tried::Failed { .. } | Tried::Unknown(_) => None,
     })
 }
 
-/// Records alone are no offer where a certificate was seen that does not match them.
-fn dane(survey: &Survey, assessment: &Assessment, operator: &str) -> Offer {
-    let parts = survey.facts.hosts.iter().filter_map(|facts| {
-        let Peer::Name(name) = &facts.host else { return None };
-        if name.operator() != operator {
-            return None;
-        }
-        let assessed = assessment.hosts.iter().find(|host| host.host == *name);
-        Some(match &facts.dane {
-            Dane::Usable { .. } => match assessed.and_then(|host| host.level) {
-                Some(Level::Dane) => Offer::Yes,
-                Some(_) | None => {
-                    let seen = assessed.is_some_and(|host| {
-                        host.addresses.iter().any(|address| !address.keys.is_empty())
-                    });
-                    if seen { Offer::Partly } else { Offer::Yes }
-                }
-            },
-            Dane::Unusable { .. } | Dane::Absent(_) => Offer::No,
-            Dane::LookupFailed(_) => Offer::Unknown,
-        })
-    });
-    Offer::throughout(parts)
+/// What each session shows. An address that nothing was negotiated with may do anything.
+fn in_sessions<'a>(
+    looks: impl Iterator<Item = Option<&'a Probe>>,
+    shows: impl Fn(&OfferedSession) -> Option<bool>,
+) -> impl Iterator<Item = Option<bool>> {
+    looks.flat_map(move |probe| {
+        let all: Vec<_> = probe.into_iter().flat_map(sessions).map(&shows).collect();
+        if all.is_empty() { vec![None] } else { all }
+    })
+}
+
+/// Whether its key exchange is one that a quantum computer does not break: hybrids are defined for TLS
+/// 1.3 alone.
+fn hybrid(session: &OfferedSession) -> Option<bool> {
+    match (&session.group, session.version) {
+        (Some(group), _) => Some(group.to_ascii_uppercase().contains("MLKEM")),
+        (None, TlsVersion::V1_3) => None,
+        (None, _) => Some(false),
+    }
 }
 
 fn hygiene(probe: &Probe) -> Option<bool> {

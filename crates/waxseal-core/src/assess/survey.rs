@@ -205,6 +205,9 @@ pub struct HostSurvey {
     /// Why its IPv6 addresses cannot be asked for while the IPv4 ones can, in words: a denial of
     /// AAAA that does not hold, or a server that does not answer.
     pub aaaa_fault: Option<String>,
+    /// Why it is not known whether it has IPv6 addresses, in words, whoever is to blame for that.
+    #[serde(default)]
+    pub aaaa_open: Option<String>,
     /// TLSA records that nobody may use, because the addresses or the records themselves are in a
     /// zone that is not signed (RFC 7672 §2.2.2).
     pub orphans: Vec<Tlsa>,
@@ -215,6 +218,13 @@ pub struct HostSurvey {
     pub caa: Published<Vec<Quoted>>,
     /// Each of its addresses, IPv6 and IPv4.
     pub addresses: Vec<AddressSurvey>,
+}
+
+impl HostSurvey {
+    /// Why it is not known whether it has IPv6 addresses beside those that were found.
+    pub fn ipv6_unknown(&self) -> Option<&str> {
+        self.aaaa_open.as_deref().or(self.aaaa_fault.as_deref())
+    }
 }
 
 /// One address of a mail host.

@@ -4,6 +4,7 @@ mod advice;
 mod changes;
 mod ids;
 mod levels;
+mod offers;
 mod profiles;
 mod properties;
 mod unused;

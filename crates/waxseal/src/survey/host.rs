@@ -15,6 +15,7 @@ use waxseal_core::{
 use super::{
     Depth, Errand, Surveyor,
     probe::{Enough, Target},
+    span::USED_UP,
 };
 
 /// The most addresses of one host that are probed.
@@ -32,18 +33,19 @@ impl Surveyor {
         let span = &errand.span;
         let owner = dane::owner(name, facts.port).ok();
         let wanted = owner.map(|owner| (owner, RecordType::TLSA)).into_iter().collect();
-        let (alias, zone, tlsa, orphans, aaaa_fault, tlsrpt, caa, addresses) = tokio::join!(
+        let (alias, zone, tlsa, orphans, aaaa, tlsrpt, caa, addresses) = tokio::join!(
             span.within(format!("whether {name} is an alias"), self.alias(name)),
             self.zone(name, wanted, errand),
             span.within(format!("the TLSA records of {name}"), self.tlsa(facts)),
             span.within(format!("the TLSA records of {name}"), self.orphans(name, facts)),
-            span.within(format!("the IPv6 addresses of {name}"), self.aaaa_fault(name)),
+            span.within(format!("the IPv6 addresses of {name}"), self.aaaa(name)),
             span.published("the TLSRPT record", name, self.tls_reports(name)),
             span.published("the CAA records", name, self.caa(name)),
             self.addresses(name, facts, errand, line),
         );
         let (tlsa_ttl, denial_fault) = tlsa.unwrap_or_default();
-        let (alias, aaaa_fault) = (alias.flatten(), aaaa_fault.flatten());
+        let Aaaa { fault, open } = aaaa.unwrap_or_else(Aaaa::late);
+        let alias = alias.flatten();
         let orphans = orphans.unwrap_or_default();
         HostSurvey {
             host: name.clone(),
@@ -51,7 +53,8 @@ impl Surveyor {
             zone,
             tlsa_ttl,
             denial_fault,
-            aaaa_fault,
+            aaaa_fault: fault,
+            aaaa_open: open,
             orphans,
             tlsrpt,
             caa,
@@ -112,15 +115,13 @@ impl Surveyor {
         }
     }
 
-    async fn aaaa_fault(&self, name: &Domain) -> Option<String> {
+    /// The facts leave out a family that failed where the other has addresses.
+    async fn aaaa(&self, name: &Domain) -> Aaaa {
         let v4 = self.resolver().lookup(name, RecordType::A).await;
         let v6 = self.resolver().lookup(name, RecordType::AAAA).await;
-        match (v4.answer, v6.answer) {
-            (Answer::Found { .. }, Answer::Failed(failure)) if is_theirs(failure.kind) => {
-                Some(failure.detail)
-            }
-            (_, _) => None,
-        }
+        let Answer::Failed(failure) = v6.answer else { return Aaaa::default() };
+        let is_fault = matches!(v4.answer, Answer::Found { .. }) && is_theirs(failure.kind);
+        Aaaa { fault: is_fault.then(|| failure.detail.clone()), open: Some(failure.detail) }
     }
 
     /// Each address, one after the other: all belong to one operator.
@@ -160,6 +161,21 @@ impl Surveyor {
             found.push(AddressSurvey { ip, observed });
         }
         found
+    }
+}
+
+/// Why the IPv6 addresses of a host are not known.
+#[derive(Default)]
+struct Aaaa {
+    /// As [`HostSurvey::aaaa_fault`].
+    fault: Option<String>,
+    /// As [`HostSurvey::aaaa_open`].
+    open: Option<String>,
+}
+
+impl Aaaa {
+    fn late() -> Self {
+        Self { fault: None, open: Some(USED_UP.to_owned()) }
     }
 }
 

@@ -200,7 +200,8 @@ async fn providers_are_compared_in_a_table_a_page_and_a_spreadsheet() {
     let table = world.read("r.csv");
     assert!(
         table.contains(
-            "dane-and-sts.example,1,yes,yes,no,yes,yes,yes,yes,no,yes,1,1,0,1,1,1,1,0,1,\r\n"
+            "dane-and-sts.example,1,yes,yes,no,yes,yes,yes,yes,no,yes,1,1,0,1,1,1,1,0,1,,\
+             0,0,0,0,0,0,0,0,0\r\n"
         ),
         "{table}"
     );

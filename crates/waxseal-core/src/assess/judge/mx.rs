@@ -249,7 +249,7 @@ fn without_ipv6(case: &Case<'_>, out: &mut Findings) {
             // It could not be found out.
             Answer::Failed(_) => return,
         }
-        if host.survey.is_some_and(|survey| survey.aaaa_fault.is_some()) {
+        if host.survey.is_some_and(|survey| survey.ipv6_unknown().is_some()) {
             return;
         }
     }

@@ -355,66 +355,6 @@ fn the_strength_of_dnssec_is_not_asked_where_there_is_none() {
     );
 }
 
-/// The comparison of providers says the same as the findings.
-#[test]
-fn an_offer_is_what_the_findings_call_good() {
-    use crate::assess::{Id, Offer, offers};
-    let mut world = World::new();
-    for probe in world.probes() {
-        probe.keywords_in_tls = Some(vec!["REQUIRETLS MANDATORY".into()]);
-        let weak = probe.weak.as_mut().unwrap();
-        weak.suites = vec!["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256".into()];
-    }
-    let assessment = world.assess();
-    let ids: Vec<_> = assessment.findings.iter().map(|finding| finding.id).collect();
-    assert!(!ids.contains(&Id::TlsWeakSuite) && !ids.contains(&Id::RequireTlsMissing), "{ids:?}");
-    let offers = offers(&world.survey, &assessment);
-    assert_eq!((offers.require_tls, offers.hygiene), (Offer::Yes, Offer::Yes));
-    for probe in world.probes() {
-        probe.weak.as_mut().unwrap().suites = vec!["TLS_RSA_WITH_AES_128_CBC_SHA".into()];
-    }
-    let offers = crate::assess::offers(&world.survey, &assessment);
-    assert_eq!(offers.hygiene, Offer::No);
-}
-
-/// Whoever chooses a provider must not hold another's hosts against it.
-#[test]
-fn a_second_operator_of_a_domain_is_named_and_not_mixed_in() {
-    use crate::assess::{Offer, offers};
-    let mut world = World::new();
-    let first = offers(&world.survey, &world.assess());
-    assert!(first.others.is_empty(), "{:?}", first.others);
-    world.survey.facts.hosts.push(host_facts("mx.backup.test", 99, Vec::new()));
-    let mut backup = host_survey("mx.backup.test", &certificates().own);
-    backup.addresses.retain(|address| address.ip.is_ipv4());
-    world.survey.hosts.push(backup);
-    let both = offers(&world.survey, &world.assess());
-    assert_eq!(both.others, ["backup.test"]);
-    assert_eq!((both.dane, both.ipv6), (Offer::Yes, Offer::Yes));
-    assert_eq!(both.columns(), first.columns());
-}
-
-/// "Everywhere" is not said of a domain of which a part is unknown; of an operator, what another
-/// domain shows is known.
-#[test]
-fn a_part_that_is_unknown_leaves_the_offer_of_a_domain_unknown() {
-    use crate::assess::{Offer, offers};
-    let mut world = World::new();
-    let assessment = world.assess();
-    let whole = offers(&world.survey, &assessment);
-    assert_eq!((whole.tls13, whole.hygiene), (Offer::Yes, Offer::Yes));
-    world.probes().last().unwrap().weak = None;
-    let part = offers(&world.survey, &assessment);
-    assert_eq!((part.tls13, part.hygiene), (Offer::Yes, Offer::Unknown));
-    assert_eq!(part.and(&whole).hygiene, Offer::Yes, "seen at another domain");
-    let mut silent = host_survey("mx2.example.net", &certificates().own);
-    for address in &mut silent.addresses {
-        address.observed = Observed::Not(Unprobed::OutOfTime);
-    }
-    world.survey.hosts.push(silent);
-    assert_eq!(offers(&world.survey, &assessment).tls13, Offer::Unknown);
-}
-
 #[test]
 fn a_domain_without_mail_is_asked_only_for_what_applies() {
     let mut world = World::new();

@@ -224,6 +224,7 @@ pub(super) fn host_survey(name: &str, chain: &[Vec<u8>]) -> HostSurvey {
         tlsa_ttl: Some(Duration::from_hours(1)),
         denial_fault: None,
         aaaa_fault: None,
+        aaaa_open: None,
         orphans: Vec::new(),
         tlsrpt: found(reports()),
         caa: found(vec!["0 issue ca.example".into()]),

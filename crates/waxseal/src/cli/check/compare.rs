@@ -82,6 +82,9 @@ impl Seen {
     pub(super) fn told(&self) -> String {
         let not: Vec<&String> = self.partly.iter().chain(&self.no).chain(&self.unknown).collect();
         match (&*self.yes, &*not) {
+            (many, [odd]) if many.len() + 1 >= ENOUGH && !self.unknown.is_empty() => {
+                format!("{} ({odd} not known)", many.len())
+            }
             (many, [odd]) if many.len() + 1 >= ENOUGH => format!("{} (not {odd})", many.len()),
             ([odd], many) if many.len() + 1 >= ENOUGH && self.unknown.is_empty() => {
                 format!("1 (only {odd})")
@@ -324,7 +327,9 @@ pub(super) fn csv(providers: &[Provider]) -> String {
         "operator,domains,DANE,MTA-STS,TLSRPT,TLS 1.3,PQ,IPv6,DNSSEC,REQUIRETLS,hygiene,\
          domains with DANE,domains with MTA-STS,domains with TLSRPT,domains with TLS 1.3,\
          domains with PQ,domains with IPv6,domains with DNSSEC,domains with REQUIRETLS,\
-         domains with hygiene,other operators\r\n"
+         domains with hygiene,other operators,DANE not known,MTA-STS not known,TLSRPT not known,\
+         TLS 1.3 not known,PQ not known,IPv6 not known,DNSSEC not known,REQUIRETLS not known,\
+         hygiene not known\r\n"
             .to_owned();
     for provider in providers {
         let Provider { offers, domains, seen, .. } = provider;
@@ -332,6 +337,7 @@ pub(super) fn csv(providers: &[Provider]) -> String {
         cells.extend(offers.columns().map(|(_, offer)| offer.as_str().to_owned()));
         cells.extend(seen.iter().map(|seen| seen.yes.len().to_string()));
         cells.push(quoted(&offers.others.join(" ")));
+        cells.extend(seen.iter().map(|seen| seen.unknown.len().to_string()));
         let _ = write!(text, "{}\r\n", cells.join(","));
     }
     text

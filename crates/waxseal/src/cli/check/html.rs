@@ -135,9 +135,10 @@ fn offer_parts(offer: Offer, seen: &Seen) -> (&'static str, &'static str, String
         Offer::No => ("bad", "✗", "no"),
         Offer::Unknown => ("unknown", "?", "not known"),
     };
-    let words = match (seen.is_mixed(), seen.yes.len()) {
-        (true, yes @ 1..) => format!("{yes}/{}", seen.total()),
-        (true | false, _) => word.to_owned(),
+    let words = match (seen.is_mixed(), seen.yes.len(), seen.unknown.len()) {
+        (true, yes @ 1.., 0) => format!("{yes}/{}", seen.total()),
+        (true, yes @ 1.., unknown) => format!("{yes}/{}, {unknown}\u{a0}?", seen.total()),
+        (true | false, _, _) => word.to_owned(),
     };
     (class, glyph, words)
 }

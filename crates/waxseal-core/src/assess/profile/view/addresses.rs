@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Said, View, met, no_host, not_met, unknown};
 use crate::{
-    assess::{Contact, NameServer, NameServers, Observed, Servers},
+    assess::{Contact, HostSurvey, NameServer, NameServers, Observed, Servers},
     dns::Answer,
     facts::Peer,
 };
@@ -75,12 +75,12 @@ impl View<'_> {
                 Peer::Name(name) => self.survey.hosts.iter().find(|one| one.host == *name),
                 Peer::Literal(_) => None,
             };
-            match (&host.addresses, survey.and_then(|survey| survey.aaaa_fault.as_ref())) {
+            match (&host.addresses, survey.and_then(HostSurvey::ipv6_unknown)) {
                 (Answer::Found { value, .. }, _) if value.iter().any(IpAddr::is_ipv6) => {}
                 (Answer::Failed(failure), _) => open = Some(failure.to_string()),
                 // The question for AAAA records had no answer that holds.
                 (Answer::Found { .. } | Answer::Absent { .. }, Some(fault)) => {
-                    open = Some(fault.clone());
+                    open = Some(fault.to_owned());
                 }
                 (Answer::Found { .. } | Answer::Absent { .. }, None) => {
                     return not_met(format!("{} has no IPv6 address", host.host));
