@@ -138,7 +138,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     }
     let work = work::list(&args.domains, args.from.as_deref())?;
     if work.is_empty() {
-        return Err(Exit::Usage.because("no domain was given; name one, or use --from FILE"));
+        return Err(Exit::Usage.because(match &args.from {
+            Some(path) => format!("{}: there is no domain in it", path.display()),
+            None => "no domain was given; name one, or use --from FILE".to_owned(),
+        }));
     }
     let checker = Checker::build(args, work.len(), context)?;
     let (mut journal, kept) = match &args.resume {

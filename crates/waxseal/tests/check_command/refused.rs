@@ -18,6 +18,7 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
         (vec!["check", &best, "-j", "0"], "0 is not in 1..=512"),
         (vec!["check", &best, "-j", "513"], "513 is not in 1..=512"),
         (vec!["check", "--from", &nowhere], "No such file"),
+        (vec!["check", "--from", "/dev/null"], "/dev/null: there is no domain in it"),
         (vec!["check", &best, "--html", &nowhere], "r.html: the report cannot be written there"),
         (vec!["check", &best, "--csv", &folder], "Is a directory"),
         (vec!["check", &best, "--internet-nl", &nowhere], "the report cannot be written there"),

@@ -138,7 +138,7 @@ impl<'a> Forms<'a> {
         let (providers, left_out) = std::mem::take(&mut self.compared).providers();
         if args.compare {
             for (name, why) in &left_out {
-                context.say(format!("not compared: {name}: {why}"));
+                context.say(format!("not compared: {}: {why}", text::shown(name.as_str())));
             }
             context.print(match context.output {
                 Output::Json => format!("{}\n", self::compared(&providers, &left_out)),

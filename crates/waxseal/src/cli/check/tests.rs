@@ -70,6 +70,38 @@ fn a_domain_is_one_however_it_is_written() {
     assert_eq!(list, ["EXAMPLE.com.", "b\u{fc}cher.example", "example.net", "example.org"]);
 }
 
+/// Editors of spreadsheets write a mark first, and end lines in their own way.
+#[test]
+fn a_list_with_a_mark_and_crlf_is_read_and_one_in_utf_16_refused() {
+    let read = |octets: &[u8]| {
+        let mut all = Vec::new();
+        work::read(octets, 1_000, |domain| all.push(domain.to_owned())).map(|()| all)
+    };
+    let marked = b"\xef\xbb\xbf# ours\r\nexample.com\r\n\r\nexample.net\r\n";
+    assert_eq!(read(marked).unwrap(), ["example.com", "example.net"]);
+    assert_eq!(read(b"\xef\xbb\xbfexample.com").unwrap(), ["example.com"]);
+    for octets in [b"\xff\xfee\0x\0", b"\xfe\xff\0e\0x"] {
+        let error = read(octets).unwrap_err().to_string();
+        assert_eq!(error, "the list is in UTF-16; save it as UTF-8");
+    }
+}
+
+/// A hostile list on standard input: a line without end takes no memory, and hides nothing behind spaces.
+#[test]
+fn a_line_without_end_is_passed_over() {
+    let zeros = std::io::Read::take(std::io::repeat(0), 8 << 20);
+    let text = format!("\nexample.com{}example.net\nexample.org", " ".repeat(10_000));
+    let mut all = Vec::new();
+    let list = std::io::Read::chain(zeros, text.as_bytes());
+    work::read(list, 16 << 20, |domain| all.push(domain.to_owned())).unwrap();
+    let [zeros, hidden, last] = &*all else { panic!("{}", all.len()) };
+    assert!(zeros.len() < 5_000 && zeros.starts_with('\0'));
+    assert_eq!((hidden.as_str(), last.as_str()), ("example.com\u{2026}", "example.org"));
+    let endless = std::io::Read::take(std::io::repeat(0), 1 << 30);
+    let error = work::read(endless, 1 << 20, |_| {}).unwrap_err().to_string();
+    assert_eq!(error, "the list is longer than 1048576 bytes; split it into several");
+}
+
 /// A hostile file: `example.com` of a list that is too long must not become `example.co`.
 #[test]
 fn a_list_past_the_limit_is_refused_and_not_cut() {
@@ -340,6 +372,11 @@ fn a_journal_goes_on_with_the_same_question_only() {
 fn a_line_that_is_no_domain_cannot_steer_the_terminal() {
     let input = "x\u{1b}[2J\u{9b}31m\u{202e}".to_owned();
     let report = Report { input, outcome: Outcome::NoDomain("no domain name".into()) };
+    let mut long = report.clone();
+    long.input = "\u{e4}".repeat(4_000);
+    for text in [text::page(&long, Paint::Plain), text::line(&long, Paint::Plain)] {
+        assert!(text.len() < 300 && text.contains("\u{e4}\u{2026}"), "{text}");
+    }
     for text in [text::page(&report, Paint::Plain), text::line(&report, Paint::Plain)] {
         assert!(text.contains("x\\u{1b}[2J"), "{text}");
         assert!(!text.trim_end().contains(|c: char| c.is_control() && c != '\n'), "{text:?}");

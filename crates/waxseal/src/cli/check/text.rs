@@ -33,8 +33,8 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
     let one = match &report.outcome {
         Outcome::Assessed(one) => one,
         Outcome::NoDomain(why) => {
-            let input = Quoted::new(&report.input);
-            let mut text = format!("{}\n  {} ", paint.bold(input.as_str()), mark(Tone::Bad, paint));
+            let input = shown(&report.input);
+            let mut text = format!("{}\n  {} ", paint.bold(&input), mark(Tone::Bad, paint));
             hanging(4, why, &mut text);
             return text;
         }
@@ -71,6 +71,17 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
     text
 }
 
+/// An input that is no domain, as it may be shown; a line of a list may have thousands of characters.
+pub(super) fn shown(input: &str) -> String {
+    /// More is cut.
+    const MOST: usize = 64;
+    let input = Quoted::new(input);
+    match input.as_str().char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}\u{2026}", input.as_str().get(..end).unwrap_or_default()),
+        None => input.to_string(),
+    }
+}
+
 /// One line, for many domains.
 pub(super) fn line(report: &Report, paint: Paint) -> String {
     let standing = Standing::told(report);
@@ -79,7 +90,7 @@ pub(super) fn line(report: &Report, paint: Paint) -> String {
     let start = format!("{} {word} ", mark(tone, paint));
     let one = match &report.outcome {
         Outcome::NoDomain(why) => {
-            return start + &with_reason(Quoted::new(&report.input).as_str(), why);
+            return start + &with_reason(&shown(&report.input), why);
         }
         Outcome::Assessed(one) => one,
     };

@@ -55,22 +55,36 @@ pub(super) fn list(given: &[String], from: Option<&Path>) -> anyhow::Result<Vec<
     Ok(work)
 }
 
-/// Adds what the lines of a list name.
+/// Adds what the lines of a list name. Of a line no more is kept than a name can have.
 ///
 /// # Errors
-/// It cannot be read, or has more than `most` octets: its last line could be cut into another
-/// domain.
+/// It cannot be read, is no UTF-8 as its first octets say, or has more than `most` octets: its last line
+/// could be cut into another domain.
 pub(super) fn read(source: impl Read, most: u64, mut add: impl FnMut(&str)) -> std::io::Result<()> {
     let mut reader = BufReader::new(source.take(most.saturating_add(1)));
-    for line in reader.by_ref().split(b'\n') {
-        let line = line?;
-        let line = String::from_utf8_lossy(&line);
-        let text = line.split('#').next().unwrap_or_default();
-        let text = text.split([',', ';', '\t']).next().unwrap_or_default().trim();
-        let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        let text = quoted.map_or(text, str::trim);
-        if !text.is_empty() {
-            add(text);
+    let (mut line, mut is_first) = (Vec::new(), true);
+    loop {
+        line.clear();
+        let room = u64::try_from(MOST_LINE).unwrap_or(u64::MAX);
+        if reader.by_ref().take(room).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let is_cut = line.len() == MOST_LINE && line.last() != Some(&b'\n');
+        if is_cut {
+            reader.skip_until(b'\n')?;
+        }
+        let octets = if std::mem::take(&mut is_first) { after_mark(&line)? } else { &line };
+        let text = String::from_utf8_lossy(octets);
+        let cell = text.split(['#', ',', ';', '\t']).next().unwrap_or_default();
+        let is_whole = !is_cut || cell.len() < text.len();
+        let cell = cell.trim();
+        let quoted = cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"'));
+        let cell = quoted.map_or(cell, str::trim);
+        if !is_whole {
+            // What follows could be spaces, and then another word: it is not the name that it begins with.
+            add(&format!("{cell}\u{2026}"));
+        } else if !cell.is_empty() {
+            add(cell);
         }
     }
     if reader.get_ref().limit() == 0 {
@@ -79,6 +93,14 @@ pub(super) fn read(source: impl Read, most: u64, mut add: impl FnMut(&str)) -> s
         )));
     }
     Ok(())
+}
+
+/// The first line without the mark by which editors know UTF-8.
+fn after_mark(line: &[u8]) -> std::io::Result<&[u8]> {
+    if line.starts_with(&[0xff, 0xfe]) || line.starts_with(&[0xfe, 0xff]) {
+        return Err(std::io::Error::other("the list is in UTF-16; save it as UTF-8"));
+    }
+    Ok(line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line))
 }
 
 /// What a journal was made by: reports of another depth or of other selectors answer another
