@@ -7,8 +7,8 @@ mod addresses;
 use super::Status;
 use crate::{
     assess::{
-        Assessment, Contact, Delivery, Dmarc, Finding, HostAssessment, HostSurvey, Id, Observed,
-        OfferedSession, Probe, Published, Severity, Signing, SpfAll, StartTlsSeen, Survey, Tried,
+        Assessment, Contact, Delivery, Dmarc, Finding, HostSurvey, Id, Observed, OfferedSession,
+        Probe, Published, Severity, Signing, SpfAll, StartTlsSeen, Survey, Tried, Unprobed,
         mail::restricts_issuance,
     },
     channel::{Level, TlsVersion},
@@ -81,19 +81,22 @@ impl View<'_> {
         })
     }
 
-    /// A host of which nothing was seen, and why nothing follows.
+    /// An address of which nothing was seen, though it could have been: why nothing follows for its
+    /// host.
     fn unseen(&self) -> Option<String> {
-        let spoke = |host: &&HostSurvey| {
-            host.addresses.iter().any(|address| match &address.observed {
-                Observed::Probed(probe) => matches!(probe.contact, Contact::Spoke { .. }),
-                Observed::Not(_) => false,
-            })
-        };
-        let host = self.survey.hosts.iter().find(|host| !spoke(host));
         if self.survey.hosts.is_empty() {
             return Some("no mail host was looked at".into());
         }
-        host.map(|host| format!("nothing was seen of {}", host.host))
+        self.survey.hosts.iter().find_map(|host| {
+            let silent = host.addresses.iter().find(|address| !is_told(&address.observed));
+            match silent {
+                Some(address) => {
+                    Some(format!("nothing was seen of {} at {}", host.host, address.ip))
+                }
+                None if host.addresses.iter().any(|address| spoke(&address.observed)) => None,
+                None => Some(format!("nothing was seen of {}", host.host)),
+            }
+        })
     }
 
     pub(super) fn takes_mail(&self) -> Said {
@@ -249,20 +252,27 @@ impl View<'_> {
         }
     }
 
-    /// As [`Self::seen`], and with a session at every host.
+    /// As [`Self::seen`], and with a session wherever a host spoke.
     pub(super) fn sessions(&self, judge: impl FnOnce() -> Said) -> Said {
         let judged = self.seen(judge);
-        let bare = self.assessment.hosts.iter().find(|host| sessions(host) == 0);
-        match (judged.0, bare) {
-            (Status::Met, Some(host)) => {
-                let offered = self
-                    .probes()
-                    .any(|(survey, probe)| survey.host == host.host && is_ready(probe));
-                let why = format!("no TLS session with {}", host.host);
-                if offered { unknown(why) } else { not_met(why) }
-            }
+        match (judged.0, self.without_session()) {
+            (Status::Met, Some(bare)) => bare,
             _ => judged,
         }
+    }
+
+    /// An address that spoke, and had no TLS session with us.
+    fn without_session(&self) -> Option<Said> {
+        self.survey.hosts.iter().find_map(|host| {
+            host.addresses.iter().find_map(|address| {
+                let Observed::Probed(probe) = &address.observed else { return None };
+                if !spoke(&address.observed) || sessions_of(probe).next().is_some() {
+                    return None;
+                }
+                let why = format!("no TLS session with {} at {}", host.host, address.ip);
+                Some(if is_ready(probe) { unknown(why) } else { not_met(why) })
+            })
+        })
     }
 
     /// Whether what should not be taken was tried at all.
@@ -453,8 +463,21 @@ const fn is_ready(probe: &Probe) -> bool {
     matches!(probe.contact, Contact::Spoke { starttls: StartTlsSeen::Ready, .. })
 }
 
-fn sessions(host: &HostAssessment) -> usize {
-    host.addresses.iter().map(|address| address.keys.len()).sum()
+/// Whether it answered, and talked.
+fn spoke(observed: &Observed) -> bool {
+    matches!(observed, Observed::Probed(probe) if matches!(probe.contact, Contact::Spoke { .. }))
+}
+
+/// Whether it spoke, or nobody could expect us to have heard it: an address that is no address of
+/// the Internet, one of a family that this machine has no way to, one more than we ask.
+fn is_told(observed: &Observed) -> bool {
+    match observed {
+        Observed::Probed(_) => spoke(observed),
+        Observed::Not(Unprobed::Refused(_) | Unprobed::NoFamily | Unprobed::OverLimit) => true,
+        Observed::Not(
+            Unprobed::DnsOnly | Unprobed::NoTurn | Unprobed::OutOfTime | Unprobed::TooSlow,
+        ) => false,
+    }
 }
 
 fn signed(signing: &Signing) -> Said {

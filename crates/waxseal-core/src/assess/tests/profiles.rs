@@ -433,6 +433,32 @@ fn each_address_counts_in_whatever_order_they_were_asked() {
     }
 }
 
+/// Attacker: whoever answers at the address that turned us away. A verdict about "every address" is
+/// not given for the one that was seen.
+#[test]
+fn an_address_that_turned_us_away_leaves_every_verdict_about_all_of_them_open() {
+    let checks = ["starttls", "tlsa-matches", "tls13", "certificate-trusted", "sts-consistent"];
+    let judged = |spoil: Spoil| {
+        let mut world = World::two();
+        spoil(&mut world);
+        checks.map(|check| one(check, &world))
+    };
+    assert_eq!(judged(|_| {}), [Status::Met; 5]);
+    let greylisted: Spoil = |world| {
+        let probe = world.probe(0, 1);
+        probe.contact = Contact::TurnedAway("451 greylisted".into());
+        probe.handshakes.clear();
+    };
+    assert_eq!(judged(greylisted), [Status::Unknown; 5]);
+    let no_session: Spoil = |world| world.probe(0, 1).handshakes.clear();
+    assert_eq!(judged(no_session)[1..], [Status::Unknown; 4]);
+    // What we cannot see from here is said elsewhere, and is no fault of the domain.
+    let without_ipv6: Spoil = |world| {
+        world.host(0).addresses[1].observed = Observed::Not(Unprobed::NoFamily);
+    };
+    assert_eq!(judged(without_ipv6), [Status::Met; 5]);
+}
+
 /// Attacker: on the path to our resolver. What others see is not missing.
 #[test]
 fn a_policy_that_only_others_see_is_neither_met_nor_missing() {
