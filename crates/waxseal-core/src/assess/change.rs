@@ -6,7 +6,9 @@
 //! or stops holding on the way may be somebody on the path (RFC 8461 §10.2). What
 //! could not be seen is no change at all.
 
+mod addresses;
 mod hosts;
+mod starttls;
 mod watch;
 
 use std::{collections::HashSet, fmt};
@@ -99,8 +101,10 @@ pub enum Kind {
     TlsaMatch,
     /// The certificate at an address.
     Certificate,
-    /// STARTTLS at an address.
+    /// STARTTLS at an address, and the handshakes after it.
     Starttls,
+    /// The addresses of a host.
+    Addresses,
     /// The MTA-STS record or policy.
     Sts,
     /// The TLSRPT record.

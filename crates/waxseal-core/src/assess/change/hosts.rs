@@ -2,12 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Changes, Class, Kind, Look, Was, enforced, forged};
+use super::{Changes, Class, Kind, Look, Was, addresses, enforced, forged, starttls};
 use crate::{
-    assess::{
-        Check, Contact, HostSurvey, KeyAssessment, KeyKind, Observed, OfferedSession, Probe,
-        StartTlsSeen, Tried,
-    },
+    assess::{Check, HostSurvey, KeyAssessment, KeyKind, Observed, OfferedSession, Probe, Tried},
     dane::Tlsa,
     facts::{Dane, Facts, HostFacts, NoTlsa, Peer},
     pki::Certificate,
@@ -20,41 +17,85 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
             continue;
         };
         let of = |facts| facts_of(facts, host);
+        let (earlier, now) = (keys(before, host), keys(after, host));
         if let (Some(was), Some(is)) = (of(&before.survey.facts), of(&after.survey.facts)) {
             tlsa(was, is, out);
+            addresses::compare(was, is, &strange(then, host, (&earlier, &now)), out);
         }
-        starttls(after, then, host, out);
-        let enforced = promised(before, after).is_some_and(|policy| policy.allows(&host.host));
-        for (ip, key) in keys(after, host) {
-            let earlier = keys(before, host);
-            let Some((_, was)) =
-                earlier.iter().find(|(at, was)| *at == ip && was.algorithm == key.algorithm)
-            else {
+        starttls::compare(after, then, host, out);
+        for (ip, key) in &now {
+            let (ip, kind) = (*ip, key.algorithm);
+            let shown = leaf(host, ip, kind);
+            let Some((at, was)) = counterpart(then, &earlier, (ip, kind), shown.as_ref()) else {
                 continue;
             };
-            let elsewhere = keys(after, host).iter().any(|(other, key)| *other != ip && good(key));
+            let here = (at, was.algorithm) == (ip, kind);
+            let enforced = promised(before, after).is_some_and(|it| it.allows(&host.host));
             let pair = Pair {
-                place: format!("{} [{ip}] {}", host.host, key.algorithm.as_str()),
+                place: match here {
+                    true => format!("{} [{ip}] {}", host.host, kind.as_str()),
+                    // Whoever answers at another address each time is one change, not many.
+                    false => host.host.to_string(),
+                },
+                at: if here { String::new() } else { format!("[{ip}] {}: ", kind.as_str()) },
                 was,
                 is: key,
-                elsewhere: if elsewhere { Elsewhere::Holds } else { Elsewhere::Nothing },
+                others: Others::of(&now, (ip, kind), was.algorithm),
                 enforced: if enforced { Enforced::Yes } else { Enforced::No },
             };
             pair.tlsa_match(nothing_matches(after), out);
-            pair.certificate(
-                leaf(then, ip, key.algorithm).as_ref(),
-                leaf(host, ip, key.algorithm).as_ref(),
-                out,
-            );
+            pair.certificate(leaf(then, at, was.algorithm).as_ref(), shown.as_ref(), out);
         }
     }
 }
 
-fn facts_of<'f>(facts: &'f Facts, host: &HostSurvey) -> Option<&'f HostFacts> {
+/// Addresses at which nothing that was seen speaks for the host: no key that holds, and none that
+/// it showed before.
+fn strange(
+    then: &HostSurvey,
+    host: &HostSurvey,
+    (earlier, now): (&[Shown<'_>], &[Shown<'_>]),
+) -> Vec<IpAddr> {
+    let before: Vec<_> =
+        earlier.iter().filter_map(|(at, was)| Some(leaf(then, *at, was.algorithm)?.key)).collect();
+    let speaks = |(ip, key): &Shown<'_>| {
+        good(key) || leaf(host, *ip, key.algorithm).is_some_and(|leaf| before.contains(&leaf.key))
+    };
+    let known: Vec<_> = now.iter().filter(|shown| speaks(shown)).map(|(ip, _)| *ip).collect();
+    now.iter().map(|(ip, _)| *ip).filter(|ip| !known.contains(ip)).collect()
+}
+
+/// One kind of key at an address.
+type Shown<'a> = (IpAddr, &'a KeyAssessment);
+
+/// What a key that is shown now is compared with: the same kind at the same address; where that was
+/// not seen, the same key wherever it was, or the best that the host had. Somebody on the path can
+/// answer at an address, and with a kind of key, that the host never had.
+fn counterpart<'a>(
+    then: &HostSurvey,
+    earlier: &[Shown<'a>],
+    (ip, kind): (IpAddr, KeyKind),
+    shown: Option<&Leaf>,
+) -> Option<Shown<'a>> {
+    earlier.iter().copied().min_by_key(|(at, was)| {
+        let same_key = || {
+            let was = leaf(then, *at, was.algorithm);
+            was.zip(shown).is_some_and(|(was, is)| was.key == is.key)
+        };
+        match () {
+            () if (*at, was.algorithm) == (ip, kind) => 0,
+            () if same_key() => 1,
+            () if good(was) => 2,
+            () => 3,
+        }
+    })
+}
+
+pub(super) fn facts_of<'f>(facts: &'f Facts, host: &HostSurvey) -> Option<&'f HostFacts> {
     facts.hosts.iter().find(|facts| facts.host == Peer::Name(host.host.clone()))
 }
 
-fn keys<'a>(look: Look<'a>, host: &HostSurvey) -> Vec<(IpAddr, &'a KeyAssessment)> {
+fn keys<'a>(look: Look<'a>, host: &HostSurvey) -> Vec<Shown<'a>> {
     let judged = look.assessment.hosts.iter().filter(|judged| judged.host == host.host);
     judged
         .flat_map(|judged| &judged.addresses)
@@ -62,7 +103,7 @@ fn keys<'a>(look: Look<'a>, host: &HostSurvey) -> Vec<(IpAddr, &'a KeyAssessment
         .collect()
 }
 
-fn probe(host: &HostSurvey, ip: IpAddr) -> Option<&Probe> {
+pub(super) fn probe(host: &HostSurvey, ip: IpAddr) -> Option<&Probe> {
     host.addresses.iter().find(|address| address.ip == ip).and_then(|address| {
         match &address.observed {
             Observed::Probed(probe) => Some(&**probe),
@@ -160,70 +201,27 @@ fn tlsa(was: &HostFacts, is: &HostFacts, out: &mut Changes) {
     out.add(Kind::Tlsa, &subject, &Was(&words(&was.dane), &words(&is.dane)), meaning);
 }
 
-fn starttls(after: Look<'_>, then: &HostSurvey, host: &HostSurvey, out: &mut Changes) {
-    let seen = |probe: &Probe| match &probe.contact {
-        Contact::Spoke { starttls, .. } => Some(starttls.clone()),
-        Contact::Unreachable(_) | Contact::TurnedAway(_) | Contact::Misbehaved(_) => None,
-    };
-    let state = |host: &HostSurvey, ip| probe(host, ip).and_then(seen);
-    let promised = enforced(after.survey).is_some()
-        || facts_of(&after.survey.facts, host)
-            .is_some_and(|facts| matches!(facts.dane, Dane::Usable { .. }));
-    for address in &host.addresses {
-        let ip = address.ip;
-        let (Some(was), Some(is)) = (state(then, ip), state(host, ip)) else { continue };
-        let elsewhere = host
-            .addresses
-            .iter()
-            .any(|other| other.ip != ip && state(host, other.ip) == Some(StartTlsSeen::Ready));
-        let meaning = match (&was, &is) {
-            (_, StartTlsSeen::Injected) if was != is => {
-                (Class::LikelyAttack, "bytes are injected before the handshake")
-            }
-            (StartTlsSeen::Ready, StartTlsSeen::NotOffered | StartTlsSeen::Refused(_))
-                if elsewhere =>
-            {
-                (Class::LikelyAttack, "it vanished at this address only")
-            }
-            (StartTlsSeen::Ready, StartTlsSeen::NotOffered | StartTlsSeen::Refused(_))
-                if promised =>
-            {
-                (Class::LikelyAttack, "it vanished although the domain still promises TLS")
-            }
-            (StartTlsSeen::Ready, StartTlsSeen::NotOffered | StartTlsSeen::Refused(_)) => {
-                (Class::Weakening, "it vanished everywhere; an attack is not excluded")
-            }
-            (
-                StartTlsSeen::NotOffered | StartTlsSeen::Refused(_) | StartTlsSeen::Injected,
-                StartTlsSeen::Ready,
-            ) => (Class::Repair, "TLS is offered"),
-            (
-                StartTlsSeen::NotOffered
-                | StartTlsSeen::Refused(_)
-                | StartTlsSeen::Injected
-                | StartTlsSeen::Ready,
-                StartTlsSeen::NotOffered
-                | StartTlsSeen::Refused(_)
-                | StartTlsSeen::Injected
-                | StartTlsSeen::Ready,
-            ) => continue,
-        };
-        let words = |seen: &StartTlsSeen| match seen {
-            StartTlsSeen::NotOffered => "no STARTTLS".to_owned(),
-            StartTlsSeen::Refused(reply) => format!("refused: {reply}"),
-            StartTlsSeen::Injected => "injected".to_owned(),
-            StartTlsSeen::Ready => "STARTTLS".to_owned(),
-        };
-        let subject = format!("{} [{ip}]", host.host);
-        out.add(Kind::Starttls, &subject, &Was(&words(&was), &words(&is)), meaning);
-    }
+/// What holds at the host beside what does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// Another address still has what this one lost.
+    Hold,
+    /// A kind of key that the address had before still holds there, and this kind is new.
+    Beside,
+    /// Nothing.
+    Nothing,
 }
 
-/// Whether other addresses of the host still have what this one lost.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Elsewhere {
-    Holds,
-    Nothing,
+impl Others {
+    fn of(now: &[Shown<'_>], (ip, kind): (IpAddr, KeyKind), was: KeyKind) -> Self {
+        let hold = |at: &dyn Fn(IpAddr, KeyKind) -> bool| {
+            now.iter().any(|(other, key)| at(*other, key.algorithm) && good(key))
+        };
+        if was != kind && hold(&|other, held| other == ip && held != kind) {
+            return Self::Beside;
+        }
+        if hold(&|other, _| other != ip) { Self::Hold } else { Self::Nothing }
+    }
 }
 
 /// Whether the host is listed by a policy that is enforced now (RFC 8461 §5).
@@ -236,9 +234,11 @@ enum Enforced {
 /// One kind of key at one address, before and after.
 struct Pair<'a> {
     place: String,
+    /// Before what is told of it, where the place does not say it: the address and the kind.
+    at: String,
     was: &'a KeyAssessment,
     is: &'a KeyAssessment,
-    elsewhere: Elsewhere,
+    others: Others,
     enforced: Enforced,
 }
 
@@ -266,7 +266,8 @@ impl Pair<'_> {
                 return;
             }
         };
-        out.add(Kind::TlsaMatch, &self.place, &Was(before, after), meaning);
+        let after = format!("{}{after}", self.at);
+        out.add(Kind::TlsaMatch, &self.place, &Was(before, &after), meaning);
         if nothing_matches && matches!(self.is.dane, Check::Fails(_)) {
             out.conclusive();
         }
@@ -274,6 +275,7 @@ impl Pair<'_> {
 
     fn certificate(&self, was: Option<&Leaf>, is: Option<&Leaf>, out: &mut Changes) {
         let (Some(was), Some(is)) = (was, is) else { return };
+        let words = Was(&was.words, &format!("{}{}", self.at, is.words));
         let meaning = match (&self.was.pkix, &self.is.pkix) {
             (Check::Fails(_), Check::Holds) => (Class::Repair, "a public CA vouches for it"),
             (Check::Holds, Check::Fails(_)) if self.is.dane == Check::Holds => {
@@ -283,12 +285,14 @@ impl Pair<'_> {
             (Check::Holds, Check::Fails(_)) if was.key == is.key => {
                 (Class::Weakening, "the certificate does not hold any more")
             }
-            (Check::Holds, Check::Fails(_)) if self.enforced == Enforced::Yes => {
+            (Check::Holds, Check::Fails(_))
+                if self.enforced == Enforced::Yes && self.others != Others::Beside =>
+            {
                 let meaning = (
                     Class::LikelyAttack,
                     "another key, for which no CA vouches, under an enforced policy",
                 );
-                out.add(Kind::Certificate, &self.place, &Was(&was.words, &is.words), meaning);
+                out.add(Kind::Certificate, &self.place, &words, meaning);
                 return out.conclusive();
             }
             (Check::Holds, Check::Fails(_)) => self.lost(),
@@ -299,16 +303,20 @@ impl Pair<'_> {
             }
             _ => (Class::Drift, "another certificate that holds as the one before did"),
         };
-        out.add(Kind::Certificate, &self.place, &Was(&was.words, &is.words), meaning);
+        out.add(Kind::Certificate, &self.place, &words, meaning);
     }
 
     /// A roll reaches all addresses; an attacker often sits before one.
     const fn lost(&self) -> (Class, &'static str) {
-        match self.elsewhere {
-            Elsewhere::Holds => {
+        match self.others {
+            Others::Hold => {
                 (Class::LikelyAttack, "another key answers here than at the other addresses")
             }
-            Elsewhere::Nothing => (
+            Others::Beside => (
+                Class::Weakening,
+                "a kind of key that was not there before, for which nothing speaks",
+            ),
+            Others::Nothing => (
                 Class::Weakening,
                 "the key was changed everywhere before its records; an attack is not excluded",
             ),
