@@ -197,6 +197,8 @@ ids! {
     StsNone = "STS-NONE",
     /// `max_age` is too short to protect.
     StsMaxAge = "STS-MAXAGE",
+    /// `max_age` is more than a policy may say.
+    StsMaxAgeTooLong = "STS-MAXAGE-TOO-LONG",
     /// The record is gone while senders still enforce the policy.
     StsRemovedHot = "STS-REMOVED-HOT",
     /// The policy is enforced, and a host that it lists has no certificate that holds.

@@ -281,6 +281,9 @@ pub struct PolicySurvey {
     pub media_type: Option<Quoted>,
     /// Whether the file ends its lines with CRLF (RFC 8461 §3.2).
     pub crlf: Option<bool>,
+    /// Its `max_age` in seconds as it is written, which may be more than one may say (RFC 8461 §3.2).
+    #[serde(default)]
+    pub max_age: Option<u64>,
     /// Since when the certificate of the policy host is valid.
     #[serde(default)]
     pub host_certificate_from: Option<UnixTime>,

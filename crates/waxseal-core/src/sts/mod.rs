@@ -5,7 +5,7 @@ mod policy;
 mod record;
 
 pub use self::{
-    policy::{MAX_AGE, MAX_POLICY_BYTES, Mode, MxPattern, Policy, PolicyError},
+    policy::{MAX_AGE, MAX_POLICY_BYTES, Mode, MxPattern, Policy, PolicyError, written_max_age},
     record::{NotAnnounced, PolicyId, announced},
 };
 

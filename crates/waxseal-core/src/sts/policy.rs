@@ -222,6 +222,12 @@ impl Lines {
     }
 }
 
+/// The `max_age` of a file in seconds, as it is written: [`Policy`] has it cut to [`MAX_AGE`].
+pub fn written_max_age(file: &[u8]) -> Option<u64> {
+    let mut lines = std::str::from_utf8(file).ok()?.lines();
+    lines.find_map(|line| line.strip_prefix("max_age:")?.trim().parse().ok())
+}
+
 /// One to ten digits (RFC 8461 §3.2); what is more than a year counts as a year.
 fn max_age(value: &str) -> Result<Duration, &'static str> {
     let proper = (1..=10).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());

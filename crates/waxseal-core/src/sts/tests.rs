@@ -136,6 +136,8 @@ fn max_age_is_cut_to_a_year() {
     {
         let policy = Policy::parse(POLICY.replace("604800", text).as_bytes()).unwrap();
         assert_eq!(policy.max_age.as_secs(), seconds);
+        let written = written_max_age(POLICY.replace("604800", text).as_bytes());
+        assert_eq!(written, text.parse().ok(), "what the owner is told");
     }
 }
 

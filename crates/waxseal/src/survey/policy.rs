@@ -7,6 +7,7 @@ use waxseal_core::{
     dns::{Absence, Authenticity, Denial, FailureKind, LookupFailure},
     domain::Domain,
     facts::StsFailure,
+    sts::written_max_age,
     time::UnixTime,
 };
 
@@ -154,6 +155,7 @@ fn described(survey: PolicySurvey, domain: &Domain, fetched: &Fetched) -> Policy
         file: Some(Quoted::octets(file)),
         digest: Some(hash.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()),
         crlf: Some(is_crlf(file)),
+        max_age: written_max_age(file),
         ..survey
     }
 }

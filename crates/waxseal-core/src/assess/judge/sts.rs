@@ -7,10 +7,10 @@ use super::{
     mx, unused,
 };
 use crate::{
-    assess::{Contact, Id, Published, Quoted, Severity, StartTlsSeen},
+    assess::{Contact, Id, Probe, Published, Quoted, Severity, StartTlsSeen, Tried},
     dns::Absence,
     facts::{Known, StsFact, StsFailure},
-    sts::{Mode, MxPattern, Policy},
+    sts::{MAX_AGE, Mode, MxPattern, Policy},
     witness::{Missing, Weighed, weigh_of},
 };
 
@@ -223,6 +223,13 @@ fn mode(case: &Case<'_>, policy: &Policy, out: &mut Findings) {
         );
         out.add(Id::StsMaxAge, severity, place(case), words);
     }
+    let most = MAX_AGE.as_secs();
+    if let Some(written) = case.survey.policy.max_age.filter(|written| *written > most) {
+        let evidence = format!("max_age: {written}, which is more than a policy may say");
+        let fix =
+            format!("max_age: {most} is the most (RFC 8461 §3.2): senders cut it, or refuse it");
+        out.add(Id::StsMaxAgeTooLong, Severity::Notice, place(case), said(evidence, fix));
+    }
     let wild = policy.mx.iter().filter_map(|pattern| match pattern {
         MxPattern::OneBelow(_) => Some(pattern.to_string()),
         MxPattern::Host(_) => None,
@@ -288,13 +295,26 @@ fn hosts(case: &Case<'_>, policy: &Policy, out: &mut Findings) {
         }
         for (ip, probe) in host.probes() {
             let Contact::Spoke { starttls, .. } = &probe.contact else { continue };
-            let Some(evidence) = without_tls(starttls) else { continue };
+            let failing = || handshake_fault(probe).map(|why| format!("no handshake works: {why}"));
+            let Some(evidence) = without_tls(starttls).map(str::to_owned).or_else(failing) else {
+                continue;
+            };
             // A host that is in the MX records and not in the policy gets no more mail than this one.
             let fix = "let STARTTLS work; or take the host out of the MX records, and then out of \
                        the policy";
             out.add(Id::StsCertVsMx, severity, host.at(ip), said(evidence, fix));
         }
     }
+}
+
+/// Why no session comes about with any kind of key; nothing where one does, or where it was not seen.
+pub(super) fn handshake_fault(probe: &Probe) -> Option<&str> {
+    let works = probe.handshakes.iter().any(|one| matches!(one.tried, Tried::Session(_)));
+    let mut tried = probe.handshakes.iter().filter(|_| !works);
+    tried.find_map(|one| match &one.tried {
+        Tried::Failed { detail, .. } => Some(detail.as_str()),
+        Tried::Session(_) | Tried::NoSuchKey | Tried::Unknown(_) => None,
+    })
 }
 
 /// Why there is no TLS, in words.

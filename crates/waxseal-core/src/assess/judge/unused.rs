@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{
     case::{Case, Findings, Place, said},
-    sts::{wanted_record, without_tls},
+    sts::{handshake_fault, wanted_record, without_tls},
 };
 use crate::{
     assess::{
@@ -185,13 +185,13 @@ fn handshakes(case: &Case<'_>, host: &UnusedHost, probe: &Probe) -> Vec<Seen> {
                 Err(fault) => Seen::Fails(Some(one.key), fault.to_string()),
             })
         }
-        Tried::NoSuchKey => None,
-        Tried::Failed { detail, .. } => {
-            Some(Seen::Fails(None, format!("the handshake fails: {detail}")))
-        }
+        // The same with each kind of key.
+        Tried::NoSuchKey | Tried::Failed { .. } => None,
         Tried::Unknown(why) => Some(Seen::Not(why.clone())),
     });
-    seen.collect()
+    let failed = handshake_fault(probe);
+    let failed = failed.map(|why| Seen::Fails(None, format!("no handshake works: {why}")));
+    seen.chain(failed).collect()
 }
 
 fn beyond(case: &Case<'_>, out: &mut Findings) {

@@ -224,6 +224,7 @@ const STS: &[(Id, Spoil)] = &[
         short.max_age = DAY * 7;
         w.policy(short);
     }),
+    (Id::StsMaxAgeTooLong, |w| w.survey.policy.max_age = Some(31_557_601)),
     (Id::StsRemovedHot, |w| w.survey.policy.record = absent()),
     (Id::StsCertVsMx, |w| {
         w.without_dane();
@@ -635,6 +636,55 @@ fn a_certificate_weighs_what_was_promised() {
         }),
         Severity::Notice
     );
+}
+
+/// How long a policy holds, and what that protects (RFC 8461 §3.2).
+#[test]
+fn max_age_weighs_what_it_protects() {
+    let found = |mode, hours: u64| {
+        let mut world = World::new();
+        let max_age = Duration::from_hours(hours);
+        world.policy(crate::sts::Policy { max_age, ..policy(mode, &["mx.example.net"]) });
+        world.survey.policy.max_age = Some(max_age.as_secs());
+        let findings = world.assess().findings;
+        let about = |id| [Id::StsMaxAge, Id::StsMaxAgeTooLong].contains(&id);
+        let about = findings.iter().filter(|one| about(one.id)).map(|one| (one.id, one.severity));
+        about.collect::<Vec<_>>()
+    };
+    let short = |severity| vec![(Id::StsMaxAge, severity)];
+    assert_eq!(found(Mode::Enforce, 23), short(Severity::Warning));
+    assert_eq!(found(Mode::Enforce, 24), short(Severity::Notice));
+    assert_eq!(found(Mode::Enforce, 14 * 24 - 1), short(Severity::Notice));
+    assert_eq!(found(Mode::Enforce, 14 * 24), []);
+    assert_eq!(found(Mode::Testing, 23), short(Severity::Info));
+    assert_eq!(found(Mode::Testing, 24), []);
+    assert_eq!(found(Mode::None, 1), []);
+    assert_eq!(found(Mode::Enforce, 8_766), []);
+    assert_eq!(found(Mode::Enforce, 8_767), [(Id::StsMaxAgeTooLong, Severity::Notice)]);
+}
+
+/// A host whose TLS nobody can use passes no policy, whatever its certificate is.
+#[test]
+fn a_listed_host_with_which_no_handshake_works_does_not_pass() {
+    let mut world = World::new();
+    let (legacy, detail) = (Legacy::TooOld, "protocol version".to_owned());
+    let failed = Tried::Failed { legacy, detail };
+    for probe in world.probes() {
+        probe.handshakes.iter_mut().for_each(|one| one.tried = failed.clone());
+    }
+    let finding = only(&world, Id::StsCertVsMx);
+    assert_eq!(finding.severity, Severity::Error);
+    assert_eq!(finding.evidence, "no handshake works: protocol version");
+    // One kind of key that works is enough to go by.
+    let lost = Tried::Unknown("no end in time".into());
+    for others in [lost, Tried::Session(session(&certificates().good))] {
+        for probe in world.probes() {
+            probe.handshakes[0].tried = failed.clone();
+            probe.handshakes[1].tried = others.clone();
+        }
+        let told = world.ids().contains(&Id::StsCertVsMx);
+        assert_eq!(told, matches!(others, Tried::Unknown(_)));
+    }
 }
 
 #[test]

@@ -326,6 +326,7 @@ impl World {
                 digest: Some("aa".into()),
                 media_type: Some("text/plain; charset=utf-8".into()),
                 crlf: Some(true),
+                max_age: Some(30 * 86_400),
                 host_certificate_from: Some(NOW.before(DAY * 30)),
                 host_certificate_expires: Some(NOW + DAY * 60),
                 absence: None,
