@@ -99,6 +99,41 @@ pub fn mailbox(text: &str, charset: Charset) -> Result<Mailbox, AddressError> {
     Ok(Mailbox { local: local.to_owned(), domain: host(name, charset)? })
 }
 
+/// Whether a local part names a mailbox and nothing else to whichever host reads it. The host of
+/// the domain alone says what a local part means (RFC 5321 §2.3.11, §4.1.2), and many give these a
+/// meaning of their own, most of all to somebody whom they trust:
+///
+/// - `%`, `!`, or an `@` in quotes, anywhere: on to another host (`bob%there`, `there!bob`: source
+///   routes, which a host may decline by RFC 5321 §3.6.1), in Unicode's compatibility forms as well;
+/// - `|`, `/`, `-` at the front: a command, a file, an option of a program that gets it;
+/// - whatever has to stand in quotes but a space: `:include:/file`, `a,b`, `../ann`.
+pub fn is_plain(local: &str) -> bool {
+    let quoted = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let name = quoted.unwrap_or(local).trim_matches(' ');
+    let words = name.replace(' ', "");
+    !name.starts_with(['|', '/', '-'])
+        && !words.contains(leads_on)
+        && words.chars().all(|c| atext(c) || c == '.')
+        && !words.split('.').any(str::is_empty)
+}
+
+/// `%` and `!`, and what becomes one of `@`, `%`, `!` where a host brings letters into their
+/// compatibility form (NFKC), with others of their blocks.
+const fn leads_on(c: char) -> bool {
+    matches!(
+        c,
+        '%' | '!'
+            | '\u{203C}'
+            | '\u{2048}'
+            | '\u{2049}'
+            | '\u{FE10}'..='\u{FE19}'
+            | '\u{FE50}'..='\u{FE6F}'
+            | '\u{FF01}'..='\u{FF0F}'
+            | '\u{FF1A}'..='\u{FF20}'
+            | '\u{FF5B}'..='\u{FF60}'
+    )
+}
+
 const fn route_length(inner: &str, after: &str) -> usize {
     inner.len() - after.len()
 }
@@ -207,3 +242,6 @@ pub(crate) fn is_literal(text: &str) -> bool {
     }
     matches!(inner.parse::<IpAddr>(), Ok(IpAddr::V4(_)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use waxseal_core::{
     facts::{Dane, Facts, HostFacts, MxFact, StsFact},
     memory::{Alarm, Memory},
     org::Terms,
+    smtp::address::is_plain,
     time::UnixTime,
 };
 
@@ -65,7 +66,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
     let world = World::open(config, context, now).await?;
     let reverse_path = sender(args, &headers)?;
     let view = MessageView { reverse_path: &reverse_path, headers: &headers };
-    let verdict = match direction(&world.parts.config, &reverse_path, &recipient) {
+    let direction = direction(&world.parts.config, &reverse_path, &recipient);
+    let verdict = match direction {
         Direction::Outbound => verdict(&world.parts.org, &view, &recipient, now),
         Direction::Inbound => inbound(&world.parts.org),
     };
@@ -107,6 +109,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
             "If the domain has really given that up: \
              waxseal exception forget {destination} --reason TEXT --owner WHO"
         ));
+    }
+    if direction == Direction::Inbound && !is_plain(&recipient.mailbox.local) {
+        context.say("A stranger's RCPT to it is refused with 550 5.7.1 (docs/inbound.md)");
+        return Ok(Exit::Negative);
     }
     let sends = plan.routes.iter().any(|route| matches!(route, Route::Host(_)));
     Ok(match sends {

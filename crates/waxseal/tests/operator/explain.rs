@@ -128,6 +128,9 @@ async fn mail_from_outside_is_explained_as_such() {
     assert_eq!(told["routes"][0]["level"], "pinned");
     let told = from(&format!("carl@{SENDER_DOMAIN}"), 0).await;
     assert_eq!(told["verdict"]["floor"], "qualified");
+    let route = format!("bob%victim.example@{SENDER_DOMAIN}");
+    let said = world.run(&["explain", &route, "--from", "eve@elsewhere.example"]).await.with(1);
+    assert!(said.err.contains("550 5.7.1"), "{}", said.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

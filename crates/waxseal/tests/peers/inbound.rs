@@ -3,8 +3,13 @@
 
 use std::{fs, net::SocketAddr};
 
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
 use super::{
-    Peer, postfix_knowing, postfix_to,
+    Peer, postfix_knowing, postfix_to, postfix_trusting,
     process::free_port,
     tests::send_with_swaks,
     world::{Authority, DOMAIN, HOST, Published, Way, World},
@@ -23,6 +28,17 @@ impl Exchange {
         let authority = Authority::new();
         let maps = format!("inline:{{grace@{DOMAIN}=mail/}}");
         let inside = postfix_knowing(DOMAIN, Some(&authority.identity), &maps).await;
+        Self::before(inside, &authority).await
+    }
+
+    /// Inside is a Postfix that relays for the gateway, as it comes.
+    async fn trusted() -> Self {
+        let authority = Authority::new();
+        let inside = postfix_trusting(DOMAIN, &authority.identity).await;
+        Self::before(inside, &authority).await
+    }
+
+    async fn before(inside: Peer, authority: &Authority) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -39,9 +55,77 @@ impl Exchange {
              certificate = \"{chain}\"\nkey = \"{key}\"\n"
         );
         let way = Way { port: 25, published: Published::Nothing, route, secret: "" };
-        let world = World::by(&inside, &authority, &way, "authenticated").await;
+        let world = World::by(&inside, authority, &way, "authenticated").await;
         Self { inside, world, mx, _folder: folder }
     }
+}
+
+/// Somebody who speaks SMTP by hand.
+struct Stranger(BufReader<TcpStream>);
+
+impl Stranger {
+    async fn connect(to: SocketAddr) -> Self {
+        let mut stranger = Self(BufReader::new(TcpStream::connect(to).await.unwrap()));
+        stranger.reply().await;
+        stranger.says("EHLO mail.elsewhere.example").await;
+        stranger
+    }
+
+    async fn says(&mut self, line: &str) -> String {
+        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        self.reply().await
+    }
+
+    /// The last line of a reply.
+    async fn reply(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.0.read_line(&mut line).await.unwrap() > 0, "the gateway hung up");
+            if line.as_bytes().get(3) != Some(&b'-') {
+                return line;
+            }
+        }
+    }
+}
+
+/// Attacker: a stranger who wants to send spam through us. A Postfix inside as it comes takes routes in
+/// the local part from whom it trusts, and it trusts the gateway.
+#[tokio::test]
+async fn a_stranger_does_not_relay_through_postfix_inside() {
+    let exchange = Exchange::trusted().await;
+    let routes = [
+        format!("bob%victim.test@{DOMAIN}"),
+        format!("victim.test!bob@{DOMAIN}"),
+        format!("\"bob@victim.test\"@{DOMAIN}"),
+    ];
+    // Inside would: otherwise this test says nothing.
+    let mut trusted = Stranger::connect(exchange.inside.address).await;
+    trusted.says("MAIL FROM:<eve@elsewhere.example>").await;
+    for to in &routes {
+        assert!(trusted.says(&format!("RCPT TO:<{to}>")).await.starts_with("250 "), "{to}");
+    }
+    trusted.says("RSET").await;
+    let mut stranger = Stranger::connect(exchange.mx).await;
+    for size in ["", " SIZE=2000"] {
+        stranger.says(&format!("MAIL FROM:<eve@elsewhere.example>{size}")).await;
+        for to in &routes {
+            let said = stranger.says(&format!("RCPT TO:<{to}>")).await;
+            assert!(said.starts_with("550 5.7.1 "), "{to}: {said}");
+            let said = stranger.says(&format!("RCPT TO:<@{DOMAIN}:{to}>")).await;
+            assert!(said.starts_with("550 5.7.1 "), "{to}: {said}");
+        }
+        assert!(stranger.says("DATA").await.starts_with("554 "));
+        stranger.says("RSET").await;
+    }
+    // Mail for those who are there goes on as ever.
+    let mut stranger = Stranger::connect(exchange.mx).await;
+    stranger.says("MAIL FROM:<bob@elsewhere.example>").await;
+    assert!(stranger.says(&format!("RCPT TO:<grace@{DOMAIN}>")).await.starts_with("250 "));
+    assert!(stranger.says("DATA").await.starts_with("354 "));
+    assert!(stranger.says("Subject: hello\r\n\r\nText.\r\n.").await.starts_with("250 "));
+    let delivered = exchange.inside.delivered(1).await;
+    assert!(delivered[0].contains("Subject: hello"), "{delivered:?}");
+    assert!(!exchange.inside.log().contains("victim.test"), "{}", exchange.inside.log());
 }
 
 #[tokio::test]

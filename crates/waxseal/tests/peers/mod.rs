@@ -14,7 +14,7 @@ mod smarthost;
 pub(crate) use exim::exim;
 pub(crate) use opensmtpd::opensmtpd;
 pub(crate) use postfix::{
-    postfix, postfix_behind, postfix_knowing, postfix_sender, postfix_to,
+    postfix, postfix_behind, postfix_knowing, postfix_sender, postfix_to, postfix_trusting,
     postfix_with_changing_keys,
 };
 pub(crate) use process::{Identity, Peer, package, root};

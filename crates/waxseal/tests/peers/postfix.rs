@@ -67,6 +67,30 @@ pub(crate) async fn postfix_knowing(domain: &str, identity: Option<&Identity>, m
     start(folder, port, &main).await
 }
 
+/// A Postfix as the mail server inside that most have: its `mynetworks` hold the gateway, and all else is
+/// as Postfix comes (`%` and `!` in a local part are routes, and 10 errors are punished). `grace` is there.
+pub(crate) async fn postfix_trusting(domain: &str, identity: &Identity) -> Peer {
+    let (folder, port) = (shared_folder(), free_port());
+    write_configuration(folder.path(), &package("postfix"), local(port));
+    let mut main = fs::read_to_string(folder.path().join("etc/main.cf")).unwrap();
+    let chain = folder.path().join("chain.pem");
+    fs::write(&chain, format!("{}{}", identity.key, identity.chain)).unwrap();
+    write!(
+        main,
+        "myhostname = mx.{domain}\nmydestination = {domain}\nlocal_transport = virtual\n\
+         local_recipient_maps = inline:{{grace=x}}\nvirtual_mailbox_base = {base}\n\
+         virtual_mailbox_maps = static:mail/\nvirtual_uid_maps = static:65534\n\
+         virtual_gid_maps = static:65534\nvirtual_minimum_uid = 1\n\
+         mynetworks = 127.0.0.0/8\n\
+         smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\n\
+         smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {chain}\n",
+        base = folder.path().display(),
+        chain = chain.display(),
+    )
+    .unwrap();
+    start(folder, port, &main).await
+}
+
 /// A Postfix as an organisation's own mail server: it relays everything to the gateway.
 pub(crate) async fn postfix_behind(gateway: SocketAddr) -> Peer {
     postfix_to(gateway, "none").await

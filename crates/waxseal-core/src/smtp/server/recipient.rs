@@ -3,7 +3,7 @@
 use crate::{
     envelope::{Recipient, TlsAsk},
     reply::{EnhancedCode, Reply, Severity},
-    smtp::command::RequireTls,
+    smtp::{address, command::RequireTls},
 };
 
 use super::{Action, Answer, Phase, Question, Server};
@@ -34,12 +34,19 @@ impl Server {
     }
 
     /// Recipients of ours only: whatever else is said on such a listener, it is no relay
-    /// (RFC 5321 §3.6.2). Who answers for the domain is asked before the message is taken, so that
+    /// (RFC 5321 §3.6.2), nor does it make one of the host behind it. Who answers for the domain is asked before the message is taken, so that
     /// it need not be returned to a sender who may be forged (RFC 5321 §6.2).
     pub(super) fn stranger_names(&mut self, recipient: Recipient) -> Option<Action> {
         let mailbox = &recipient.mailbox;
         if !self.settings.senders.contains(&mailbox.domain) {
             self.refuse(format_args!("550 5.7.1 this host takes mail only for its own domains"));
+            return None;
+        }
+        // `inside` trusts us: `<bob%elsewhere@ours>` would make of it the open relay that we are not.
+        if !address::is_plain(&mailbox.local) {
+            self.refuse(format_args!(
+                "550 5.7.1 no mailbox here is named like that, and this host sends nothing on"
+            ));
             return None;
         }
         // RFC 5321 §4.5.1: always there, and there above all when nothing else works.
