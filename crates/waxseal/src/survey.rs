@@ -42,8 +42,8 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, task::JoinSet};
 use waxseal_core::{
     assess::{
-        HostSurvey, MailRecords, MxSurvey, NameServers, PolicySurvey, Published, Quoted, Servers,
-        Signing, Survey, ZoneSurvey,
+        Delegation, HostSurvey, MailRecords, MxSurvey, NameServers, PolicySurvey, Published,
+        Quoted, Servers, Signing, Survey, ZoneSurvey,
     },
     channel::Seen,
     dns::Answer,
@@ -321,6 +321,7 @@ fn nothing(facts: Facts) -> Survey {
         zone: facts.destination.clone(),
         signing: Signing::NotAsked,
         servers: Servers::NotAsked("the domain does not exist".into()),
+        delegation: Delegation::NotAsked,
     };
     Survey {
         facts,

@@ -131,6 +131,8 @@ ids! {
     RrsigExpires = "RRSIG-EXPIRES",
     /// The authoritative servers give different answers.
     NsDiverges = "NS-DIVERGES",
+    /// The zone and the zone above name different servers (RFC 1034 §4.2.2).
+    NsDelegation = "NS-DELEGATION",
     /// The denial of an AAAA record is broken.
     AaaaDoeBroken = "AAAA-DOE-BROKEN",
     /// Names below an existing name are denied as if it did not exist (empty non-terminal).

@@ -30,9 +30,9 @@ pub use self::{
     published::Published,
     quoted::Quoted,
     survey::{
-        AddressSurvey, HostSurvey, MOST_UNASKED, MOST_UNUSED, MailRecords, MxSurvey, NameServer,
-        NameServers, Observed, PolicySurvey, Reachable, ReportTarget, ServerAnswer, ServerName,
-        Servers, Signing, Survey, Unprobed, Unused, UnusedHost, ZoneSurvey,
+        AddressSurvey, Delegation, HostSurvey, MOST_UNASKED, MOST_UNUSED, MailRecords, MxSurvey,
+        NameServer, NameServers, Observed, PolicySurvey, Reachable, ReportTarget, ServerAnswer,
+        ServerName, Servers, Signing, Survey, Unprobed, Unused, UnusedHost, ZoneSurvey,
     },
 };
 

@@ -93,6 +93,28 @@ pub struct ZoneSurvey {
     pub signing: Signing,
     /// What its authoritative servers said when they were asked one by one.
     pub servers: Servers,
+    /// Whether the zone above names the same servers.
+    #[serde(default)]
+    pub delegation: Delegation,
+}
+
+/// The names in the NS records on both sides of a zone cut, which should be the same (RFC 1034 §4.2.2):
+/// resolvers are sent to those that the zone above names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delegation {
+    /// Nobody asked.
+    #[default]
+    NotAsked,
+    /// What the zone above says could not be found out, and why.
+    Failed(String),
+    /// What one server of the zone above says.
+    Compared {
+        /// Servers that only the zone above names: it was not told that they are gone. At most 13.
+        above_only: Vec<Domain>,
+        /// Servers that only the zone itself names. At most 13.
+        zone_only: Vec<Domain>,
+    },
 }
 
 /// Whether and how a zone is signed (RFC 4035 §5, RFC 9364).

@@ -1,8 +1,9 @@
 //! Whether the servers of a zone agree with each other: a question that no resolver answers. Nothing
-//! here is validated, and nothing is decided by it.
+//! here is validated, and nothing is decided by it. A server that only the zone above still names is asked
+//! as well: whoever resolves the name from the root is sent there.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -45,12 +46,42 @@ pub struct Answered {
     pub answers: Vec<(Domain, RecordType, Result<Arc<Response>, String>)>,
 }
 
+/// What all servers of a zone said.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Which servers only one side of the delegation names; why that is not known.
+    pub delegation: Result<Sides, String>,
+    /// One for each address of each server, those included that only the zone above names.
+    pub answers: Vec<Answered>,
+}
+
+/// Servers that only one side of a delegation names (RFC 1034 §4.2.2), at most thirteen each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sides {
+    /// Those of the zone above.
+    pub above_only: Vec<Domain>,
+    /// Those of the zone itself.
+    pub zone_only: Vec<Domain>,
+}
+
+impl Sides {
+    fn of(above: &BTreeSet<Domain>, zone: &[Domain]) -> Self {
+        let above_only = above.iter().filter(|name| !zone.contains(name));
+        let zone_only = zone.iter().filter(|name| !above.contains(name));
+        Self {
+            above_only: above_only.take(MOST_SERVERS).cloned().collect(),
+            zone_only: zone_only.take(MOST_SERVERS).cloned().collect(),
+        }
+    }
+}
+
 /// Asks servers of zones, which it finds through a resolver. A clone is the same.
 #[derive(Clone)]
 pub struct Authorities(Arc<Shared>, Resolver);
 
 type Questions = Vec<(Domain, RecordType)>;
-type Outcome = Result<Vec<Answered>, String>;
+type Addresses = Vec<(Domain, IpAddr)>;
+type Outcome = Result<Asked, String>;
 
 struct Shared {
     dialler: Dialler,
@@ -122,7 +153,7 @@ impl Authorities {
         {
             return Err(blocked.into());
         }
-        let servers = self.addresses(zone).await?;
+        let (servers, delegation) = self.addresses(zone).await?;
         let questions: Arc<[_]> = questions.iter().take(MOST_QUESTIONS).cloned().collect();
         let mut asking = JoinSet::new();
         for (place, (name, address)) in servers.into_iter().enumerate() {
@@ -141,8 +172,8 @@ impl Authorities {
         }
         let mut answered = asking.join_all().await;
         answered.sort_by_key(|(place, _)| *place);
-        let answered: Vec<_> = answered.into_iter().map(|(_, answered)| answered).collect();
-        let any = answered.iter().flat_map(|one| &one.answers).any(|(_, _, answer)| answer.is_ok());
+        let answers: Vec<_> = answered.into_iter().map(|(_, answered)| answered).collect();
+        let any = answers.iter().flat_map(|one| &one.answers).any(|(_, _, answer)| answer.is_ok());
         let mut reach = self.reach();
         match (any, &*reach) {
             (true, _) => *reach = Reach::Proven,
@@ -153,23 +184,28 @@ impl Authorities {
                 return Err(text.into());
             }
         }
-        Ok(answered)
+        Ok(Asked { delegation, answers })
     }
 
     fn reach(&self) -> std::sync::MutexGuard<'_, Reach> {
         self.0.reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every public address of every server.
-    async fn addresses(&self, zone: &Domain) -> Result<Vec<(Domain, IpAddr)>, String> {
+    /// Every public address of every server that the zone or the zone above names, and which of them only
+    /// one of the two does.
+    async fn addresses(&self, zone: &Domain) -> Result<(Addresses, Result<Sides, String>), String> {
         let names = match self.1.servers(zone).await.answer {
             Answer::Found { value, .. } => value,
             Answer::Absent { .. } => return Err(format!("{zone} has no NS records")),
             Answer::Failed(failure) => return Err(failure.detail),
         };
+        let above = self.1.delegation_from_one(zone, &self.0.dialler).await;
+        let delegation = above.map(|above| Sides::of(&above, &names));
+        let forgotten = delegation.iter().flat_map(|sides| &sides.above_only).cloned();
+        let names = names.into_iter().take(MOST_SERVERS).chain(forgotten);
         let families = self.0.dialler.families();
         let mut found = Vec::new();
-        for name in names.into_iter().take(MOST_SERVERS) {
+        for name in names.collect::<Vec<_>>() {
             let all = self.1.addresses_of_server(&name, families).await;
             let good = all.into_iter().flatten().filter(|one| self.0.own.refuses(*one).is_none());
             found.extend(good.map(|address| (name.clone(), address)));
@@ -178,7 +214,7 @@ impl Authorities {
         if found.is_empty() {
             return Err(format!("no server of {zone} has a public address"));
         }
-        Ok(found)
+        Ok((found, delegation))
     }
 }
 

@@ -4,14 +4,14 @@ use std::net::Ipv6Addr;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use waxseal_core::{
-    assess::{NameServer, NameServers, ServerAnswer, ServerName, Servers},
+    assess::{Delegation, NameServer, NameServers, ServerAnswer, ServerName, Servers},
     dns::Answer,
     dnssec::{Name, RecordType, Response},
     domain::Domain,
 };
 
 use super::{Depth, Surveyor};
-use crate::resolve::Answered;
+use crate::resolve::{Answered, Sides};
 
 /// Names that are looked at; the root has thirteen.
 const MOST_NAMES: usize = 13;
@@ -39,22 +39,32 @@ impl Surveyor {
         NameServers::Found(found)
     }
 
-    /// Asks every server of `zone` for the zone's own records and for `wanted`.
+    /// Asks every server of `zone` for the zone's own records and for `wanted`: those that the zone
+    /// names, and those that only the zone above names.
     pub(super) async fn servers(
         &self,
         zone: &Domain,
         wanted: Vec<(Domain, RecordType)>,
         depth: Depth,
-    ) -> Servers {
+    ) -> (Servers, Delegation) {
+        let not_asked = |why: String| (Servers::NotAsked(why), Delegation::NotAsked);
         if depth == Depth::DnsOnly {
-            return Servers::NotAsked("only the resolver was asked".into());
+            return not_asked("only the resolver was asked".into());
         }
         let mut questions =
             vec![(zone.clone(), RecordType::SOA), (zone.clone(), RecordType::DNSKEY)];
         questions.extend(wanted);
         match self.0.tools.authorities.ask(zone, &questions).await {
-            Err(why) => Servers::NotAsked(why),
-            Ok(answered) => Servers::Asked(answered.iter().map(told).collect()),
+            Err(why) => not_asked(why),
+            Ok(asked) => {
+                let delegation = match asked.delegation {
+                    Ok(Sides { above_only, zone_only }) => {
+                        Delegation::Compared { above_only, zone_only }
+                    }
+                    Err(why) => Delegation::Failed(why),
+                };
+                (Servers::Asked(asked.answers.iter().map(told).collect()), delegation)
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! ask: the proofs that come with answers tell.
 
 use waxseal_core::{
-    assess::{Servers, Signing, ZoneSurvey},
+    assess::{Delegation, Servers, Signing, ZoneSurvey},
     dns::{Answer, Proof},
     dnssec::{Name, RecordType, signing},
     domain::Domain,
@@ -31,16 +31,19 @@ impl Surveyor {
             Some(found) => found,
             None => (name.clone(), Signing::Failed(late(name))),
         };
-        let servers = match &signing {
+        let (servers, delegation) = match &signing {
             // Which zone it is could not be found out.
-            Signing::Failed(failure) => Servers::NotAsked(failure.detail.clone()),
+            Signing::Failed(failure) => {
+                (Servers::NotAsked(failure.detail.clone()), Delegation::NotAsked)
+            }
             Signing::Signed { .. } | Signing::Unsigned { .. } | Signing::NotAsked => {
                 let asking = self.servers(&zone, wanted, scope.depth);
                 let asked = span.within(format!("the name servers of {zone}"), asking).await;
-                asked.unwrap_or_else(|| Servers::NotAsked(USED_UP.into()))
+                let late = || (Servers::NotAsked(USED_UP.into()), Delegation::NotAsked);
+                asked.unwrap_or_else(late)
             }
         };
-        ZoneSurvey { zone, signing, servers }
+        ZoneSurvey { zone, signing, servers, delegation }
     }
 
     async fn signing(&self, name: &Domain, now: UnixTime) -> (Domain, Signing) {

@@ -129,8 +129,12 @@ impl World {
     }
 
     async fn publish(&self, words: &[&str]) -> Said {
+        self.run(&[&["publish"], words].concat()).await
+    }
+
+    async fn run(&self, words: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
-        command.arg("publish").args(words).arg("-c").arg(self.path("waxseal.toml"));
+        command.args(words).arg("-c").arg(self.path("waxseal.toml"));
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         Said {
             code: output.status.code().unwrap(),

@@ -12,7 +12,7 @@ use tokio::{
 };
 use waxseal_lab::dns::{Act, Data, DnsServer, Name, Tampering, Tree, Zone, rtype};
 
-use super::{NS, World, gate::hosts, own_zone, tlsa};
+use super::{NS, POLICY, Said, World, gate::hosts, own_zone, tlsa};
 
 /// The server of the zone `test`, which delegates `own.test`.
 const ABOVE: &str = "192.0.2.61";
@@ -97,6 +97,41 @@ async fn a_server_that_only_the_parent_names_is_asked_as_well() {
     assert_eq!(said.code, 2, "{}{}", said.out, said.err);
     assert!(said.out.contains("it answers REFUSED (RCODE 5)"), "{}", said.out);
     assert!(said.out.contains("or take it out of the NS records"), "{}", said.out);
+}
+
+/// The attacker has the old server, or nobody keeps it: what it says of keys counts for whoever resolves from
+/// the root. `check` asks it, too, and says who sends them there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_tells_of_a_server_that_only_the_parent_names() {
+    let (mut world, _above) = world(&["ns.lab.invalid", "ns9.own.test"], |zone| zone).await;
+    let old: DnsServer = world.dns.twin().await.unwrap();
+    old.tamper(Tampering::only("_25._tcp.mx.own.test", rtype::TLSA, Act::NoData));
+    let nobody: SocketAddr = (Ipv4Addr::LOCALHOST, 1).into();
+    world.map.push((format!("{FORGOTTEN}:53"), old.addr()));
+    world.map.push(("192.0.2.25:25".to_owned(), nobody));
+    world.map.push((format!("{POLICY}:443"), nobody));
+    world.configure("", &hosts(&world));
+    let findings = |said: &Said| {
+        let told = said.json();
+        let findings = told["findings"].as_array().unwrap().iter();
+        let short = findings.map(|one| {
+            let part = |key: &str| one[key].as_str().unwrap().to_owned();
+            (part("id"), (part("severity"), part("evidence")))
+        });
+        short.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let said = world.run(&["check", "own.test", "--json"]).await;
+    let told = findings(&said);
+    let (severity, evidence) = &told["NS-DELEGATION"];
+    assert_eq!((&**severity, &**evidence), ("warning", "only the zone above names ns9.own.test"));
+    assert!(told["TLSA-NS-DIVERGES"].1.contains("ns9.own.test (1 in all)"), "{told:?}");
+    // Both sides name the same.
+    let (mut world, _above) = self::world(&["ns.lab.invalid"], |zone| zone).await;
+    world.map.push(("192.0.2.25:25".to_owned(), nobody));
+    world.map.push((format!("{POLICY}:443"), nobody));
+    world.configure("", &hosts(&world));
+    let told = findings(&world.run(&["check", "own.test", "--json"]).await);
+    assert!(!told.contains_key("NS-DELEGATION"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

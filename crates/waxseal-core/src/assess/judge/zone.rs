@@ -7,7 +7,7 @@ use super::{
     mx,
 };
 use crate::{
-    assess::{Id, NameServer, ServerAnswer, Servers, Severity, Signing, ZoneSurvey},
+    assess::{Delegation, Id, NameServer, ServerAnswer, Servers, Severity, Signing, ZoneSurvey},
     dns::{Answer, Authenticity},
     time::UnixTime,
 };
@@ -32,6 +32,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         out.add(Id::ZoneUnsigned, severity, Place::named(case.domain()), said(because, fix));
     }
     servers(&zone.servers, |_| true, out);
+    delegation(zone, out);
     let mut done = vec![&zone.zone];
     for host in &case.hosts {
         let Some(survey) = host.survey else { continue };
@@ -59,6 +60,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
             done.push(&survey.zone.zone);
             signing(case, &survey.zone, out);
             servers(&survey.zone.servers, |_| true, out);
+            delegation(&survey.zone, out);
         } else {
             // The zone's own records were compared already; those of this host were not.
             servers(&survey.zone.servers, |answer| answer.record_type == "TLSA", out);
@@ -221,6 +223,26 @@ fn servers(servers: &Servers, counts: impl Fn(&ServerAnswer) -> bool, out: &mut 
         };
         out.add(id, severity, Place::named(name), words(evidence, fix));
     }
+}
+
+/// A server that only the zone above names is one that resolvers are sent to and nobody keeps up to date:
+/// what it still says of MX and TLSA counts for them.
+fn delegation(zone: &ZoneSurvey, out: &mut Findings) {
+    let Delegation::Compared { above_only, zone_only } = &zone.delegation else { return };
+    let list = |names: &[crate::domain::Domain]| {
+        names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let severity = match (&**above_only, &**zone_only) {
+        ([], []) => return,
+        ([], [_, ..]) => Severity::Notice,
+        ([_, ..], _) => Severity::Warning,
+    };
+    let only = [("the zone above", above_only), ("the zone itself", zone_only)];
+    let only = only.iter().filter(|(_, names)| !names.is_empty());
+    let evidence: Vec<_> =
+        only.map(|(who, names)| format!("only {who} names {}", list(names))).collect();
+    let fix = "have the registrar name the servers that the zone names in its own NS records";
+    out.add(Id::NsDelegation, severity, Place::named(&zone.zone), words(evidence.join("; "), fix));
 }
 
 fn words(evidence: String, fix: &str) -> super::case::Said {

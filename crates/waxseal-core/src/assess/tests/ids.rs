@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 use super::world::*;
 use crate::{
     assess::{
-        Contact, Delivery, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion, Observed,
-        Published, Reachable, ReportTarget, Servers, Severity, Signing, SpfAll, StartTlsSeen,
-        Tried, Unprobed,
+        Contact, Delegation, Delivery, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion,
+        Observed, Published, Reachable, ReportTarget, Servers, Severity, Signing, SpfAll,
+        StartTlsSeen, Tried, Unprobed,
     },
     channel::{Legacy, TlsVersion},
     dane::Tlsa,
@@ -139,6 +139,10 @@ const ZONE: &[(Id, Spoil)] = &[
         if let Servers::Asked(servers) = &mut w.survey.zone.servers {
             servers[1].answers[1].digest = Ok("ffff".into());
         }
+    }),
+    (Id::NsDelegation, |w| {
+        let above_only = vec![domain("old.example.net")];
+        w.survey.zone.delegation = Delegation::Compared { above_only, zone_only: Vec::new() };
     }),
     (Id::TlsaNsDiverges, |w| {
         if let Servers::Asked(servers) = &mut w.host(0).zone.servers {

@@ -6,10 +6,10 @@ use rustls_pki_types::TrustAnchor;
 
 use crate::{
     assess::{
-        AddressSurvey, Against, Assessment, Contact, DkimKey, Dmarc, DmarcPolicy, HandshakeTried,
-        HostSurvey, Id, KeyKind, MailRecords, MxSurvey, NameServer, NameServers, Observed,
-        OfferedSession, PolicySurvey, Probe, Published, Quoted, ServerAnswer, ServerName, Servers,
-        Signing, Spf, SpfAll, StartTlsSeen, Survey, Tried, Unused, UnusedHost, WeakOffer,
+        AddressSurvey, Against, Assessment, Contact, Delegation, DkimKey, Dmarc, DmarcPolicy,
+        HandshakeTried, HostSurvey, Id, KeyKind, MailRecords, MxSurvey, NameServer, NameServers,
+        Observed, OfferedSession, PolicySurvey, Probe, Published, Quoted, ServerAnswer, ServerName,
+        Servers, Signing, Spf, SpfAll, StartTlsSeen, Survey, Tried, Unused, UnusedHost, WeakOffer,
         ZoneSurvey, assess,
     },
     channel::TlsVersion,
@@ -141,6 +141,7 @@ pub(super) fn zone(name: &str) -> ZoneSurvey {
             server("ns1.example.net", "192.0.2.53"),
             server("ns2.example.net", "198.51.100.53"),
         ]),
+        delegation: Delegation::Compared { above_only: Vec::new(), zone_only: Vec::new() },
     }
 }
 

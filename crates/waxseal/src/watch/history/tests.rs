@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use waxseal_core::{
     assess::{
-        Against, Finding, MailRecords, MxSurvey, PolicySurvey, Published, Signing, UnusedHost,
-        ZoneSurvey, assess, change::Open,
+        Against, Delegation, Finding, MailRecords, MxSurvey, PolicySurvey, Published, Signing,
+        UnusedHost, ZoneSurvey, assess, change::Open,
     },
     dns::{Absence, Answer, FailureKind, LookupFailure},
     facts::{Dane, Facts, HostFacts, MxFact, Peer},
@@ -69,6 +69,7 @@ fn survey(octets: usize) -> Survey {
         },
         mx: MxSurvey::default(),
         zone: ZoneSurvey {
+            delegation: Delegation::NotAsked,
             zone: name,
             signing: Signing::NotAsked,
             servers: Servers::NotAsked("it is a test".into()),
