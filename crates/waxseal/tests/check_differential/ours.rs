@@ -25,7 +25,7 @@ impl Ours {
              [[domain]]\nname = \"check.example\"\ninside = \"127.0.0.1:1\"\n\
              inside_tls = \"opportunistic\"\n\
              [[listen]]\naddress = \"127.0.0.1:0\"\ntls = \"none\"\n\
-             relay_from = [\"127.0.0.0/8\"]\n",
+             relay_from = [\"127.0.0.0/8\"]\n[checks]\npace = 600\n",
             world.folder.path().display()
         );
         fs::write(world.file("waxseal.toml"), configuration).unwrap();
