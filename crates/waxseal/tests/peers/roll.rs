@@ -109,7 +109,7 @@ impl World {
              next = [\"{folder}/{next}.pem\"]\n\
              [publish.update]\nserver = \"{primary}\"\ntsig_name = \"{name}\"\n\
              tsig_key = \"file:{folder}/tsig\"\n\
-             [delivery]\nfamilies = [\"ipv4\"]\n\
+             [delivery]\nfamilies = [\"ipv4\"]\n[checks]\npace = 60000\n\
              [network.map]\n\"192.0.2.53:53\" = \"{primary}\"\n\"192.0.2.54:53\" = \"{secondary}\"\n",
             primary = self.primary.address,
             secondary = self.secondary.address,

@@ -157,6 +157,7 @@ async fn where_tls_is_required_nothing_is_handed_in_before_it() {
     let to = exchange.bob();
     let sink = exchange.world.lab.sink();
     assert!(sink.find(|mail| is_for(mail, &to), PATIENCE).await.is_some());
+    drop(stripped);
     exchange.gateway.stop().await;
 }
 
@@ -172,6 +173,7 @@ async fn mail_from_outside_reaches_people_of_ours_under_tls_and_without() {
     let plain = text(&message);
     assert!(plain.starts_with("Received: from mail.elsewhere.example ("), "{plain}");
     assert!(plain.contains(" with ESMTP id ") && !plain.contains("using TLS"), "{plain}");
+    drop(wire);
     let mut wire = exchange.secured().await;
     hand_in(&mut wire, "<bob@elsewhere.example>", &ours("carl")).await;
     let secured = text(&exchange.arrived("carl").await);
@@ -188,6 +190,7 @@ async fn mail_from_outside_reaches_people_of_ours_under_tls_and_without() {
     assert!(numbers.contains("waxseal_inbound_total{outcome=\"accepted\"}"), "{numbers}");
     let asked = "waxseal_recipients_asked_total{answer=\"taken\",from=\"inside\"}";
     assert!(numbers.contains(asked), "{numbers}");
+    drop(wire);
     exchange.gateway.stop().await;
 }
 
@@ -215,6 +218,7 @@ async fn a_stranger_cannot_relay_and_an_insider_relays_as_before() {
     let sent = exchange.world.lab.sink().find(fits, PATIENCE).await.unwrap();
     assert!(text(&sent).contains("Subject: outwards"), "{}", text(&sent));
     until_empty(exchange.gateway.store()).await;
+    drop(insider);
     exchange.gateway.stop().await;
     assert_eq!(exchange.world.lab.sink().all().len(), 1);
 }
@@ -305,8 +309,10 @@ async fn names_are_not_found_out_by_trying() {
     let mut wire = exchange.stranger_from(Ipv4Addr::new(127, 0, 0, 9)).await;
     hand_in(&mut wire, "<bob@elsewhere.example>", &ours("ann")).await;
     // Who is known already still gets mail, also from there.
+    drop(wire);
     let mut wire = exchange.stranger().await;
     hand_in(&mut wire, "<bob@elsewhere.example>", &ours("ann")).await;
+    drop(wire);
     exchange.gateway.stop().await;
 }
 
@@ -317,6 +323,7 @@ async fn requiretls_goes_on_inside_or_the_message_is_not_taken() {
     let asked = "MAIL FROM:<bob@elsewhere.example> REQUIRETLS";
     let mut wire = exchange.stranger().await;
     wire.says(asked, "555").await;
+    drop(wire);
     let mut wire = exchange.secured().await;
     wire.says(asked, "250").await;
     let ann = format!("RCPT TO:<{}>", ours("ann"));
@@ -330,6 +337,7 @@ async fn requiretls_goes_on_inside_or_the_message_is_not_taken() {
     wire.says("Subject: protected\r\n\r\nThe text.\r\n.", "250").await;
     let message = exchange.arrived("carl").await;
     assert!(message.mail.contains(" REQUIRETLS") && message.tls.is_some(), "{}", message.mail);
+    drop(wire);
     exchange.gateway.stop().await;
 }
 
@@ -348,6 +356,7 @@ async fn a_reload_keeps_the_sessions_of_strangers() {
     wire.says("DATA", "354").await;
     wire.says("Subject: x\r\n\r\nThe text.\r\n.", "250").await;
     exchange.arrived("dora").await;
+    drop(wire);
     exchange.gateway.stop().await;
 }
 
@@ -371,6 +380,7 @@ async fn what_was_taken_while_inside_went_away_is_handed_over_later() {
     tokio::time::timeout(PATIENCE, tried).await.unwrap();
     assert!(deliveries(&store).await[0].contains("deferred"));
     let Exchange { world, gateway, .. } = exchange;
+    drop(wire);
     gateway.stop().await;
     assert_eq!(store.count().await.unwrap().into_iter().sum::<u64>(), 1);
     world.lab.inside().become_like(healthy);

@@ -132,6 +132,7 @@ async fn a_host_without_dsn_means_a_relayed_report_where_success_was_asked_for()
     // RFC 3461 §4.3: RET=FULL is for failures.
     assert!(!report.contains("The text."), "{report}");
     empty(&gateway).await;
+    drop(session);
     gateway.stop().await;
     assert_eq!(world.lab.inside_sink().all().len(), 1, "nobody else asked");
     let sent = world.lab.sink().all();
@@ -157,6 +158,7 @@ async fn a_host_with_dsn_hears_of_notify_just_where_the_client_said_it() {
     assert!(said.contains("NOTIFY=FAILURE,DELAY"), "{said}");
     assert!(!unsaid.contains("NOTIFY"), "{unsaid}");
     empty(&gateway).await;
+    drop(session);
     gateway.stop().await;
 }
 
@@ -176,6 +178,7 @@ async fn a_host_with_dsn_is_told_what_to_report_and_we_say_nothing() {
     assert!(told.contains("NOTIFY=SUCCESS,FAILURE"), "{told}");
     assert!(told.contains("ORCPT=rfc822;robert@elsewhere.example"), "{told}");
     empty(&gateway).await;
+    drop(session);
     gateway.stop().await;
     assert!(world.lab.inside_sink().all().is_empty());
 }

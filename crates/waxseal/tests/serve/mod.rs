@@ -302,6 +302,7 @@ async fn a_reload_loses_no_session_and_a_bad_one_changes_nothing() {
         assert!(world.lab.sink().find(fits, PATIENCE).await.is_some(), "{subject}");
     }
     assert!(Session::open(door(&gateway)).await.send(&bob, "new").await.starts_with("250 "));
+    drop(session);
     gateway.stop().await;
 }
 
@@ -336,6 +337,7 @@ async fn the_pace_goes_on_across_a_reload() {
         }
     };
     tokio::time::timeout(PATIENCE, waits).await.expect("the second waits for its turn");
+    drop(session);
     gateway.stop().await;
 }
 

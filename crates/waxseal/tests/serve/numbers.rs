@@ -55,5 +55,6 @@ async fn every_number_is_counted_where_it_happens() {
             && number(page, "waxseal_queue_messages{state=\"waiting\"}").is_some_and(|n| n >= 1.0)
     })
     .await;
+    drop(session);
     gateway.stop().await;
 }

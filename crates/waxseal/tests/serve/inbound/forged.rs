@@ -72,6 +72,7 @@ async fn a_spammer_who_forges_the_sender_makes_us_write_to_nobody_outside() {
     let records = exchange.evidence().await;
     let ended = |record: &&String| record.contains("\"drop\":{\"code\":[5,3,4]}");
     assert!(records.iter().filter(ended).count() >= 3, "{records:?}");
+    drop(wire);
     exchange.gateway.stop().await;
 }
 
@@ -116,6 +117,7 @@ async fn whose_domain_signed_the_message_hears_that_inside_refused_it() {
     }
     assert!(!report.contains("The text."), "{report}");
     until_empty(exchange.gateway.store()).await;
+    drop(wire);
     exchange.gateway.stop().await;
     assert_eq!(exchange.world.lab.sink().all().len(), 1, "nobody else is written to");
 }
