@@ -42,8 +42,8 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, task::JoinSet};
 use waxseal_core::{
     assess::{
-        Delegation, HostSurvey, MailRecords, MxSurvey, NameServers, PolicySurvey, Published,
-        Quoted, Servers, Signing, Survey, ZoneSurvey,
+        Delegation, HostSurvey, MailRecords, MxSurvey, NameServers, OwnKey, PolicySurvey,
+        Published, Quoted, Servers, Signing, Survey, ZoneSurvey,
     },
     channel::Seen,
     dns::Answer,
@@ -83,6 +83,8 @@ pub struct Scope {
     pub depth: Depth,
     /// DKIM selectors whose keys are looked at.
     pub selectors: Vec<String>,
+    /// DKIM keys of ours whose records are looked at besides: for a domain of our own.
+    pub own: Vec<OwnKey>,
     /// A mail host that was probed longer ago is probed again.
     pub oldest_probe: Duration,
     /// Whether our own deliveries count as probes.
@@ -113,6 +115,7 @@ impl Scope {
         Self {
             depth,
             selectors: Vec::new(),
+            own: Vec::new(),
             oldest_probe: Duration::from_secs(6 * 3_600),
             deliveries: Deliveries::DoNotCount,
             answers: Answers::Kept,

@@ -36,7 +36,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinSet};
 use waxseal_core::{
-    assess::{Against, Delivery, Survey, assess},
+    assess::{Against, Delivery, OwnKey, Survey, assess},
     domain::Domain,
     envelope::Direction,
     org::Terms,
@@ -61,6 +61,7 @@ use crate::{
     config::{MOST_PARTNERS, MailAlerts},
     gather::Soon,
     metrics::{self, Checked},
+    publish,
     queue::{Path, Queue},
     resolve::Clock,
     serve::{Live, Parts},
@@ -228,6 +229,7 @@ impl Watcher {
                 false => Answers::Kept,
             },
             patience: checks.probing.domain_timeout,
+            own: own_keys(&parts, domain, whose).await,
             ..Scope::new(Depth::Full)
         };
         let survey = parts.surveyor.survey(domain, &scope, now).await;
@@ -391,6 +393,18 @@ fn message(letter: Letter, now: UnixTime) -> NewMessage {
         envelope: letter.envelope,
         content: Bytes::from(letter.message),
         direction: Direction::Outbound,
+    }
+}
+
+/// What has to stand at our DKIM selectors; read at each look, for keys are changed without us.
+async fn own_keys(parts: &Arc<Parts>, domain: &Domain, whose: Whose) -> Vec<OwnKey> {
+    match whose {
+        Whose::Partner => Vec::new(),
+        Whose::Own => {
+            let (parts, domain) = (Arc::clone(parts), domain.clone());
+            let read = move || publish::own(&parts.config, &domain, parts.author.signer.as_deref());
+            tokio::task::spawn_blocking(read).await.unwrap_or_default()
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! could not be seen is no change at all.
 
 mod addresses;
+mod dkim;
 mod hosts;
 mod starttls;
 mod watch;
@@ -113,6 +114,8 @@ pub enum Kind {
     Spf,
     /// DMARC.
     Dmarc,
+    /// The record of a DKIM key of ours.
+    Dkim,
     /// Whether looks can be compared at all.
     Comparison,
     /// What was broken when it was looked at first.
@@ -165,6 +168,8 @@ pub fn changes(before: Look<'_>, after: Look<'_>) -> Vec<Change> {
     sts(before, after, &mut out);
     records(before, after, &mut out);
     level(before, after, &mut out);
+    // After the level, of which it says nothing.
+    dkim::compare(before, after, &mut out);
     out.0.sort_by(|one, other| {
         (other.class, one.kind, &one.subject).cmp(&(one.class, other.kind, &other.subject))
     });

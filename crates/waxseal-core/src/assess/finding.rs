@@ -263,6 +263,10 @@ ids! {
     DmarcWeak = "DMARC-WEAK",
     /// A DKIM key that was asked for is missing, revoked or broken.
     DkimKey = "DKIM-KEY",
+    /// At a selector of ours stands another key than the one that we sign with.
+    DkimOtherKey = "DKIM-OTHER-KEY",
+    /// Whether the key at a selector of ours is ours could not be found out.
+    DkimKeyUnknown = "DKIM-KEY-UNKNOWN",
     /// A DKIM key that is too short.
     DkimWeakKey = "DKIM-WEAK-KEY",
     /// No CAA record: any CA may issue.

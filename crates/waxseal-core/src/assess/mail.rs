@@ -97,4 +97,18 @@ pub struct DkimKey {
     pub revoked: bool,
     /// `t=y`: in test.
     pub testing: bool,
+    /// SHA-256 of the key in hexadecimal, the same however it is written down; `None` where it was
+    /// revoked, and in looks that versions before kept.
+    #[serde(default)]
+    pub digest: Option<String>,
+}
+
+/// A DKIM key of our own: its record has to be there, and has to be no other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnKey {
+    /// Where it stands: below `_domainkey` (RFC 6376 §3.6.2.1).
+    pub selector: Domain,
+    /// [`DkimKey::digest`] of the key that signs or will; or why our own key cannot be read, in
+    /// words.
+    pub digest: Result<String, String>,
 }

@@ -21,7 +21,7 @@ pub use self::{
         AddressAssessment, Against, Assessment, Check, Delivery, HostAssessment, KeyAssessment,
         assess,
     },
-    mail::{DkimKey, Dmarc, DmarcPolicy, Spf, SpfAll},
+    mail::{DkimKey, Dmarc, DmarcPolicy, OwnKey, Spf, SpfAll},
     offers::{Offer, Offers, offers},
     probe::{
         Contact, HandshakeTried, KeyKind, LegacyVersion, OfferedSession, Probe, StartTlsSeen,

@@ -381,6 +381,9 @@ pub struct MailRecords {
     pub dmarc: Published<super::Dmarc>,
     /// DKIM keys (RFC 6376 §3.6.1) at the selectors that were given.
     pub dkim: Vec<(String, Published<super::DkimKey>)>,
+    /// Which of those selectors are ours, and with which key: only of a domain of our own.
+    #[serde(default)]
+    pub own: Vec<super::OwnKey>,
     /// Whether the name `_domainkey` is there, with records of its own or only with keys below it
     /// (RFC 6376 §3.6.2.1): a server that keeps to RFC 8020 denies it where there is no key.
     #[serde(default)]

@@ -2,6 +2,7 @@
 
 mod advice;
 mod changes;
+mod dkim;
 mod elsewhere;
 mod ids;
 mod levels;

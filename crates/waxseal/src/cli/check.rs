@@ -31,7 +31,7 @@ use rustls_pki_types::TrustAnchor;
 use tokio::task::JoinSet;
 use waxseal_core::{
     assess::{
-        Against, assess,
+        Against, OwnKey, assess,
         profile::{Profile, judge_profile},
     },
     domain::Domain,
@@ -51,6 +51,7 @@ use super::{Context, DEFAULT_CONFIG, Exit};
 use crate::{
     config::Config,
     gather::{Forgetful, PolicyStore},
+    publish,
     queue::system_clock,
     serve::{Around, Parts},
     survey::{
@@ -231,7 +232,8 @@ async fn look(
 }
 
 /// Opens the journal; yields it with the reports in it that answer what is asked now: of these inputs,
-/// as deep, judged by the same profiles, not too old, and not left open; of two of one input the later.
+/// as deep, judged by the same profiles, not too old, not left open, and not of our own DKIM keys; of two
+/// of one input the later.
 /// They are told by the place of their input in the list, and where they stand.
 fn still_done(
     path: &Path,
@@ -246,7 +248,8 @@ fn still_done(
     let journal = Journal::open(path, header, |at, report| {
         let counts = report.is_judged_by(&digests)
             && report.is_as_deep(checker.scope.depth)
-            && report.is_settled(checker.began);
+            && report.is_settled(checker.began)
+            && !checker.has_own_keys(&report.input);
         if let Some(place) = places.get(report.input.as_str()).filter(|_| counts) {
             kept.insert(*place, at);
         }
@@ -288,8 +291,8 @@ struct Checker {
     internet_nl: Option<&'static Profile>,
     /// What the gateway knows, where there is one and it may be used.
     known: Option<Known>,
-    /// Our own domains: whoever repairs one wants to see how it is now.
-    own: Arc<Vec<Domain>>,
+    /// Our own domains, whoever repairs one wants to see how it is now; and their DKIM keys.
+    own: Arc<HashMap<Domain, Vec<OwnKey>>>,
     /// When this run began.
     began: UnixTime,
 }
@@ -298,10 +301,13 @@ impl Checker {
     fn build(args: &Args, total: usize, context: &Context) -> anyhow::Result<Self> {
         let refuse = |text: String| Exit::Config.because(text);
         let profiles = Arc::new(profiles::load(&args.profile)?);
-        let config = config(args, context)?;
+        let mut config = config(args, context)?;
         let now = system_clock()();
         let known = if args.fresh { None } else { Known::open(&config, context) };
-        let own = config.domains.iter().map(|domain| domain.name.clone()).collect();
+        let keys = |domain: &Domain| (domain.clone(), publish::own(&config, domain, None));
+        let own = config.domains.iter().map(|domain| keys(&domain.name)).collect();
+        // A check writes no letters: a key that cannot be read is no reason not to check.
+        config.author.dkim = None;
         let policies: Arc<dyn PolicyStore> = match &known {
             Some(known) => Arc::new(known.clone()),
             None => Arc::new(Forgetful::default()),
@@ -333,6 +339,12 @@ impl Checker {
         self.profiles.iter().chain(self.internet_nl).map(profiles::digest).collect()
     }
 
+    /// Whether it is a domain of ours with DKIM keys: those may be others than when a journal was kept.
+    fn has_own_keys(&self, input: &str) -> bool {
+        let domain = Domain::parse(input).ok();
+        domain.and_then(|domain| self.own.get(&domain)).is_some_and(|keys| !keys.is_empty())
+    }
+
     async fn check(&self, input: String) -> Report {
         let domain = match Domain::parse(&input) {
             Ok(domain) => domain,
@@ -343,7 +355,8 @@ impl Checker {
         };
         let now = system_clock()();
         let mut scope = self.scope.clone();
-        if self.own.contains(&domain) {
+        if let Some(keys) = self.own.get(&domain) {
+            scope.own.clone_from(keys);
             scope.oldest_probe = now.since(self.began) + Duration::from_secs(1);
             scope.deliveries = Deliveries::DoNotCount;
         } else if self.known.is_some() {

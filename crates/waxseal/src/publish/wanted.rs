@@ -12,11 +12,10 @@ use waxseal_core::{
     sts::Policy,
 };
 
-use super::keys;
+use super::{dkim, keys};
 use crate::{
     config::{Config, MxKeys, SenderDomain},
     gather::hostile,
-    serve,
 };
 
 /// Everything that we want to be published.
@@ -149,24 +148,9 @@ fn of_domain(config: &Config, domain: &SenderDomain) -> Result<DomainWanted, Str
 fn dkim(config: &Config, domain: &SenderDomain) -> Result<Vec<Record>, String> {
     let (name, publish, ttl) = (&domain.name, &domain.publish, config.publish.ttl);
     let mut keys: Vec<(Domain, Option<String>)> = Vec::new();
-    // The key of our own letters, where they come from this domain.
-    let from = config.author.from.as_deref().and_then(|from| from.rsplit_once('@'));
-    let from = match from {
-        Some((_, from)) => Domain::parse(from).ok(),
-        None => config.domains.first().map(|first| first.name.clone()),
-    };
-    if let Some(author) = config.author.dkim.as_ref().filter(|_| from.as_ref() == Some(name)) {
-        let signer = serve::signer(author, name)?;
-        keys.push((author.selector.clone(), Some(signer.record())));
-    }
-    for key in &publish.dkim {
-        if keys.iter().any(|(selector, _)| *selector == key.selector) {
-            continue;
-        }
-        let named = crate::config::Dkim { selector: key.selector.clone(), key: key.key.clone() };
-        let signer = serve::signer(&named, name)
-            .map_err(|error| format!("the DKIM key {} of {name}: {error}", key.selector))?;
-        keys.push((key.selector.clone(), Some(signer.record())));
+    for key in dkim::keys(config, domain) {
+        let signer = dkim::signer(&key, name)?;
+        keys.push((key.dkim.selector, Some(signer.record())));
     }
     keys.extend(publish.dkim_retired.iter().map(|selector| (selector.clone(), None)));
     let record = |(selector, text): (Domain, Option<String>)| {

@@ -2,7 +2,7 @@
 
 use waxseal_core::{
     assess::{
-        DkimKey, Dmarc, MailRecords, Published, Quoted, Spf,
+        DkimKey, Dmarc, MailRecords, OwnKey, Published, Quoted, Spf,
         mail::{dkim, dmarc, spf},
     },
     dns::{Absence, Answer, Authenticity, Denial},
@@ -10,7 +10,7 @@ use waxseal_core::{
     domain::Domain,
 };
 
-use super::{Errand, Surveyor, text::Read};
+use super::{Errand, Scope, Surveyor, text::Read};
 use crate::resolve::Lookup;
 
 /// Questions that following one SPF record may cost us.
@@ -33,7 +33,8 @@ impl Surveyor {
             span.published("the name _domainkey", domain, self.domainkey(domain)),
             span.published("the BIMI record", domain, self.bimi(domain)),
         );
-        MailRecords { spf, dmarc, dkim, domainkey, bimi, security_txt: Published::NotAsked }
+        let own = errand.scope.own.clone();
+        MailRecords { spf, dmarc, dkim, own, domainkey, bimi, security_txt: Published::NotAsked }
     }
 
     /// SPF (RFC 7208), followed through what it includes.
@@ -82,25 +83,19 @@ impl Surveyor {
         walk.finish()
     }
 
-    /// DKIM keys (RFC 6376 §3.6.1) at the selectors that were given.
+    /// DKIM keys (RFC 6376 §3.6.1) at our own selectors, and at those that were given.
     async fn dkim(&self, domain: &Domain, errand: &Errand) -> Vec<(String, Published<DkimKey>)> {
+        let Scope { selectors, own, .. } = &errand.scope;
+        let is_own =
+            |given: &str| own.iter().any(|own| given.eq_ignore_ascii_case(own.selector.as_str()));
+        let ours = own.iter().map(|own| (own.selector.to_string(), Some(own)));
+        let given = selectors.iter().filter(|given| !is_own(given)).take(MOST_SELECTORS);
         let mut found = Vec::new();
-        for selector in errand.scope.selectors.iter().take(MOST_SELECTORS) {
-            let read = |records: &[Vec<u8>]| {
-                let Some(record) = records.first() else { return Read::Nothing };
-                let text = Quoted::octets(record);
-                match records.len() {
-                    1 => match dkim::read(record) {
-                        Ok(key) => Read::Means(key, text),
-                        Err(why) => Read::Broken(text, why),
-                    },
-                    more => Read::Broken(text, format!("{more} TXT records are at its name")),
-                }
-            };
+        for (selector, own) in ours.chain(given.map(|given| (given.clone(), None))) {
             let below = format!("{selector}._domainkey");
-            let asking = self.published(domain, &below, read);
+            let asking = self.published(domain, &below, |records| key(records, own));
             let key = errand.span.published("a DKIM key", domain, asking).await;
-            found.push((selector.clone(), key));
+            found.push((selector, key));
         }
         found
     }
@@ -149,6 +144,31 @@ impl Surveyor {
             }
         })
         .await
+    }
+}
+
+/// What the TXT records at a selector are. Which of several a receiver takes is undefined
+/// (RFC 6376 §3.6.2.2): beside our own key it is the stranger's that matters.
+fn key(records: &[Vec<u8>], own: Option<&OwnKey>) -> Read<DkimKey> {
+    let Some(record) = records.first() else { return Read::Nothing };
+    if records.len() > 1 {
+        let ours = own.and_then(|own| own.digest.as_deref().ok());
+        let strange = |record: &&Vec<u8>| {
+            let key = dkim::read(record).ok()?;
+            let digest = key.digest.as_deref()?;
+            ours.is_some_and(|ours| ours != digest).then(|| (key, Quoted::octets(record)))
+        };
+        return match records.iter().find_map(|record| strange(&record)) {
+            Some((key, text)) => Read::Means(key, text),
+            None => {
+                let why = format!("{} TXT records are at its name", records.len());
+                Read::Broken(Quoted::octets(record), why)
+            }
+        };
+    }
+    match dkim::read(record) {
+        Ok(key) => Read::Means(key, Quoted::octets(record)),
+        Err(why) => Read::Broken(Quoted::octets(record), why),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Regular checks, in a little Internet of one domain that changes.
 
+pub(crate) mod dkim;
 mod gateway;
 mod process;
 mod tarpits;

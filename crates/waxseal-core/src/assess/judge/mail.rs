@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     assess::{
-        DkimKey, Dmarc, DmarcPolicy, Id, Published, Quoted, Severity, Spf, SpfAll,
+        DkimKey, Dmarc, DmarcPolicy, Id, OwnKey, Published, Quoted, Severity, Spf, SpfAll,
         mail::restricts_issuance,
     },
     domain::Domain,
@@ -21,7 +21,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     spf(case, &records.spf, out);
     dmarc(case, &records.dmarc, out);
     for (selector, key) in &records.dkim {
-        dkim(case.domain(), selector, key, out);
+        dkim(case, selector, key, out);
     }
     caa(case, out);
     others(case, out);
@@ -171,8 +171,9 @@ fn next_step(domain: &Domain, record: &Dmarc, text: &Quoted) -> String {
     format!("{why}: _dmarc.{}. IN TXT \"{}\"", record.at, tags.join("; "))
 }
 
-fn dkim(domain: &Domain, selector: &str, key: &Published<DkimKey>, out: &mut Findings) {
-    let place = || Place::named(&format!("{selector}._domainkey.{domain}"));
+fn dkim(case: &Case<'_>, selector: &str, key: &Published<DkimKey>, out: &mut Findings) {
+    let own = case.survey.mail.own.iter().find(|own| own.selector.as_str() == selector);
+    let place = || Place::named(&format!("{selector}._domainkey.{}", case.domain()));
     let fault = match key {
         Published::NotAsked => return,
         Published::Failed(failure) => return mx::failed(out, Place::named(&failure.name), failure),
@@ -189,11 +190,66 @@ fn dkim(domain: &Domain, selector: &str, key: &Published<DkimKey>, out: &mut Fin
                 );
                 out.add(Id::DkimWeakKey, severity, place(), words);
             }
+            if let Some(own) = own {
+                ours(case, (own, value), place, out);
+            }
             return;
         }
     };
-    let fix = "publish the key that signs (RFC 6376 §3.6.1), or stop signing with it";
+    let fix = match own {
+        Some(_) => {
+            "publish the key that signs, as `waxseal publish records` prints it, or take the \
+             selector out of the configuration and sign with it no more"
+        }
+        None => "publish the key that signs (RFC 6376 §3.6.1), or stop signing with it",
+    };
     out.add(Id::DkimKey, Severity::Warning, place(), said(fault, fix));
+}
+
+/// Whether the key at a selector of ours is the one that signs.
+fn ours(
+    case: &Case<'_>,
+    (own, key): (&OwnKey, &DkimKey),
+    place: impl Fn() -> Place,
+    out: &mut Findings,
+) {
+    let there = key.digest.as_deref().unwrap_or_default();
+    let mine = match &own.digest {
+        Err(why) => {
+            let evidence =
+                format!("whether the key there is ours is unknown: {}", Quoted::new(why));
+            let fix = "let the gateway and whoever runs the check read the key, and check again";
+            return out.add(Id::DkimKeyUnknown, Severity::Unknown, place(), said(evidence, fix));
+        }
+        Ok(mine) => mine,
+    };
+    if mine != there {
+        let elsewhere = case.survey.mail.own.iter().find(|own| own.digest.as_deref() == Ok(there));
+        let (whose, fix) = match elsewhere {
+            Some(other) => (
+                format!("the key of our selector {}", other.selector),
+                "publish the key of this selector, as `waxseal publish records` prints it",
+            ),
+            None => (
+                "a key that is not ours".to_owned(),
+                "after a rotation of yours, name the new key in the configuration or publish the \
+                 key of this selector (`waxseal publish records`). If nobody of yours changed the \
+                 record, somebody else can write into the zone and sign as you: lock them out, \
+                 publish a new key at a new selector, and sign with that",
+            ),
+        };
+        let evidence = format!(
+            "{whose}, {} of {} bits with SHA-256 {there}; ours has {mine}: what we sign fails",
+            Quoted::new(&key.algorithm),
+            key.bits
+        );
+        return out.add(Id::DkimOtherKey, Severity::Error, place(), said(evidence, fix));
+    }
+    if key.testing {
+        let fix = "take t=y out of the record";
+        let words = said("t=y: receivers treat what it signs as unsigned", fix);
+        out.add(Id::DkimKey, Severity::Notice, place(), words);
+    }
 }
 
 /// CAA counts for the names in certificates (RFC 8659 §3): those of the mail hosts and of the policy

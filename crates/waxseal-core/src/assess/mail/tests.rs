@@ -1,5 +1,7 @@
 //! Records as they are found in the world, good and bad.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::{
     super::{Published, SpfAll},
     DmarcPolicy, dkim, dmarc, security_txt,
@@ -315,6 +317,8 @@ fn dkim_keys_are_measured() {
         (b"k=ed25519; p=AAAA", "32 octets"),
         (b"k=rot13; p=AAAA", "nobody defined"),
         (b"p=AAAA; p=AAAA", "twice"),
+        (b"h=sha1; p=AAAA", "SHA-256"),
+        (b"s=tlsrpt; p=AAAA", "not for mail"),
     ] {
         let error = dkim::read(bad).unwrap_err();
         assert!(error.contains(why), "{error}");
@@ -327,6 +331,13 @@ fn a_short_rsa_key_is_seen() {
     let record = "v=DKIM1; k=rsa; t=y; p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/UC3SBsEmGqZ9ZJW3/DkMoGeLnQg1fWn7/zYtIxN2SnFCjxOCKG9v3b4jYfcTNh5ijSsq631uBItLa7od+v/RtdC2UzJ1lWT947qR+Rcac2gbto/NMqJ0fzfVjH4OuKhitdY9tf6mcwGjaNBcWToIMmPSPDdQPNUYckcQ2QIDAQAB";
     let key = dkim::read(record.as_bytes()).unwrap();
     assert_eq!((key.algorithm.as_str(), key.bits, key.testing), ("rsa", 1_024, true));
+    // The same key as a bare RSAPublicKey, as RFC 6376 §3.6.1 has it: what is inside of the BIT STRING.
+    let (_, whole) = record.split_once("p=").unwrap();
+    let bare = &STANDARD.decode(whole).unwrap()[22..];
+    let again = format!("h=sha256:sha1; s=email; p={}", STANDARD.encode(bare));
+    let again = dkim::read(again.as_bytes()).unwrap();
+    assert_eq!((again.digest.as_ref(), again.bits), (key.digest.as_ref(), 1_024));
+    assert!(again.digest.is_some_and(|digest| digest.len() == 64));
 }
 
 #[test]

@@ -424,7 +424,7 @@ impl View<'_> {
             | Published::Absent { .. }
             | Published::NotAsked => None,
         });
-        match (self.none_of(&[Id::DkimKey]), failed) {
+        match (self.none_of(&[Id::DkimKey, Id::DkimOtherKey]), failed) {
             _ if keys.is_empty() => unknown("no selector was given"),
             ((Status::Met, _), Some(why)) => unknown(why),
             (judged, _) => judged,

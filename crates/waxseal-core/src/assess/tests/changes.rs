@@ -133,7 +133,7 @@ fn a_change_of_one_zone_counts_once_however_many_hosts_are_in_it() {
 /// doing of an attacker on the path.
 #[test]
 fn who_can_have_done_it_decides_between_weakening_and_attack() {
-    let cases: [(&str, Kind, Class, Spoil); 17] = [
+    let cases: [(&str, Kind, Class, Spoil); 19] = [
         ("a second MTA-STS record, unsigned", Kind::Sts, Class::LikelyAttack, |w| {
             w.survey.policy.record = second_record(Authenticity::Insecure);
         }),
@@ -179,6 +179,12 @@ fn who_can_have_done_it_decides_between_weakening_and_attack() {
             w.survey.zone.signing = Signing::Failed(failure(FailureKind::Bogus));
         }),
         ("the zone provably unsigned", Kind::Dnssec, Class::Weakening, World::unsigned),
+        ("our DKIM key gone", Kind::Dkim, Class::Weakening, |w| w.survey.mail.dkim[0].1 = absent()),
+        ("a stranger's DKIM key", Kind::Dkim, Class::LikelyAttack, |w| {
+            if let Published::Found { value, .. } = &mut w.survey.mail.dkim[0].1 {
+                value.digest = Some("66".into());
+            }
+        }),
         ("DMARC gone", Kind::Dmarc, Class::Weakening, |w| w.survey.mail.dmarc = absent()),
     ];
     for (name, kind, class, spoil) in cases {

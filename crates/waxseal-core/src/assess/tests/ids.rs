@@ -307,6 +307,10 @@ const MAIL: &[(Id, Spoil)] = &[
         }
     }),
     (Id::DkimKey, |w| w.survey.mail.dkim[0].1 = absent()),
+    (Id::DkimOtherKey, |w| w.survey.mail.own = vec![own_key("one", Ok("66"))]),
+    (Id::DkimKeyUnknown, |w| {
+        w.survey.mail.own = vec![own_key("one", Err("/etc/waxseal/dkim.pem: permission denied"))];
+    }),
     (Id::DkimWeakKey, |w| {
         if let Published::Found { value, .. } = &mut w.survey.mail.dkim[0].1 {
             value.bits = 1024;

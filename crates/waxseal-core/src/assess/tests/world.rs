@@ -8,9 +8,9 @@ use crate::{
     assess::{
         AddressSurvey, Against, Assessment, Contact, Delegation, DkimKey, Dmarc, DmarcPolicy,
         HandshakeTried, HostSurvey, Id, KeyKind, MailRecords, MxSurvey, NameServer, NameServers,
-        Observed, OfferedSession, PolicySurvey, Probe, Published, Quoted, ServerAnswer, ServerName,
-        Servers, Signing, Spf, SpfAll, StartTlsSeen, Survey, Tried, Unused, UnusedHost, WeakOffer,
-        ZoneSurvey, assess,
+        Observed, OfferedSession, OwnKey, PolicySurvey, Probe, Published, Quoted, ServerAnswer,
+        ServerName, Servers, Signing, Spf, SpfAll, StartTlsSeen, Survey, Tried, Unused, UnusedHost,
+        WeakOffer, ZoneSurvey, assess,
     },
     channel::TlsVersion,
     dane::Tlsa,
@@ -269,14 +269,29 @@ fn records() -> MailRecords {
             strict_dkim: true,
         }),
         dkim: vec![("one".into(), found(dkim()))],
+        own: vec![own_key("one", Ok(OUR_KEY))],
         domainkey: absent(),
         bimi: absent(),
         security_txt: found(NOW + DAY * 100),
     }
 }
 
+/// The digest of the DKIM key that signs.
+pub(super) const OUR_KEY: &str = "0a";
+
+/// A selector of ours, with the digest of its key or why that cannot be read.
+pub(super) fn own_key(selector: &str, digest: Result<&str, &str>) -> OwnKey {
+    OwnKey { selector: domain(selector), digest: digest.map(str::to_owned).map_err(str::to_owned) }
+}
+
 pub(super) fn dkim() -> DkimKey {
-    DkimKey { algorithm: "rsa".into(), bits: 2048, revoked: false, testing: false }
+    DkimKey {
+        algorithm: "rsa".into(),
+        bits: 2048,
+        revoked: false,
+        testing: false,
+        digest: Some(OUR_KEY.into()),
+    }
 }
 
 /// Everything that an assessment follows from.

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use waxseal_core::{
     assess::{
-        Against, Delegation, Finding, MailRecords, MxSurvey, PolicySurvey, Published, Signing,
-        UnusedHost, ZoneSurvey, assess, change::Open,
+        Against, Delegation, DkimKey, Finding, MailRecords, MxSurvey, OwnKey, PolicySurvey,
+        Published, Signing, UnusedHost, ZoneSurvey, assess, change::Open,
     },
-    dns::{Absence, Answer, FailureKind, LookupFailure},
+    dns::{Absence, Answer, Authenticity, FailureKind, LookupFailure},
     facts::{Dane, Facts, HostFacts, MxFact, Peer},
     org::Terms,
     sts::{MxPattern, Policy},
@@ -429,4 +429,47 @@ fn a_policy_that_cannot_be_fetched_is_told_before_senders_forget_it() {
     assert_eq!(told(away(), DAY / 2).unwrap().class, Class::Weakening);
     assert_eq!(told(away(), DAY * 5), None);
     assert_eq!(told(Ok(policy.clone()), DAY), None);
+}
+
+/// A version before knew nothing of our DKIM keys. What it kept is read and goes on, and a stranger's key
+/// (attacker: somebody with access to the zone) is told after the look that confirms it.
+#[test]
+fn a_history_of_an_older_version_is_read_and_goes_on() {
+    let look = |digest: &str, hours: u32| {
+        let mut survey = survey(10);
+        survey.facts.at = NOW + Duration::from_hours(1) * hours;
+        let selector = Domain::parse("s1").unwrap();
+        survey.mail.own = vec![OwnKey { selector, digest: Ok("0a".to_owned()) }];
+        let key = DkimKey {
+            algorithm: "rsa".to_owned(),
+            bits: 2_048,
+            revoked: false,
+            testing: false,
+            digest: Some(digest.to_owned()),
+        };
+        let found = Published::Found {
+            value: key,
+            text: "v=DKIM1; p=...".into(),
+            authenticity: Authenticity::Secure,
+            expires: NOW,
+        };
+        survey.mail.dkim = vec![("s1".to_owned(), found)];
+        survey
+    };
+    let mut history = History::new(Whose::Own);
+    history.observe(&look("0a", 0), &assessed(&look("0a", 0)), DAY);
+    let mut kept = serde_json::to_value(&history).unwrap();
+    let mail = kept["baseline"]["survey"]["mail"].as_object_mut().unwrap();
+    mail.remove("own").unwrap();
+    mail.insert("dkim".to_owned(), serde_json::json!([]));
+    let mut history: History = serde_json::from_value(kept).unwrap();
+    assert_eq!((history.looks.len(), history.before().is_some()), (1, true));
+    let mut told = |digest: &str, hours: u32| {
+        history.observe(&look(digest, hours), &assessed(&look(digest, hours)), DAY).alert
+    };
+    assert_eq!(told("66", 1), None);
+    let alert = told("66", 2).unwrap();
+    assert_eq!((alert.raised[0].kind, alert.class()), (Kind::Dkim, Some(Class::LikelyAttack)));
+    assert_eq!(told("0a", 3), None);
+    assert_eq!(told("0a", 4).unwrap().cleared.len(), 1);
 }
