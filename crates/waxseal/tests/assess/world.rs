@@ -135,7 +135,8 @@ fn configuration(
     let mut text = format!(
         "hostname = \"gw.sender.example\"\n\
          [dns]\nupstream = [\"{}\"]\nconfirm = {:?}\ntrust_anchors = \"root.ds\"\n\
-         [tls]\nroots = \"roots.pem\"\n[web.metrics]\naddress = \"127.0.0.1:0\"\n[network.map]\n",
+         [tls]\nroots = \"roots.pem\"\n[web.metrics]\naddress = \"127.0.0.1:0\"\n\
+         [checks]\npace = 60000\n[network.map]\n",
         dns.addr(),
         others.iter().map(|other| other.addr().to_string()).collect::<Vec<_>>()
     );
