@@ -170,7 +170,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             Some(Sender::new(update).map_err(|error| Exit::Config.because(error))?)
         }
         (true, None) => {
-            let text = "there is no [publish.update]: the records above are for pasting";
+            let text = "--update needs [publish.update]: a primary server and a TSIG key; without --update the \
+                        records are printed for pasting";
             return Err(Exit::Config.because(text));
         }
     };
@@ -186,8 +187,13 @@ fn choose(wanted: Wanted, names: &[Domain]) -> anyhow::Result<Wanted> {
         let known = wanted.domains.iter().any(|domain| domain.domain == *name)
             || wanted.hosts.iter().any(|host| host.keys.host == *name);
         if !known {
-            let text =
-                format!("{name} is no [[domain]] and no [[publish.mx]] of the configuration");
+            let domains = wanted.domains.iter().map(|domain| &domain.domain);
+            let ours = domains.chain(wanted.hosts.iter().map(|host| &host.keys.host));
+            let ours: Vec<String> = ours.take(10).map(ToString::to_string).collect();
+            let text = format!(
+                "{name} is no [[domain]] and no [[publish.mx]] of the configuration; it has {}",
+                ours.join(", ")
+            );
             return Err(Exit::Usage.because(text));
         }
     }

@@ -108,11 +108,12 @@ impl Sender {
         let (owner, records) = (finding.owner.clone(), finding.wanted.clone());
         let rdata = self.standing((&owner, record_type), looker).await?;
         let zone = looker.resolver.apex(&owner).await?.zone;
+        let unsent = |why: String| format!("{}: {why}", finding.owner);
         let how = match done(finding, &change, &rdata) {
             Left::Nothing => How::There,
             Left::Change => {
                 let required = Prerequisite { owner: owner.clone(), record_type, rdata };
-                self.send(&zone, (&[required], &[change]), looker).await?;
+                self.send(&zone, (&[required], &[change]), looker).await.map_err(unsent)?;
                 How::Sent
             }
             // What was decided on is not what is there.
@@ -130,7 +131,7 @@ impl Sender {
                     ));
                 }
                 let required = Prerequisite { owner: owner.clone(), record_type, rdata };
-                self.send(&zone, (&[required], &[change]), looker).await?;
+                self.send(&zone, (&[required], &[change]), looker).await.map_err(unsent)?;
                 How::Sent
             }
         };

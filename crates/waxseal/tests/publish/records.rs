@@ -44,7 +44,15 @@ async fn records_are_printed_without_a_look() {
     let json = world.publish(&["mta-sts", "--offline", "--json"]).await.json();
     let text = json["domains"][0]["policy"]["text"].as_str().unwrap();
     assert_eq!(text, "version: STSv1\r\nmode: testing\r\nmx: mx.own.test\r\nmax_age: 1209600\r\n");
-    assert_eq!(world.publish(&["records", "elsewhere.test"]).await.code, 64);
+    let said = world.publish(&["records", "elsewhere.test"]).await;
+    assert_eq!(said.code, 64);
+    assert!(said.err.contains("it has own.test, mx.own.test"), "{}", said.err);
+    // Nothing is asked for, and that is said.
+    world.configure("", "");
+    for (part, key) in [("mta-sts", "`mta_sts`"), ("tlsrpt", "`tlsrpt`")] {
+        let said = world.publish(&[part]).await;
+        assert!(said.code == 0 && said.out.contains(key), "{}{}", said.out, said.err);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,6 +159,7 @@ async fn what_cannot_be_used_is_refused_with_its_name() {
     world.configure(DOMAIN, "");
     let said = world.publish(&["records", "--update"]).await;
     assert_eq!(said.code, 78, "{}", said.err);
+    assert!(said.err.contains("--update needs [publish.update]"), "{}", said.err);
     // A file that is not ours is not overwritten.
     let state = world.path("data/publish.json");
     std::fs::write(&state, "{\"mail\":1}").unwrap();

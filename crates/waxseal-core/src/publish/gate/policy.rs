@@ -471,7 +471,10 @@ fn removal(
                 }
                 false => "a policy is announced that binds or may bind",
             };
-            let to_do = "set `mta_sts = \"none\"` first, serve that policy and announce its id";
+            let to_do = match &facts.wanted {
+                Some(_) => "serve the policy of `mta_sts = \"none\"` and announce its id first",
+                None => "set `mta_sts = \"none\"` first, serve that policy and announce its id",
+            };
             return item(Judged::closed(because.to_owned(), to_do));
         }
     };

@@ -152,8 +152,15 @@ pub(super) fn looked(part: Part, seen: &Seen, paint: Paint) -> String {
 
 fn domain(text: &mut String, part: Part, look: &DomainLook, paint: Paint) {
     comment(text, &paint.bold(&format!("--- {} ---", look.domain)));
-    if let Some(one) = &look.tlsrpt {
-        finding(text, one, paint);
+    match (&look.tlsrpt, part) {
+        (Some(one), _) => finding(text, one, paint),
+        (None, Part::Tlsrpt) => {
+            comment(text, "no TLSRPT record is wanted: set `tlsrpt` in [domain.publish]");
+        }
+        (None, Part::All | Part::Tlsa | Part::MtaSts | Part::Plan) => {}
+    }
+    if part == Part::MtaSts && look.policy.is_none() {
+        comment(text, "no MTA-STS policy is wanted: set `mx` and `mta_sts` in [domain.publish]");
     }
     if let Some(PolicyLook { wanted, standing, why }) = &look.policy {
         policy(text, look.domain.as_str(), wanted);
