@@ -28,8 +28,8 @@ use waxseal_core::smtp::server::{self, AuthOffer, StartTls};
 
 pub use passwords::{Passwords, PasswordsError, hash};
 pub use submission::{
-    Accept, AcceptError, Asked, Client, DkimUnknown, DkimVerifier, NoDkim, NoRecipients,
-    Recipients, Submission, Verification,
+    Accept, AcceptError, Asked, Client, DkimUnknown, DkimVerifier, Lane, NoDkim, NoRecipients,
+    Recipients, Remembered, Submission, Verification,
 };
 pub use tls::{ClientCa, ServerTls, TlsFiles, TlsFilesError};
 

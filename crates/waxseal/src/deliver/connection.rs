@@ -23,7 +23,9 @@ use waxseal_core::{
     decide::HostRoute,
     domain::Domain,
     outcome::{Cause, Outcome},
-    smtp::client::{Awaits, Client, Hello, Mail, StartTls, Step, Tls, Transaction, TxStep},
+    smtp::client::{
+        Awaits, Client, Hello, Mail, Purpose, StartTls, Step, Tls, Transaction, TxStep,
+    },
     time::UnixTime,
 };
 
@@ -39,6 +41,9 @@ const READ: usize = 4_096;
 const FRESH: Duration = Duration::from_secs(10);
 /// Why an attempt ended before the message was said.
 pub(super) const TOO_LONG: &str = "the attempt took too long before all of the message was said";
+/// Recipients that were asked about on one connection and refused: then a new one is made. Servers
+/// slow down who collects more errors, and hang up (Postfix from 10 on, Exchange at 5).
+const REFUSALS: usize = 4;
 /// How long a peer that we leave gets to take our QUIT.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -72,6 +77,7 @@ pub(crate) struct Link {
     judged: Option<(HostRoute, ChannelProof)>,
     key: Key,
     used: u32,
+    refusals: usize,
     born: Instant,
     idle_since: Instant,
 }
@@ -182,7 +188,18 @@ impl Call<'_> {
         let Line { stream, client, buffer } = line;
         let now = Instant::now();
         let (born, idle_since) = (now, now);
-        Link { stream, client, buffer, seen, judged: None, key, used: 0, born, idle_since }
+        Link {
+            stream,
+            client,
+            buffer,
+            seen,
+            judged: None,
+            key,
+            used: 0,
+            refusals: 0,
+            born,
+            idle_since,
+        }
     }
 }
 
@@ -284,6 +301,9 @@ impl Link {
         let transaction = self.client.begin(proof, mail)?;
         let outcomes =
             transact(&mut self.stream, &mut self.buffer, transaction, intent, bounds).await;
+        if let Purpose::Ask { .. } = mail.purpose {
+            self.refusals += outcomes.iter().filter(|outcome| is_refusal(outcome)).count();
+        }
         self.idle_since = Instant::now();
         Ok(outcomes)
     }
@@ -292,6 +312,7 @@ impl Link {
     pub(super) fn may_go_on(&mut self, shared: &Shared) -> bool {
         self.client.step() == Step::Ready
             && self.used < shared.settings.messages_per_connection
+            && self.refusals < REFUSALS
             && self.born.elapsed() < shared.settings.connection_lifetime
     }
 
@@ -306,6 +327,15 @@ impl Link {
             // Whether the peer takes it makes no difference to any message.
             drop(timeout(FAREWELL, farewell).await);
         }
+    }
+}
+
+fn is_refusal(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Rejected { cause } | Outcome::Deferred { cause } => {
+            matches!(cause, Cause::Reply { .. })
+        }
+        Outcome::Accepted { .. } | Outcome::Unknown { .. } | Outcome::Disconnected { .. } => false,
     }
 }
 

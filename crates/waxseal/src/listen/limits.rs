@@ -7,11 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Lane;
+
 /// Failed sign-ins that an address may have in [`WINDOW`].
 pub(super) const MAX_SIGN_INS: u32 = 20;
 /// Recipients that do not exist which an address may name in [`WINDOW`]: a list that nobody tended
 /// has some, who tries names has nothing else.
 pub(super) const MAX_UNKNOWN: u32 = 100;
+/// After so many of them its questions wait for each other, and not in the way of others.
+const DOUBTFUL: u32 = 5;
 /// Then it may try again.
 const WINDOW: Duration = Duration::from_secs(600);
 /// Addresses whose failures are counted. When all places are taken by fresh ones, new addresses
@@ -186,9 +190,30 @@ impl Failures {
         }
     }
 
+    /// Where the questions of this origin wait; `None`: nobody is asked for it. An address for which
+    /// there is no place any more is only doubtful: an attack from that many places does not stop
+    /// the mail of all others.
+    pub(super) fn lane(&self, origin: Origin, now: Instant) -> Option<Lane> {
+        let failures = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |since: Instant| now.saturating_duration_since(since) < WINDOW;
+        match failures.get(&origin) {
+            Some((count, since)) if fresh(*since) && *count >= self.most => None,
+            Some((count, since)) if fresh(*since) && *count >= DOUBTFUL => Some(Lane::Narrow),
+            Some(_) => Some(Lane::Wide),
+            None if failures.len() < MAX_ADDRESSES => Some(Lane::Wide),
+            None => Some(Lane::Narrow),
+        }
+    }
+
     /// Counts one.
     pub(super) fn count(&self, origin: Origin, now: Instant) {
         let mut failures = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= MAX_ADDRESSES && !failures.contains_key(&origin) {
+            failures.retain(|_, (_, since)| now.saturating_duration_since(*since) < WINDOW);
+            if failures.len() >= MAX_ADDRESSES {
+                return;
+            }
+        }
         let (count, since) = failures.entry(origin).or_insert((0, now));
         if now.saturating_duration_since(*since) >= WINDOW {
             (*count, *since) = (0, now);

@@ -17,8 +17,8 @@ use waxseal_core::smtp::{
 };
 
 use super::{
-    Accept, Begin, Client, Desk, Kind, Origin, Proof, Settings, Submission, limits::Fits,
-    stamp::stamp, stream::Stream, tls,
+    Accept, Begin, Client, Desk, Kind, Lane, Origin, Proof, Remembered, Settings, Submission,
+    limits::Fits, stamp::stamp, stream::Stream, tls,
 };
 use crate::clock::Clock;
 
@@ -318,10 +318,15 @@ impl<A: Accept> Session<A> {
     async fn ask(&self, question: Question) -> Answer {
         let origin = Origin::of(self.ip);
         let now = std::time::Instant::now;
-        let answer = match self.desk.recipients.remembered(&question) {
-            Some(answer) => answer,
-            None if self.desk.unknown.too_often(origin, now()) => return Answer::TooOften,
-            None => self.desk.recipients.ask(question).await,
+        let recipients = &self.desk.recipients;
+        let lane = self.desk.unknown.lane(origin, now());
+        let answer = match (recipients.remembered(&question), lane) {
+            (Remembered::Answer(answer), _) => answer,
+            (Remembered::Nothing, None) => return Answer::TooOften,
+            (Remembered::Existence, None) => recipients.ask(question, Lane::Narrow).await,
+            (Remembered::Existence | Remembered::Nothing, Some(lane)) => {
+                recipients.ask(question, lane).await
+            }
         };
         match &answer {
             Answer::Refused(_) => self.desk.unknown.count(origin, now()),

@@ -81,10 +81,30 @@ impl From<AcceptError> for Taken {
 /// Knows which recipients of ours exist, for listeners for inbound mail.
 pub trait Recipients: Send + Sync + 'static {
     /// What is known of a recipient without asking anybody.
-    fn remembered(&self, question: &Question) -> Option<Answer>;
+    fn remembered(&self, question: &Question) -> Remembered;
 
     /// Asks the mail server inside, and remembers what it says.
-    fn ask(&self, question: Question) -> Asked<'_>;
+    fn ask(&self, question: Question, lane: Lane) -> Asked<'_>;
+}
+
+/// Where a question waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// With those of everybody.
+    Wide,
+    /// With those of clients that have named several who do not exist.
+    Narrow,
+}
+
+/// What is known of a recipient without asking anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// The answer itself.
+    Answer(Answer),
+    /// That it exists; whether so long a message is taken, is not known.
+    Existence,
+    /// Nothing.
+    Nothing,
 }
 
 /// The answer of [`Recipients::ask`], when it comes.
@@ -95,11 +115,11 @@ pub type Asked<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 pub struct NoRecipients;
 
 impl Recipients for NoRecipients {
-    fn remembered(&self, _question: &Question) -> Option<Answer> {
-        None
+    fn remembered(&self, _question: &Question) -> Remembered {
+        Remembered::Nothing
     }
 
-    fn ask(&self, _question: Question) -> Asked<'_> {
+    fn ask(&self, _question: Question, _lane: Lane) -> Asked<'_> {
         let nobody = Reply::new(451, Some(EnhancedCode(4, 3, 5)), "nobody inside can be asked");
         Box::pin(std::future::ready(Answer::Later(nobody)))
     }

@@ -29,13 +29,15 @@ use super::{
 };
 use crate::{
     deliver::Job,
-    listen::{Asked, Recipients},
+    listen::{Asked, Lane, Recipients, Remembered},
     metrics,
     resolve::Clock,
 };
 
 /// Questions at the same time: the mail server inside has other work, and deliveries go before.
 const AT_ONCE: usize = 8;
+/// Of these, for all clients together that have named several who do not exist.
+const NARROW: usize = 2;
 /// A client waits five minutes for the reply to RCPT (RFC 5321 §4.5.3.2.3), and names several.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Who exists does so for a while.
@@ -54,9 +56,11 @@ const COMPLAIN: u64 = 60;
 /// What inside said of recipients. A reload forgets it.
 #[derive(Debug)]
 pub(crate) struct Known {
-    taken: Shelf<()>,
+    /// With the largest size that was taken.
+    taken: Shelf<u64>,
     refused: Shelf<Reply>,
     turns: Semaphore,
+    narrow: Semaphore,
     complained: AtomicU64,
     pub(super) unreported: Unreported,
 }
@@ -67,6 +71,7 @@ impl Default for Known {
             taken: Shelf::default(),
             refused: Shelf::default(),
             turns: Semaphore::new(AT_ONCE),
+            narrow: Semaphore::new(NARROW),
             complained: AtomicU64::new(0),
             unreported: Unreported::default(),
         }
@@ -74,27 +79,35 @@ impl Default for Known {
 }
 
 impl Known {
-    /// Who does not exist gets no message of any size. Who does may get no such long one: inside is
-    /// asked about each size that was declared.
-    fn recall(&self, question: &Question, now: UnixTime) -> Option<Answer> {
+    /// Who does not exist gets no message of any size. Who does gets those that are no longer than
+    /// one that inside would have taken.
+    fn recall(&self, question: &Question, now: UnixTime) -> Remembered {
         let anything = Question { octets: 0, ..question.clone() };
-        let taken = match question.octets {
-            0 => self.taken.recall(&anything, now).map(|()| Answer::Taken),
-            _ => None,
-        };
-        taken.or_else(|| self.refused.recall(&anything, now).map(Answer::Refused))
+        match self.taken.recall(&anything, now) {
+            Some(largest) if question.octets <= largest => Remembered::Answer(Answer::Taken),
+            Some(_) => Remembered::Existence,
+            None => match self.refused.recall(&anything, now) {
+                Some(reply) => Remembered::Answer(Answer::Refused(reply)),
+                None => Remembered::Nothing,
+            },
+        }
     }
 
     /// That nobody could be asked is not remembered: the next may be luckier. Nor is a refusal of
     /// one size: a shorter message may be taken.
     fn remember(&self, question: Question, answer: &Answer, now: UnixTime) {
+        let octets = question.octets;
         let anything = Question { octets: 0, ..question };
         match answer {
-            Answer::Taken => self.taken.keep(anything, (), (now, TAKEN)),
-            Answer::Refused(reply) if question.octets == 0 => {
+            // Two may have asked at the same time.
+            Answer::Taken if self.taken.recall(&anything, now).is_some_and(|has| has >= octets) => {
+            }
+            Answer::Taken => self.taken.keep(anything, octets, (now, TAKEN)),
+            Answer::Refused(reply) if octets > 0 && is_about_size(reply) => {}
+            Answer::Refused(reply) => {
+                self.taken.forget(&anything);
                 self.refused.keep(anything, short(reply), (now, REFUSED));
             }
-            Answer::Refused(_) => {}
             Answer::Later(_) | Answer::TooOften => {}
         }
     }
@@ -130,6 +143,10 @@ impl<T: Clone> Shelf<T> {
         shelf.get(question).filter(|(_, until)| now < *until).map(|(value, _)| value.clone())
     }
 
+    fn forget(&self, question: &Question) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(question);
+    }
+
     fn keep(&self, question: Question, value: T, (now, term): (UnixTime, Duration)) {
         let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if shelf.len() >= MOST {
@@ -156,18 +173,24 @@ pub(super) struct Inside {
 }
 
 impl Recipients for Inside {
-    fn remembered(&self, question: &Question) -> Option<Answer> {
-        let answer = self.live.now().known.recall(question, self.clock.now())?;
-        count(&answer, "memory");
-        Some(answer)
+    fn remembered(&self, question: &Question) -> Remembered {
+        let remembered = self.live.now().known.recall(question, self.clock.now());
+        if let Remembered::Answer(answer) = &remembered {
+            count(answer, "memory");
+        }
+        remembered
     }
 
-    fn ask(&self, question: Question) -> Asked<'_> {
+    fn ask(&self, question: Question, lane: Lane) -> Asked<'_> {
         Box::pin(async move {
             let parts = self.live.now();
             let now = self.clock.now();
             let asked = async {
-                // Closed never: it lives as long as the parts.
+                // Closed never: they live as long as the parts.
+                let _narrow = match lane {
+                    Lane::Narrow => Some(parts.known.narrow.acquire().await),
+                    Lane::Wide => None,
+                };
                 let _turn = parts.known.turns.acquire().await;
                 inquire(&parts, &question, now).await
             };
@@ -294,6 +317,13 @@ fn not_taken(cause: Cause, plan: &Plan) -> (Answer, Option<String>) {
 fn is_too_long(reply: &Reply) -> bool {
     let said = matches!(reply.enhanced, Some(EnhancedCode(5, 3, 4)));
     reply.severity() == Severity::Permanent && (said || reply.code == 552)
+}
+
+/// A refusal that may be of this size only. RFC 3463 §3.3 and §3.4: X.2.2, mailbox full; X.2.3,
+/// message length exceeds administrative limit; X.3.4, message too big for system.
+fn is_about_size(reply: &Reply) -> bool {
+    let said = matches!(reply.enhanced, Some(EnhancedCode(_, 2, 2 | 3) | EnhancedCode(_, 3, 4)));
+    said || reply.code == 552
 }
 
 /// No host was tried: the plan's last word.

@@ -165,3 +165,40 @@ async fn postfix_outside_hears_from_postfix_inside_who_does_not_exist() {
     assert!(!exchange.world.log().contains("nobody"), "{}", exchange.world.log());
     assert!(!exchange.inside.log().contains("status="), "nothing was sent: only asked");
 }
+
+/// Attacker: somebody with a dictionary. A Postfix inside as it comes answers more slowly to whoever has
+/// collected 10 errors on a connection, and hangs up at 20: that must not be ours with which honest
+/// mail is asked about as well.
+#[tokio::test]
+async fn unknown_names_do_not_slow_down_who_asks_for_those_that_exist() {
+    let exchange = Exchange::trusted().await;
+    let begun = std::time::Instant::now();
+    for round in 0..12 {
+        let mut eve = Stranger::connect(exchange.mx).await;
+        eve.says("MAIL FROM:<eve@elsewhere.example> SIZE=2000").await;
+        for nth in 0..9 {
+            let said = eve.says(&format!("RCPT TO:<u{round}x{nth}@{DOMAIN}>")).await;
+            let expected = if round * 9 + nth < 100 { "550 5.1.1 " } else { "451 4.7.1 " };
+            assert!(said.starts_with(expected), "{round} {nth}: {said}");
+        }
+        if round == 5 {
+            // Of those who exist, somebody asks in between; then they are known.
+            for size in [2_000, 500_000] {
+                let mut bob = Stranger::connect(exchange.mx).await;
+                bob.says(&format!("MAIL FROM:<bob@elsewhere.example> SIZE={size}")).await;
+                let said = bob.says(&format!("RCPT TO:<grace@{DOMAIN}>")).await;
+                assert!(said.starts_with("250 "), "{said}");
+            }
+        }
+    }
+    // One pause of that Postfix is a second for each name, and there were 100.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(!exchange.inside.log().contains("too many errors"), "{}", exchange.inside.log());
+    // From the same address (a provider's, say), with any size.
+    for size in ["", " SIZE=1", " SIZE=2000", " SIZE=500000", " SIZE=900000"] {
+        let mut bob = Stranger::connect(exchange.mx).await;
+        bob.says(&format!("MAIL FROM:<bob@elsewhere.example>{size}")).await;
+        let said = bob.says(&format!("RCPT TO:<grace@{DOMAIN}>")).await;
+        assert!(said.starts_with("250 "), "{size}: {said}");
+    }
+}

@@ -316,6 +316,87 @@ async fn names_are_not_found_out_by_trying() {
     exchange.gateway.stop().await;
 }
 
+/// Most clients declare a size with MAIL. Attacker: somebody with a dictionary who declares another
+/// one each time, so that inside would be asked each time.
+#[tokio::test]
+async fn what_inside_said_holds_for_shorter_messages_and_absence_for_all() {
+    let exchange = Exchange::with("[limits]\nerrors = 60\n").await;
+    let mut wire = exchange.stranger().await;
+    let ann = format!("RCPT TO:<{}>", ours("ann"));
+    let nobody = format!("RCPT TO:<{}>", ours("nobody"));
+    for size in [5_000, 4_000, 300, 5_000, 4_999] {
+        wire.says(&format!("MAIL FROM:<bob@elsewhere.example> SIZE={size}"), "250").await;
+        wire.says(&ann, "250").await;
+        wire.says(&nobody, "550 5.1.1").await;
+        wire.says("RSET", "250").await;
+        // Whoever is asked from now on says the contrary.
+        exchange.inside_becomes(|inside| inside.knowing(&["nobody"]));
+    }
+    wire.says("MAIL FROM:<bob@elsewhere.example> SIZE=9000", "250").await;
+    wire.says(&nobody, "550 5.1.1").await;
+    wire.says(&ann, "550 5.1.1").await;
+    wire.says("RSET", "250").await;
+    wire.says("MAIL FROM:<bob@elsewhere.example> SIZE=10", "250").await;
+    wire.says(&ann, "550 5.1.1").await;
+    drop(wire);
+    exchange.gateway.stop().await;
+}
+
+/// Attacker: somebody with a dictionary. Servers punish the connection that collects refusals, and
+/// honest mail is asked about on it as well.
+#[tokio::test]
+async fn a_connection_inside_with_some_refusals_is_left() {
+    let exchange = Exchange::new().await;
+    let mut wire = exchange.stranger().await;
+    wire.says("MAIL FROM:<eve@elsewhere.example>", "250").await;
+    for nth in 0..9 {
+        wire.says(&format!("RCPT TO:<n{nth}@{SENDER_DOMAIN}>"), "550 5.1.1").await;
+    }
+    wire.says(&format!("RCPT TO:<{}>", ours("ann")), "250").await;
+    let sessions = exchange.inside().transcript().sessions();
+    assert_eq!(sessions, 3, "four refusals each for two of them");
+    drop(wire);
+    exchange.gateway.stop().await;
+}
+
+/// Attacker: somebody with a dictionary and many sessions, before a server inside that is slow to answer
+/// him. Of eight turns he gets two, and the others are free for honest mail.
+#[tokio::test]
+async fn questions_of_who_tries_names_do_not_hold_up_others() {
+    let exchange = Exchange::new().await;
+    let mut first = exchange.stranger().await;
+    first.says("MAIL FROM:<eve@elsewhere.example>", "250").await;
+    // So many that no connection inside is left.
+    for nth in 0..8 {
+        first.says(&format!("RCPT TO:<n{nth}@{SENDER_DOMAIN}>"), "550 5.1.1").await;
+    }
+    let healthy = exchange.inside().personality();
+    exchange.inside_becomes(|inside| {
+        Personality { knows: None, ..inside }.failing(Step::Rcpt, Fault::Silence)
+    });
+    let mut sessions = Vec::new();
+    for nth in 0..10 {
+        let mut wire = exchange.stranger().await;
+        wire.says("MAIL FROM:<eve@elsewhere.example>", "250").await;
+        wire.write(format!("RCPT TO:<slow{nth}@{SENDER_DOMAIN}>\r\n").as_bytes()).await;
+        sessions.push(wire);
+    }
+    let heard = exchange.inside().transcript();
+    assert!(heard.hears("RCPT TO:<slow", PATIENCE).await);
+    let mut wire = exchange.stranger_from(Ipv4Addr::new(127, 0, 0, 9)).await;
+    wire.says("MAIL FROM:<bob@elsewhere.example>", "250").await;
+    wire.write(format!("RCPT TO:<{}>\r\n", ours("ann")).as_bytes()).await;
+    // Theirs end after 30 seconds.
+    assert!(heard.hears(&format!("RCPT TO:<{}>", ours("ann")), Duration::from_secs(20)).await);
+    let slow = (0..10).filter(|nth| heard.saw(&format!("RCPT TO:<slow{nth}@"))).count();
+    assert!(slow <= 2, "{slow}");
+    sessions.push(wire);
+    drop((first, sessions));
+    // A stop waits for those who are being answered.
+    exchange.inside().become_like(healthy);
+    exchange.gateway.stop().await;
+}
+
 /// RFC 8689 §2, §4.2.1.
 #[tokio::test]
 async fn requiretls_goes_on_inside_or_the_message_is_not_taken() {

@@ -13,8 +13,8 @@ use tokio::{sync::watch, task::JoinHandle};
 use waxseal::{
     listen::{
         Accept, AcceptError, Asked, Begin, ClientCa, Control, Desk, DkimUnknown, DkimVerifier,
-        Kind, Listener, Passwords, Proof, Recipients, ServerTls, Settings, Submission, Times,
-        Verification, hash,
+        Kind, Lane, Listener, Passwords, Proof, Recipients, Remembered, ServerTls, Settings,
+        Submission, Times, Verification, hash,
     },
     resolve::Clock,
 };
@@ -134,11 +134,11 @@ impl Accept for Inbox {
 }
 
 impl Recipients for Inbox {
-    fn remembered(&self, _question: &Question) -> Option<Answer> {
-        None
+    fn remembered(&self, _question: &Question) -> Remembered {
+        Remembered::Nothing
     }
 
-    fn ask(&self, _question: Question) -> Asked<'_> {
+    fn ask(&self, _question: Question, _lane: Lane) -> Asked<'_> {
         let mut state = self.0.lock().unwrap();
         let answer = state.answers.pop_front().unwrap_or(Answer::Taken);
         Box::pin(std::future::ready(answer))

@@ -50,3 +50,34 @@ fn when_all_places_are_taken_new_addresses_wait_too() {
     assert!(!failures.too_often(new, start + WINDOW));
     assert!(failures.counts.lock().unwrap().is_empty());
 }
+
+/// Attacker: a botnet that names people who do not exist. Its questions wait for each other and not in
+/// the way of others; from as many addresses as can be counted it does not stop the mail of all
+/// others.
+#[test]
+fn who_names_several_that_do_not_exist_waits_apart_and_who_names_many_is_not_served() {
+    let unknown = Failures::of(MAX_UNKNOWN);
+    let now = Instant::now();
+    let lanes: Vec<_> = (0..=MAX_UNKNOWN)
+        .map(|_| {
+            let lane = unknown.lane(origin("192.0.2.1"), now);
+            unknown.count(origin("192.0.2.1"), now);
+            lane
+        })
+        .collect();
+    assert_eq!(lanes.iter().filter(|lane| **lane == Some(Lane::Wide)).count(), 5);
+    assert_eq!(lanes.iter().filter(|lane| **lane == Some(Lane::Narrow)).count(), 95);
+    assert_eq!(lanes.last(), Some(&None));
+    assert_eq!(unknown.lane(origin("192.0.2.2"), now), Some(Lane::Wide));
+    let later = now + WINDOW;
+    assert_eq!(unknown.lane(origin("192.0.2.1"), later), Some(Lane::Wide));
+    for network in 0..=MAX_ADDRESSES {
+        let [.., high, low] = u64::try_from(network).unwrap().to_be_bytes();
+        let third = network >> 16;
+        unknown.count(origin(&format!("2001:db8:{third:x}:{high:02x}{low:02x}::1")), now);
+    }
+    assert_eq!(unknown.counts.lock().unwrap().len(), MAX_ADDRESSES);
+    assert_eq!(unknown.lane(origin("192.0.2.3"), now), Some(Lane::Narrow));
+    unknown.count(origin("192.0.2.3"), later);
+    assert_eq!(unknown.lane(origin("192.0.2.4"), later), Some(Lane::Wide));
+}
