@@ -422,6 +422,44 @@ async fn requiretls_goes_on_inside_or_the_message_is_not_taken() {
     exchange.gateway.stop().await;
 }
 
+/// RFC 6531 §3.5: no message is taken that could not go on. Attacker: whoever hides controls and
+/// routes in letters beyond ASCII.
+#[tokio::test]
+async fn addresses_beyond_ascii_are_taken_only_where_inside_takes_them() {
+    let exchange = Exchange::new().await;
+    let plain = |mut inside: Personality| {
+        inside.extensions.retain(|word| word != "SMTPUTF8");
+        inside.knowing(&["ann", "zoë"])
+    };
+    exchange.inside_becomes(plain);
+    let mut wire = exchange.stranger().await;
+    wire.says("MAIL FROM:<jürgen@elsewhere.example>", "553 5.6.7").await;
+    wire.says("MAIL FROM:<jürgen@elsewhere.example> SMTPUTF8", "250").await;
+    wire.says(&format!("RCPT TO:<{}>", ours("ann")), "550 5.6.7").await;
+    wire.says("RSET", "250").await;
+    wire.says("MAIL FROM:<bob@elsewhere.example>", "250").await;
+    wire.says(&format!("RCPT TO:<{}>", ours("zoë")), "553 5.6.7").await;
+    // The same person, for a message that needs nothing.
+    wire.says(&format!("RCPT TO:<{}>", ours("ann")), "250").await;
+    wire.says("RSET", "250").await;
+    exchange.inside_becomes(|mut inside| {
+        inside.extensions.push("SMTPUTF8".to_owned());
+        inside
+    });
+    wire.says("MAIL FROM:<jürgen@elsewhere.example> SMTPUTF8", "250").await;
+    for hidden in ["\"zo\u{9b}\"", "\"zo\u{7f}\"", "zo\u{85}", "\"zo\t\"", "\"zo\0\""] {
+        wire.write(format!("RCPT TO:<{}>\r\n", ours(hidden)).as_bytes()).await;
+        let said = wire.reply().await;
+        assert!(said.starts_with("50"), "{hidden:?}: {said}");
+    }
+    wire.says(&format!("RCPT TO:<{}>", ours("bob\u{ff05}elsewhere")), "550 5.7.1").await;
+    wire.says(&format!("RCPT TO:<{}>", ours("zoë")), "250").await;
+    wire.says("DATA", "354").await;
+    wire.says("Subject: grüße\r\n\r\nThe text.\r\n.", "250").await;
+    exchange.arrived("zoë").await;
+    exchange.gateway.stop().await;
+}
+
 /// A reload takes no session away, and forgets what inside said before.
 #[tokio::test]
 async fn a_reload_keeps_the_sessions_of_strangers() {
