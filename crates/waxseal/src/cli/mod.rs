@@ -22,7 +22,9 @@ mod store_key;
 mod tests;
 
 use std::{
+    borrow::Cow,
     ffi::OsString,
+    fmt::Write as _,
     io::{IsTerminal, Write},
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
@@ -197,8 +199,12 @@ impl Context {
     /// # Errors
     /// Standard output cannot be written, for example because the disk is full.
     pub fn print(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        let text = match self.output {
+            Output::Json => harmless(text.as_ref()),
+            Output::Text => Cow::Borrowed(text.as_ref()),
+        };
         let mut out = std::io::stdout().lock();
-        let written = out.write_all(text.as_ref().as_bytes()).and_then(|()| out.flush());
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match written {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
@@ -235,6 +241,28 @@ impl Context {
             complain(text.as_ref());
         }
     }
+}
+
+/// JSON that steers no terminal and says the same to a program: what JSON does not ask to be escaped and a
+/// terminal obeys (C1 controls), or what turns the direction of writing, is escaped. It stands in strings
+/// only.
+fn harmless(json: &str) -> Cow<'_, str> {
+    let steers = |c: char| {
+        matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !json.contains(steers) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) {
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// Standard error, and nothing to be done where even that fails.

@@ -82,3 +82,14 @@ fn a_folded_comment_of_a_zone_file_stays_a_comment_and_a_record_stays_whole() {
     assert!(comments.clone().count() > 3, "{folded}");
     assert!(comments.clone().all(|line| line.starts_with("; ") && line.len() <= 60), "{folded}");
 }
+
+/// Attacker: whoever writes what a command tells as JSON: a domain's owner, a mail host, a list of domains.
+#[test]
+fn json_steers_no_terminal_and_says_the_same() {
+    let said = "a\u{9b}31m\u{85}\u{7f}\u{202e}\u{2066}\u{2028}\u{61c}\u{1b}[2J ä 漢 \\ \"";
+    let json = serde_json::json!({ "said": said }).to_string();
+    let shown = harmless(&json);
+    assert!(shown.contains("a\\u009b31m\\u0085\\u007f\\u202e\\u2066\\u2028\\u061c"), "{shown}");
+    assert!(shown.contains("ä 漢") && !shown.contains(char::is_control), "{shown}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["said"], said);
+}

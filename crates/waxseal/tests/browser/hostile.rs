@@ -55,9 +55,7 @@ async fn what_a_recipients_domain_writes_steers_no_page_no_spreadsheet_and_no_te
 
     let table = std::fs::read_to_string(&csv).unwrap();
     assert!(table.contains("receiver.example") && !table.contains(steers), "{table:?}");
-    for cell in cells(&table) {
-        assert!(!cell.starts_with(['=', '+', '-', '@']), "a formula: {cell}");
-    }
+    holds_no_formula(&table);
 
     let page = std::fs::read_to_string(&html).unwrap();
     for mark in ["<script", "<img", "<b>", "onerror=\""] {
@@ -76,13 +74,71 @@ async fn what_a_recipients_domain_writes_steers_no_page_no_spreadsheet_and_no_te
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-/// The cells of a table as a spreadsheet reads them.
-fn cells(table: &str) -> Vec<String> {
+/// The greeting of the only host of a domain becomes the headline.
+const BANNER: &str = r#"
+about = "Attacker: the operator of a mail host, who writes for the spreadsheet of whoever checks."
+[zone."receiver.example"]
+[[host]]
+name = "mx.receiver.example"
+mx = 10
+fault = ["greeting", "554 5.7.1 no;=cmd|'/C calc'!A0;=HYPERLINK(A1)|+1; \"-1; ＝1"]
+[expect]
+level = "none"
+findings = []
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_greeting_of_a_mail_host_is_no_formula_where_spreadsheets_split_at_semicolons() {
+    let world = World::start(&toml::from_str(BANNER).unwrap()).await;
+    let csv = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    command.arg("--config").arg(&world.configuration).args(["check", "receiver.example"]);
+    command.arg("--csv").arg(csv.path());
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let table = std::fs::read_to_string(csv.path()).unwrap();
+    assert!(table.contains("no;'=cmd|'/C calc'!A0;'=HYPERLINK(A1)"), "its words are told: {table}");
+    holds_no_formula(&table);
+}
+
+/// Attacker: whoever writes lists of domains, and the operator of a mail host.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_on_a_terminal_steers_it_in_no_form() {
+    let world = World::start(&toml::from_str(HOSTILE).unwrap()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let shape = folder.path().join("shape.json");
+    for form in [&["check"][..], &["check", "--compare"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+        command.arg("--config").arg(&world.configuration).arg("--json").args(form);
+        if form == ["check"] {
+            command.arg("--internet-nl").arg(&shape);
+        }
+        command.args(["receiver.example", "x\u{9b}31m\u{202e}.example"]);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("receiver.example"), "{form:?}: {said}");
+        assert!(!said.contains(steers), "{form:?}: {said:?}");
+        assert!(said.contains("x\\\\u{9b}31m"), "it is told: {said}");
+    }
+    let shape = std::fs::read_to_string(shape).unwrap();
+    assert!(shape.contains("x\\\\u{9b}31m") && !shape.contains(steers), "{shape}");
+}
+
+/// Excel with German, Dutch or French settings splits a `.csv` at `;`, others do at tabs.
+#[track_caller]
+fn holds_no_formula(table: &str) {
+    for cell in [',', ';', '\t'].iter().flat_map(|mark| cells(table, *mark)) {
+        let formula = cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+        assert!(!formula, "a formula: {cell}");
+    }
+}
+
+/// The cells of a table as a spreadsheet reads them that splits at this mark.
+fn cells(table: &str, mark: char) -> Vec<String> {
     let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
     for c in table.chars() {
         match c {
             '"' => quoted = !quoted,
-            ',' | '\n' if !quoted => cells.push(std::mem::take(&mut cell)),
+            c if (c == mark || c == '\n') && !quoted => cells.push(std::mem::take(&mut cell)),
             '\r' if !quoted => {}
             other => cell.push(other),
         }

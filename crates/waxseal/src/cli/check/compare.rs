@@ -7,7 +7,7 @@ use waxseal_core::assess::{Offer, Offers, Quoted};
 
 use super::{
     super::Paint,
-    csv::quoted,
+    csv,
     report::{Outcome, Report},
     text::wrapped,
     tone::{Tone, colour, mark},
@@ -333,12 +333,12 @@ pub(super) fn csv(providers: &[Provider]) -> String {
             .to_owned();
     for provider in providers {
         let Provider { offers, domains, seen, .. } = provider;
-        let mut cells = vec![quoted(&offers.operator), domains.len().to_string()];
+        let mut cells = vec![offers.operator.clone(), domains.len().to_string()];
         cells.extend(offers.columns().map(|(_, offer)| offer.as_str().to_owned()));
         cells.extend(seen.iter().map(|seen| seen.yes.len().to_string()));
-        cells.push(quoted(&offers.others.join(" ")));
+        cells.push(offers.others.join(" "));
         cells.extend(seen.iter().map(|seen| seen.unknown.len().to_string()));
-        let _ = write!(text, "{}\r\n", cells.join(","));
+        text.push_str(&csv::line(cells.into_iter()));
     }
     text
 }

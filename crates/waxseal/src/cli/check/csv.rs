@@ -95,19 +95,40 @@ fn level(assessment: &Assessment) -> &'static str {
     }
 }
 
-fn line(cells: impl Iterator<Item = String>) -> String {
+/// One row: the only place where cells become text, for every table.
+pub(super) fn line(cells: impl Iterator<Item = String>) -> String {
     let mut text = cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
     text.push_str("\r\n");
     text
 }
 
-/// A cell that no spreadsheet takes for a formula, whoever wrote its text.
-pub(super) fn quoted(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let safe = if formula { format!("'{cell}") } else { cell.to_owned() };
-    if safe.contains([',', '"', '\n', '\r']) || formula {
+/// A cell that no spreadsheet takes for a formula, whoever wrote its text, and wherever the spreadsheet
+/// thinks that cells end: with German, Dutch or French settings Excel splits a `.csv` at `;`, and others
+/// at tabs, whatever stands between quotes of ours. So what begins a formula gets a `'` before it at the
+/// beginning and after each mark at which somebody might split.
+fn quoted(cell: &str) -> String {
+    let (mut safe, mut begins) = (String::with_capacity(cell.len()), true);
+    for c in cell.chars() {
+        if begins && (begins_formula(c) || matches!(c, '\t' | '\r')) {
+            safe.push('\'');
+        }
+        safe.push(c);
+        // A spreadsheet may drop white space before it looks for a formula.
+        begins = splits(c) || (begins && c.is_whitespace());
+    }
+    if safe.contains(splits) || safe.starts_with('\'') {
         format!("\"{}\"", safe.replace('"', "\"\""))
     } else {
         safe
     }
+}
+
+/// `=`, `+`, `-` and `@`, and their full-width forms, which Excel takes for the same.
+const fn begins_formula(c: char) -> bool {
+    matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠')
+}
+
+/// After these another cell may begin.
+const fn splits(c: char) -> bool {
+    matches!(c, ',' | ';' | '|' | '"' | '\t' | '\r' | '\n')
 }

@@ -20,8 +20,8 @@ use serde::{
 use serde_json::{Map, Value, json};
 use waxseal_core::{
     assess::{
-        Assessment, Contact, HostSurvey, NameServers, Observed, Offer, Published, StartTlsSeen,
-        Survey, offers,
+        Assessment, Contact, HostSurvey, NameServers, Observed, Offer, Published, Quoted,
+        StartTlsSeen, Survey, offers,
         profile::{ProfileVerdict, Status},
     },
     facts::MxFact,
@@ -122,8 +122,8 @@ impl Shape {
             Outcome::Assessed(_) | Outcome::NoDomain(_) => None,
         };
         // As there: of a domain that could not be tested there is no other key.
-        let (name, value) =
-            told.unwrap_or_else(|| (report.input.clone(), json!({ "status": "error" })));
+        let (name, value) = told
+            .unwrap_or_else(|| (Quoted::new(&report.input).into(), json!({ "status": "error" })));
         self.0.insert(name, value.to_string());
     }
 }

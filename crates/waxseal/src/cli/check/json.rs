@@ -1,7 +1,7 @@
 //! The contract of DESIGN §9.
 
 use serde_json::{Map, Value, json};
-use waxseal_core::assess::Check;
+use waxseal_core::assess::{Check, Quoted};
 
 use super::report::{Outcome, Report};
 
@@ -13,7 +13,8 @@ pub(super) fn contract(report: &Report) -> Value {
     let one = match &report.outcome {
         Outcome::Assessed(one) => one,
         Outcome::NoDomain(why) => {
-            return json!({ "schema": SCHEMA, "domain": report.input, "error": why });
+            let input = Quoted::new(&report.input);
+            return json!({ "schema": SCHEMA, "domain": input, "error": why });
         }
     };
     let assessment = &one.assessment;

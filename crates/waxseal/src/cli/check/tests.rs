@@ -23,15 +23,54 @@ use super::{
 };
 use crate::{cli::Paint, survey::Depth};
 
-/// The attacker is the owner of a domain whose records end up in a spreadsheet.
-#[test]
-fn no_cell_is_a_formula() {
-    for hostile in ["=HYPERLINK(\"x\")", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1"] {
-        let cell = csv::quoted(hostile);
-        assert!(cell.starts_with("\"'"), "{cell}");
+/// What a spreadsheet reads of one cell of ours that splits at this mark: some honour quotes, some do not.
+fn parts(cell: &str, mark: char) -> Vec<String> {
+    let mut all: Vec<String> = cell.split(mark).map(str::to_owned).collect();
+    let (mut part, mut inside) = (String::new(), false);
+    for c in cell.chars() {
+        match c {
+            '"' => inside = !inside,
+            c if c == mark && !inside => all.push(std::mem::take(&mut part)),
+            c => part.push(c),
+        }
     }
-    assert_eq!(csv::quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
-    assert_eq!(csv::quoted("example.com"), "example.com");
+    all.push(part);
+    all
+}
+
+/// The attackers are the owner of a domain and the operator of a mail host, whose words end up in a
+/// spreadsheet: of any country, so that cells end at `,`, `;`, a tab or `|`.
+#[test]
+fn no_cell_is_a_formula_wherever_a_spreadsheet_splits() {
+    let formulas =
+        ["=cmd|'/C calc'!A0", "+1", "-1+1", "@SUM(A1)", "＝1+1", "＋1", "－1", "＠SUM(A1)"];
+    let before = [
+        "",
+        "no;",
+        "no,",
+        "no|",
+        "no\t",
+        "no\"",
+        "no;\"",
+        "no; ",
+        "no;\u{a0}\"\" ",
+        "\t",
+        "\r",
+        "\n",
+    ];
+    for (formula, before) in formulas.iter().flat_map(|f| before.map(|before| (f, before))) {
+        let row = csv::line([format!("{before}{formula}"), formula.to_string()].into_iter());
+        for part in [',', ';', '\t', '|', '\n'].iter().flat_map(|mark| parts(row.trim_end(), *mark))
+        {
+            let begins = part.trim_start_matches(|c: char| c == '"' || c.is_whitespace());
+            let formula = begins.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+            assert!(!formula, "{row:?} has the cell {part:?}");
+        }
+    }
+    let row = |cell: &str| csv::line([cell.to_owned()].into_iter());
+    assert_eq!(row("a,\"b\""), "\"a,\"\"b\"\"\"\r\n");
+    assert_eq!(row("a;b"), "\"a;b\"\r\n");
+    assert_eq!(row("mx-1.example.com: 5.7.1 a=b - c@d"), "mx-1.example.com: 5.7.1 a=b - c@d\r\n");
 }
 
 #[test]
