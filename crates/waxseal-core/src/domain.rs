@@ -95,9 +95,7 @@ impl Domain {
         let (Some(top), Some(second)) = (labels.next(), labels.next()) else {
             return self.to_string();
         };
-        let registry = top.len() == 2
-            && (second.len() <= 2
-                || matches!(second, "com" | "net" | "org" | "gov" | "edu" | "mil" | "nom"));
+        let registry = top.len() == 2 && is_registry(second, top);
         match labels.next() {
             Some(third) if registry => format!("{third}.{second}.{top}"),
             Some(_) | None => format!("{second}.{top}"),
@@ -130,6 +128,39 @@ impl Domain {
     }
 }
 
+/// Below country codes, what stands for a kind of registrant and belongs to nobody of them: each registry
+/// chooses, and most chose the names of the first generic domains, short (`co`, `ac`, `or`, `ne`, `go` as
+/// in `co.jp`) or as they were (`com.au`), or in their own language (`gv.at`, `gob.mx`, `gouv.fr`,
+/// `nom.br`). Any other short label below a country code is a name like
+/// others: `t2.nl` is one registrant.
+const REGISTRIES: [&str; 15] = [
+    "ac", "co", "com", "edu", "go", "gob", "gouv", "gov", "gv", "mil", "ne", "net", "nom", "or",
+    "org",
+];
+
+/// What means that under one country code and is a name under others, where mail is hosted in numbers: as
+/// the registries of these countries list them (public suffix list, section "ICANN domains").
+const NATIONAL: [(&str, &[&str]); 12] = [
+    ("au", &["asn", "id"]),
+    ("br", &["adv", "art", "eco", "eng", "ind", "inf", "jus", "leg", "srv"]),
+    ("id", &["biz", "desa", "my", "sch", "web"]),
+    ("il", &["idf", "k12", "muni"]),
+    ("in", &["firm", "gen", "ind", "nic", "res"]),
+    ("jp", &["ad", "ed", "gr", "lg"]),
+    ("kr", &["es", "hs", "kg", "ms", "pe", "re", "sc"]),
+    ("nz", &["cri", "geek", "gen", "govt", "iwi", "kiwi", "maori", "school"]),
+    ("th", &["in", "mi"]),
+    ("tr", &["av", "bel", "biz", "dr", "gen", "info", "k12", "name", "pol", "tel", "tv", "web"]),
+    ("uk", &["ltd", "me", "nhs", "plc", "police", "sch"]),
+    ("za", &["law", "school", "web"]),
+];
+
+/// Whether names are registered below `second.top`.
+fn is_registry(second: &str, top: &str) -> bool {
+    let national = NATIONAL.iter().find(|(country, _)| *country == top);
+    REGISTRIES.contains(&second) || national.is_some_and(|(_, own)| own.contains(&second))
+}
+
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -157,3 +188,6 @@ impl From<Domain> for String {
         domain.0.into()
     }
 }
+
+#[cfg(test)]
+mod tests;
