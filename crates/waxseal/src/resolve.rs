@@ -33,7 +33,7 @@ use waxseal_core::{
 };
 
 pub use self::{
-    agreement::{Answered, Asked, Authorities, Sides},
+    agreement::{Answered, Asked, Authorities, Reply, Sides, Unasked},
     answer::{Alias, Exchange, Lookup, Mx, Record},
     authority::{
         Views, as_exchangers, as_texts, as_tlsa, message_id, over_tcp, standing_at, text_of,

@@ -131,6 +131,10 @@ ids! {
     RrsigExpires = "RRSIG-EXPIRES",
     /// The authoritative servers give different answers.
     NsDiverges = "NS-DIVERGES",
+    /// Signatures that one of several authoritative servers gives do not hold (RFC 4035 §5).
+    NsBogus = "NS-BOGUS",
+    /// Whether the authoritative servers agree could not be found out: none answered us.
+    NsUnreached = "NS-UNREACHED",
     /// The zone and the zone above name different servers (RFC 1034 §4.2.2).
     NsDelegation = "NS-DELEGATION",
     /// The denial of an AAAA record is broken.

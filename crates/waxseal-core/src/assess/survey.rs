@@ -155,8 +155,10 @@ pub enum Signing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Servers {
-    /// They were not asked, and why: no direct way to port 53, or switched off.
+    /// Nobody asked them, and why: switched off, or the zone is not known.
     NotAsked(String),
+    /// None could be asked, and why: they are down, or this machine has no way to port 53.
+    Unreached(String),
     /// One entry for each address.
     Asked(Vec<NameServer>),
 }
@@ -206,6 +208,9 @@ pub struct ServerAnswer {
     pub digest: Result<String, String>,
     /// Whether a signature covers the answer.
     pub signed: bool,
+    /// Why its signatures do not hold, where they do not.
+    #[serde(default)]
+    pub bogus: Option<Quoted>,
     /// How many records.
     pub records: usize,
 }

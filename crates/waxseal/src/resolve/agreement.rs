@@ -32,6 +32,10 @@ const MOST_QUESTIONS: usize = 24;
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long answers are good for others who ask the same.
 const KEPT: Duration = Duration::from_secs(600);
+/// Zones of which no server answers before port 53 is taken to be closed: one or two may be dead.
+const BLOCKED_AFTER: usize = 3;
+/// Different answers of one zone whose signatures are looked at: each may cost look-ups.
+const MOST_JUDGED: usize = 48;
 /// Zones whose answers are kept.
 const MOST_KEPT: usize = 4_096;
 
@@ -42,8 +46,21 @@ pub struct Answered {
     pub name: Domain,
     /// Where it was asked.
     pub address: IpAddr,
-    /// One for each question, in order; an error in words.
-    pub answers: Vec<(Domain, RecordType, Result<Arc<Response>, String>)>,
+    /// One for each question, in order.
+    pub answers: Vec<Reply>,
+}
+
+/// What was said to one question.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The name.
+    pub owner: Domain,
+    /// The type.
+    pub record_type: RecordType,
+    /// The answer; an error in words.
+    pub answer: Result<Arc<Response>, String>,
+    /// Why the signatures of this very answer do not hold, where they do not (RFC 4035 §5).
+    pub bogus: Option<String>,
 }
 
 /// What all servers of a zone said.
@@ -81,7 +98,16 @@ pub struct Authorities(Arc<Shared>, Resolver);
 
 type Questions = Vec<(Domain, RecordType)>;
 type Addresses = Vec<(Domain, IpAddr)>;
-type Outcome = Result<Asked, String>;
+type Outcome = Result<Asked, Unasked>;
+
+/// Why the servers of a zone could not be asked, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    /// They are not known, or have no public address.
+    Nowhere(String),
+    /// They are, and none answers: they are down, or this machine has no way to port 53.
+    Silent(String),
+}
 
 struct Shared {
     dialler: Dialler,
@@ -92,11 +118,26 @@ struct Shared {
 
 /// Whether this machine gets through to port 53 of strangers.
 enum Reach {
-    Unknown,
+    /// None did so far, of these zones.
+    Unknown(BTreeSet<Domain>),
     /// A server answered once.
     Proven,
-    /// None did, of a whole zone.
+    /// None did, of several zones.
     Blocked(Instant),
+}
+
+/// Whether any server of a zone answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Something,
+    Nothing,
+}
+
+/// Whether a server of any zone ever answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Proven,
+    Unproven,
 }
 
 impl fmt::Debug for Authorities {
@@ -108,8 +149,12 @@ impl fmt::Debug for Authorities {
 impl Authorities {
     /// Finds servers through this resolver, and goes to them the way that the dialler goes.
     pub fn new(resolver: Resolver, dialler: Dialler, own: Own) -> Self {
-        let shared =
-            Shared { dialler, own, kept: Mutex::default(), reach: Mutex::new(Reach::Unknown) };
+        let shared = Shared {
+            dialler,
+            own,
+            kept: Mutex::default(),
+            reach: Mutex::new(Reach::Unknown(BTreeSet::new())),
+        };
         Self(Arc::new(shared), resolver)
     }
 
@@ -122,8 +167,7 @@ impl Authorities {
     /// Puts the same questions to every address of every server of a zone.
     ///
     /// # Errors
-    /// Nobody could be asked, in words: no server with a public address, or none that answers,
-    /// which is what a closed port 53 looks like.
+    /// Nobody could be asked: no server with a public address, or none that answers.
     pub async fn ask(&self, zone: &Domain, questions: &[(Domain, RecordType)]) -> Outcome {
         let key = (zone.clone(), questions.to_vec());
         if let Some(known) = self.known(&key) {
@@ -151,9 +195,9 @@ impl Authorities {
         if let Reach::Blocked(at) = *self.reach()
             && at.elapsed() < KEPT
         {
-            return Err(blocked.into());
+            return Err(Unasked::Silent(blocked.into()));
         }
-        let (servers, delegation) = self.addresses(zone).await?;
+        let (servers, delegation) = self.addresses(zone).await.map_err(Unasked::Nowhere)?;
         let questions: Arc<[_]> = questions.iter().take(MOST_QUESTIONS).cloned().collect();
         let mut asking = JoinSet::new();
         for (place, (name, address)) in servers.into_iter().enumerate() {
@@ -165,26 +209,65 @@ impl Authorities {
                 for (owner, record_type) in questions.iter() {
                     let question = Question::new(Name::from(owner), *record_type);
                     let answer = one(&server, &question, now).await;
-                    answers.push((owner.clone(), *record_type, answer));
+                    let (owner, record_type) = (owner.clone(), *record_type);
+                    answers.push(Reply { owner, record_type, answer, bogus: None });
                 }
                 (place, Answered { name, address, answers })
             });
         }
         let mut answered = asking.join_all().await;
         answered.sort_by_key(|(place, _)| *place);
-        let answers: Vec<_> = answered.into_iter().map(|(_, answered)| answered).collect();
-        let any = answers.iter().flat_map(|one| &one.answers).any(|(_, _, answer)| answer.is_ok());
+        let mut answers: Vec<_> = answered.into_iter().map(|(_, answered)| answered).collect();
+        let any = answers.iter().flat_map(|one| &one.answers).any(|said| said.answer.is_ok());
+        if self.learn(zone, if any { Heard::Something } else { Heard::Nothing }) == Way::Unproven {
+            let text = "none of its servers answered: they are down, or port 53 is closed to this \
+                        machine";
+            return Err(Unasked::Silent(text.into()));
+        }
+        self.validate(&mut answers).await;
+        Ok(Asked { delegation, answers })
+    }
+
+    /// What the answers of a zone, or their absence, say of our way out.
+    fn learn(&self, zone: &Domain, heard: Heard) -> Way {
         let mut reach = self.reach();
-        match (any, &*reach) {
-            (true, _) => *reach = Reach::Proven,
-            (false, Reach::Proven) => {}
-            (false, Reach::Unknown | Reach::Blocked(_)) => {
-                *reach = Reach::Blocked(Instant::now());
-                let text = "none of its servers answered: port 53 may be closed to this machine";
-                return Err(text.into());
+        match (heard, &mut *reach) {
+            (Heard::Something, _) => *reach = Reach::Proven,
+            (Heard::Nothing, Reach::Proven) => {}
+            (Heard::Nothing, Reach::Blocked(at)) => {
+                *at = Instant::now();
+                return Way::Unproven;
+            }
+            (Heard::Nothing, Reach::Unknown(silent)) => {
+                silent.insert(zone.clone());
+                if silent.len() >= BLOCKED_AFTER {
+                    *reach = Reach::Blocked(Instant::now());
+                }
+                return Way::Unproven;
             }
         }
-        Ok(Asked { delegation, answers })
+        Way::Proven
+    }
+
+    /// Looks at the signatures of each server's own answers: a resolver shows those of one server,
+    /// and other senders ask another.
+    async fn validate(&self, answers: &mut [Answered]) {
+        let mut judged: Vec<Reply> = Vec::new();
+        let all = answers.iter_mut().flat_map(|one| &mut one.answers);
+        for said in all {
+            let Ok(response) = &said.answer else { continue };
+            let is_same = |other: &&Reply| {
+                (&other.owner, other.record_type) == (&said.owner, said.record_type)
+                    && other.answer.as_ref().is_ok_and(|other| other.sets == response.sets)
+            };
+            if let Some(same) = judged.iter().find(is_same) {
+                said.bogus.clone_from(&same.bogus);
+            } else if judged.len() < MOST_JUDGED {
+                let question = Question::new(Name::from(&said.owner), said.record_type);
+                said.bogus = self.1.bogus(&question, response).await;
+                judged.push(said.clone());
+            }
+        }
     }
 
     fn reach(&self) -> std::sync::MutexGuard<'_, Reach> {

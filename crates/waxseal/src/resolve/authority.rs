@@ -246,6 +246,15 @@ impl Resolver {
         Ok(self.judge(question, &response, lifetime).await)
     }
 
+    /// Why the signatures of one server's very answer do not hold; `None` where they do, where none
+    /// have to be there, and where that could not be found out.
+    pub(super) async fn bogus(&self, question: &Question, response: &Response) -> Option<String> {
+        match self.judge(question, response, Duration::ZERO).await {
+            Seen::Lost(Loss { how: How::Unproven, why }) => Some(why),
+            Seen::Lost(_) | Seen::Records { .. } | Seen::Absent { .. } | Seen::Wrong(_) => None,
+        }
+    }
+
     /// Validates the very answer of one server; keys and delegations come from the usual places.
     async fn judge(
         &self,

@@ -32,7 +32,8 @@ impl Surveyor {
     ) -> HostSurvey {
         let span = &errand.span;
         let owner = dane::owner(name, facts.port).ok();
-        let wanted = owner.map(|owner| (owner, RecordType::TLSA)).into_iter().collect();
+        let own = [RecordType::A, RecordType::AAAA].map(|of| (name.clone(), of));
+        let wanted = owner.map(|owner| (owner, RecordType::TLSA)).into_iter().chain(own).collect();
         let (alias, zone, tlsa, orphans, aaaa, tlsrpt, caa, addresses) = tokio::join!(
             span.within(format!("whether {name} is an alias"), self.alias(name)),
             self.zone(name, wanted, errand),

@@ -4,14 +4,14 @@ use std::net::Ipv6Addr;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use waxseal_core::{
-    assess::{Delegation, NameServer, NameServers, ServerAnswer, ServerName, Servers},
+    assess::{Delegation, NameServer, NameServers, Quoted, ServerAnswer, ServerName, Servers},
     dns::Answer,
     dnssec::{Name, RecordType, Response},
     domain::Domain,
 };
 
 use super::{Depth, Surveyor};
-use crate::resolve::{Answered, Sides};
+use crate::resolve::{Answered, Sides, Unasked};
 
 /// Names that are looked at; the root has thirteen.
 const MOST_NAMES: usize = 13;
@@ -55,7 +55,8 @@ impl Surveyor {
             vec![(zone.clone(), RecordType::SOA), (zone.clone(), RecordType::DNSKEY)];
         questions.extend(wanted);
         match self.0.tools.authorities.ask(zone, &questions).await {
-            Err(why) => not_asked(why),
+            Err(Unasked::Nowhere(why)) => not_asked(why),
+            Err(Unasked::Silent(why)) => (Servers::Unreached(why), Delegation::NotAsked),
             Ok(asked) => {
                 let delegation = match asked.delegation {
                     Ok(Sides { above_only, zone_only }) => {
@@ -70,13 +71,17 @@ impl Surveyor {
 }
 
 fn told(answered: &Answered) -> NameServer {
-    let answers = answered.answers.iter().map(|(name, record_type, answer)| match answer {
-        Ok(response) => read(name, *record_type, response),
+    let answers = answered.answers.iter().map(|said| match &said.answer {
+        Ok(response) => ServerAnswer {
+            bogus: said.bogus.as_deref().map(Quoted::new),
+            ..read(&said.owner, said.record_type, response)
+        },
         Err(why) => ServerAnswer {
-            name: name.clone(),
-            record_type: record_type.to_string(),
+            name: said.owner.clone(),
+            record_type: said.record_type.to_string(),
             digest: Err(why.clone()),
             signed: false,
+            bogus: None,
             records: 0,
         },
     });
@@ -121,6 +126,7 @@ fn read(name: &Domain, record_type: RecordType, response: &Response) -> ServerAn
             Ok(digest)
         },
         signed,
+        bogus: None,
         records,
     }
 }

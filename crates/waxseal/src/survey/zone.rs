@@ -26,7 +26,7 @@ impl Surveyor {
         errand: &Errand,
     ) -> ZoneSurvey {
         let Errand { scope, now, span } = errand;
-        let signing = self.signing(name, *now);
+        let signing = self.signing(name, &wanted, *now);
         let (zone, signing) = match span.within(format!("how {name} is signed"), signing).await {
             Some(found) => found,
             None => (name.clone(), Signing::Failed(late(name))),
@@ -46,7 +46,14 @@ impl Surveyor {
         ZoneSurvey { zone, signing, servers, delegation }
     }
 
-    async fn signing(&self, name: &Domain, now: UnixTime) -> (Domain, Signing) {
+    /// How the zone is signed that holds `name`, and until when: some signers renew each set by
+    /// itself, so that those which senders depend on may run out before the others.
+    async fn signing(
+        &self,
+        name: &Domain,
+        wanted: &[(Domain, RecordType)],
+        now: UnixTime,
+    ) -> (Domain, Signing) {
         let lookup = self.resolver().lookup(name, RecordType::SOA).await;
         if let Answer::Failed(failure) = lookup.answer {
             return (name.clone(), Signing::Failed(failure));
@@ -56,9 +63,17 @@ impl Surveyor {
         match (lookup.proof, read) {
             (Some(Proof::Secure), Some(read)) => {
                 let zone = read.apex.to_domain().unwrap_or_else(|| name.clone());
-                let params = self.resolver().lookup(&zone, RecordType::NSEC3PARAM).await;
-                let params = params.chain.unwrap_or_default();
-                let with = signing(&Name::from(name), &[&proof, &params], now).unwrap_or(read);
+                let mut proofs = vec![proof];
+                let all = std::iter::once((zone.clone(), RecordType::NSEC3PARAM))
+                    .chain(wanted.iter().cloned());
+                for (owner, record_type) in all {
+                    let lookup = self.resolver().lookup(&owner, record_type).await;
+                    if lookup.proof == Some(Proof::Secure) {
+                        proofs.extend(lookup.chain);
+                    }
+                }
+                let proofs: Vec<&[u8]> = proofs.iter().map(AsRef::as_ref).collect();
+                let with = signing(&Name::from(name), &proofs, now).unwrap_or(read);
                 let signing = Signing::Signed {
                     algorithms: with.algorithms,
                     smallest_rsa: with.smallest_rsa,

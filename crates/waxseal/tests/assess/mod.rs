@@ -5,6 +5,7 @@ mod names;
 mod openssl;
 mod polite;
 mod scenarios;
+mod servers;
 mod surveys;
 mod unused;
 pub(crate) mod world;

@@ -101,6 +101,10 @@ impl World {
         }
         map.insert(([192, 0, 2, 53], 53).into(), first.addr());
         map.insert(([192, 0, 2, 54], 53).into(), second.addr());
+        let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for last in [97, 98] {
+            map.insert(([192, 0, 2, last], 53).into(), free);
+        }
         let roots = vec![webpki::anchor_from_trusted_cert(ca.der()).unwrap().to_owned()];
         let configuration = configuration(folder.path(), (&first, &others), &map, &ca);
         let surveyor = surveyor((&first, &others), map, &roots, Memory::default());

@@ -56,10 +56,12 @@ fn zone(name: &str, written: &file::Zone, ttl: u32) -> Zone {
         }
         zone = zone.signed_with(signing);
     }
-    if written.servers {
+    if written.servers || written.dead_servers {
+        let last = if written.servers { [53, 54] } else { [97, 98] };
         zone = zone.servers(&[&format!("ns1.{name}"), &format!("ns2.{name}")]);
-        zone.add("ns1", &Data::A(Ipv4Addr::new(192, 0, 2, 53)));
-        zone.add("ns2", &Data::A(Ipv4Addr::new(192, 0, 2, 54)));
+        for (server, last) in ["ns1", "ns2"].iter().zip(last) {
+            zone.add(server, &Data::A(Ipv4Addr::new(192, 0, 2, last)));
+        }
     }
     if written.denies_empty_names {
         zone = zone.denying_empty_names();

@@ -46,6 +46,9 @@ pub(crate) struct Zone {
     /// Two servers, at 192.0.2.53 and 192.0.2.54.
     #[serde(default)]
     pub(crate) servers: bool,
+    /// Two servers that do not answer, at 192.0.2.97 and 192.0.2.98: only the resolver knows the zone.
+    #[serde(default)]
+    pub(crate) dead_servers: bool,
     #[serde(default)]
     pub(crate) denies_empty_names: bool,
     /// So many MX records, all for hosts that do not answer.

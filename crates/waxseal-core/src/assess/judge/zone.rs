@@ -9,6 +9,7 @@ use super::{
 use crate::{
     assess::{Delegation, Id, NameServer, ServerAnswer, Servers, Severity, Signing, ZoneSurvey},
     dns::{Answer, Authenticity},
+    domain::Domain,
     time::UnixTime,
 };
 
@@ -31,7 +32,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         );
         out.add(Id::ZoneUnsigned, severity, Place::named(case.domain()), said(because, fix));
     }
-    servers(&zone.servers, |_| true, out);
+    servers(&zone.zone, &zone.servers, |_| true, out);
     delegation(zone, out);
     let mut done = vec![&zone.zone];
     for host in &case.hosts {
@@ -59,11 +60,16 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
         if !done.contains(&&survey.zone.zone) {
             done.push(&survey.zone.zone);
             signing(case, &survey.zone, out);
-            servers(&survey.zone.servers, |_| true, out);
+            servers(&survey.zone.zone, &survey.zone.servers, |_| true, out);
             delegation(&survey.zone, out);
         } else {
             // The zone's own records were compared already; those of this host were not.
-            servers(&survey.zone.servers, |answer| answer.record_type == "TLSA", out);
+            servers(
+                &survey.zone.zone,
+                &survey.zone.servers,
+                |answer| answer.record_type != "SOA" && answer.record_type != "DNSKEY",
+                out,
+            );
         }
     }
 }
@@ -172,15 +178,37 @@ fn expiry(
 /// What the servers said to one question: the digest and whether it was signed, and who said so.
 type Said<'a> = BTreeMap<(&'a str, bool), Vec<&'a NameServer>>;
 
-fn servers(servers: &Servers, counts: impl Fn(&ServerAnswer) -> bool, out: &mut Findings) {
-    let Servers::Asked(servers) = servers else { return };
-    let mut questions: BTreeMap<(&crate::domain::Domain, &str), Said<'_>> = BTreeMap::new();
+fn servers(
+    zone: &Domain,
+    servers: &Servers,
+    counts: impl Fn(&ServerAnswer) -> bool,
+    out: &mut Findings,
+) {
+    let servers = match servers {
+        Servers::Asked(servers) => servers,
+        // What is said where that was not asked on purpose, or could not be, is said elsewhere.
+        Servers::NotAsked(_) => return,
+        Servers::Unreached(why) => {
+            let evidence = format!("whether its name servers agree is not known: {why}");
+            let fix = "let this machine reach port 53 of others, or check from another one";
+            return out.add(
+                Id::NsUnreached,
+                Severity::Info,
+                Place::named(zone),
+                words(evidence, fix),
+            );
+        }
+    };
+    let mut questions: BTreeMap<(&Domain, &str), Said<'_>> = BTreeMap::new();
     for server in servers {
         for answer in server.answers.iter().filter(|answer| counts(answer)) {
             let ServerAnswer { name, record_type, digest, signed, .. } = answer;
             let said = questions.entry((name, record_type)).or_default();
             match digest {
-                Ok(digest) => said.entry((digest, *signed)).or_default().push(server),
+                Ok(digest) => {
+                    said.entry((digest, *signed)).or_default().push(server);
+                    bogus(server, answer, servers, out);
+                }
                 Err(why) => {
                     let evidence =
                         format!("{} [{}] for {record_type}: {why}", server.name, server.address);
@@ -192,7 +220,9 @@ fn servers(servers: &Servers, counts: impl Fn(&ServerAnswer) -> bool, out: &mut 
         }
     }
     for ((name, record_type), said) in questions {
-        if said.len() < 2 {
+        // Addresses that nobody signs are often another one for each who asks, to spread load.
+        let spread = matches!(record_type, "A" | "AAAA") && said.keys().any(|(_, signed)| !signed);
+        if said.len() < 2 || spread {
             continue;
         }
         let groups: Vec<_> = said
@@ -212,6 +242,12 @@ fn servers(servers: &Servers, counts: impl Fn(&ServerAnswer) -> bool, out: &mut 
         let fix = "bring all authoritative servers to the same version of the zone";
         let (id, severity, fix) = match record_type {
             "TLSA" => (Id::TlsaNsDiverges, Severity::Error, fix),
+            "A" | "AAAA" => (
+                Id::NsDiverges,
+                Severity::Notice,
+                "check again: a zone transfer may be on its way, or the zone spreads load; if it \
+                 stays and nobody meant it, look at the server that is behind",
+            ),
             // A new version takes a while to all servers; what they answer is looked at by itself.
             "SOA" => (
                 Id::NsDiverges,
@@ -243,6 +279,25 @@ fn delegation(zone: &ZoneSurvey, out: &mut Findings) {
         only.map(|(who, names)| format!("only {who} names {}", list(names))).collect();
     let fix = "have the registrar name the servers that the zone names in its own NS records";
     out.add(Id::NsDelegation, severity, Place::named(&zone.zone), words(evidence.join("; "), fix));
+}
+
+/// Signatures of one server that do not hold, while those of another do: our resolver took the
+/// other's answer, and other senders take this one's. Where none hold, the look-up has failed, which
+/// is told by itself.
+fn bogus(server: &NameServer, answer: &ServerAnswer, all: &[NameServer], out: &mut Findings) {
+    let Some(why) = &answer.bogus else { return };
+    let is_same = |other: &&ServerAnswer| {
+        (&other.name, &other.record_type) == (&answer.name, &answer.record_type)
+    };
+    let mut others = all.iter().flat_map(|one| &one.answers).filter(is_same);
+    if !others.any(|other| other.digest.is_ok() && other.bogus.is_none()) {
+        return;
+    }
+    let evidence =
+        format!("{} [{}] for {}: {why}", server.name, server.address, answer.record_type);
+    let fix = "let this name server fetch the zone anew, and look at why it did not: validating \
+               resolvers that ask it get no answer";
+    out.add(Id::NsBogus, Severity::Error, Place::named(&answer.name), words(evidence, fix));
 }
 
 fn words(evidence: String, fix: &str) -> super::case::Said {

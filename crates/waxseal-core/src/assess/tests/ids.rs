@@ -140,6 +140,14 @@ const ZONE: &[(Id, Spoil)] = &[
             servers[1].answers[1].digest = Ok("ffff".into());
         }
     }),
+    (Id::NsBogus, |w| {
+        if let Servers::Asked(servers) = &mut w.survey.zone.servers {
+            servers[1].answers[1].bogus = Some("the signature does not verify".into());
+        }
+    }),
+    (Id::NsUnreached, |w| {
+        w.survey.zone.servers = Servers::Unreached("none of its servers answered".into());
+    }),
     (Id::NsDelegation, |w| {
         let above_only = vec![domain("old.example.net")];
         w.survey.zone.delegation = Delegation::Compared { above_only, zone_only: Vec::new() };

@@ -120,6 +120,7 @@ pub(super) fn zone(name: &str) -> ZoneSurvey {
         record_type: record_type.into(),
         digest: Ok("00112233445566".into()),
         signed: true,
+        bogus: None,
         records: 2,
     };
     let server = |text: &str, address| NameServer {

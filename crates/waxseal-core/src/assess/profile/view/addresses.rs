@@ -44,7 +44,7 @@ impl View<'_> {
             };
         }
         let asked = match &self.survey.zone.servers {
-            Servers::NotAsked(why) => return unknown(why.clone()),
+            Servers::NotAsked(why) | Servers::Unreached(why) => return unknown(why.clone()),
             Servers::Asked(asked) => asked,
         };
         let silent = |one: &&NameServer| one.answers.iter().all(|answer| answer.digest.is_err());

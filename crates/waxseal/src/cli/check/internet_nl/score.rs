@@ -86,7 +86,7 @@ fn name_servers(domain: &Domain<'_>) -> Option<usize> {
 fn answers(one: &ServerName, asked: &Servers) -> Vec<Option<bool>> {
     let addresses = one.ipv6.as_deref().unwrap_or_default();
     let of = |wanted: &std::net::Ipv6Addr| match asked {
-        Servers::NotAsked(_) => None,
+        Servers::NotAsked(_) | Servers::Unreached(_) => None,
         Servers::Asked(all) => {
             let seen = all.iter().find(|server| server.address == std::net::IpAddr::from(*wanted));
             seen.map(|server| server.answers.iter().any(|answer| answer.digest.is_ok()))

@@ -1,0 +1,66 @@
+//! The authoritative servers of zones, each asked by itself.
+
+use waxseal::{
+    resolve::Clock,
+    survey::{Depth, Scope},
+};
+use waxseal_core::{
+    assess::{Against, Id, Severity, assess},
+    domain::Domain,
+    org::Terms,
+};
+
+use super::{file::File, world::World};
+
+fn file() -> File {
+    let dead = |name: &str| format!("[zone.\"{name}\"]\nsigned = true\ndead_servers = true\n");
+    let text = format!(
+        "about = \"zones whose servers are down beside one with a server that is behind\"\n\
+         second_server = [[\"_25._tcp.mx1.receiver.example\", \"TLSA\", \"no-data\"]]\n\
+         [zone.\"receiver.example\"]\nsigned = true\nservers = true\n{}{}{}{}\
+         [[host]]\nname = \"mx1.receiver.example\"\nmx = 10\ntlsa = [\"3 1 1 key\"]\n\
+         [expect]\nlevel = \"none\"\nfindings = []\n",
+        dead("one.example"),
+        dead("two.example"),
+        dead("three.example"),
+        dead("four.example"),
+    );
+    toml::from_str(&text).unwrap()
+}
+
+async fn found(world: &World, domain: &str) -> Vec<(Id, Severity)> {
+    let now = Clock::system().now();
+    let domain = Domain::parse(domain).unwrap();
+    let survey = world.surveyor.survey(&domain, &Scope::new(Depth::Full), now).await;
+    let terms = Terms::default();
+    let against =
+        Against { roots: &world.roots, terms: &terms, before: None, testing_since: None, now };
+    assess(&survey, &against).findings.iter().map(|one| (one.id, one.severity)).collect()
+}
+
+const UNREACHED: (Id, Severity) = (Id::NsUnreached, Severity::Info);
+const DIVERGES: (Id, Severity) = (Id::TlsaNsDiverges, Severity::Error);
+
+/// Attacker: a hostile domain on a list, whose servers are silent to us so that nobody notices what the
+/// servers of the next one say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_whose_servers_are_down_hides_nothing_of_the_next_one() {
+    let world = World::start(&file()).await;
+    for dead in ["one.example", "two.example"] {
+        let told = found(&world, dead).await;
+        assert!(told.contains(&UNREACHED), "{dead}: {told:?}");
+    }
+    let told = found(&world, "receiver.example").await;
+    assert!(told.contains(&DIVERGES) && !told.contains(&UNREACHED), "{told:?}");
+}
+
+/// Where the port is closed to us, a few zones show that, and the others are told so without the wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_port_is_said_and_not_passed_over() {
+    let world = World::start(&file()).await;
+    for dead in ["one.example", "two.example", "three.example"] {
+        assert!(found(&world, dead).await.contains(&UNREACHED), "{dead}");
+    }
+    let told = found(&world, "receiver.example").await;
+    assert!(told.contains(&UNREACHED) && !told.contains(&DIVERGES), "{told:?}");
+}
