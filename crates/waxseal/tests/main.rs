@@ -22,6 +22,7 @@ mod gathering;
 mod imports;
 mod operator;
 mod peers;
+mod process;
 mod publish;
 mod resolve;
 mod scenario;

@@ -3,19 +3,16 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use rustls::RootCertStore;
 use tokio::{
     net::{TcpStream, UnixDatagram},
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
     time::timeout,
 };
 use waxseal_lab::{
@@ -23,19 +20,17 @@ use waxseal_lab::{
     site::{Attack, Protection},
 };
 
-use crate::submission::people::Wire;
+use crate::{process::Process, submission::people::Wire};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const DANE: (Protection, Attack) = (Protection::Dane, Attack::Nobody);
 
-/// The process, what it says, and the world around it.
+/// The process and the world around it.
 struct Daemon {
     lab: Lab,
     folder: tempfile::TempDir,
     systemd: UnixDatagram,
-    process: Child,
-    log: UnboundedReceiver<String>,
-    said: Vec<String>,
+    process: Process,
     /// In the clear, for the networks; and with a certificate.
     doors: [SocketAddr; 2],
 }
@@ -51,11 +46,12 @@ impl Daemon {
         configure(&lab, &folder, 1_000_000);
         let socket = folder.path().join("notify");
         let systemd = UnixDatagram::bind(&socket).unwrap();
-        let (process, log) = spawn(&folder, environment);
+        let told = [("NOTIFY_SOCKET", socket.to_str().unwrap())];
+        let process = Process::with(folder.path(), &[&told[..], environment].concat());
         let doors = [SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)); 2];
-        let mut daemon = Self { lab, folder, systemd, process, log, said: Vec::new(), doors };
+        let mut daemon = Self { lab, folder, systemd, process, doors };
         for door in 0..2 {
-            let line = daemon.logs("mail comes in at ").await;
+            let line = daemon.process.logs("mail comes in at ").await;
             let address = line.rsplit(' ').next().unwrap();
             daemon.doors[door] = address.parse().unwrap();
         }
@@ -69,33 +65,6 @@ impl Daemon {
         let told = timeout(PATIENCE, self.systemd.recv(&mut octets)).await;
         let count = told.expect("systemd hears something").unwrap();
         String::from_utf8(octets[..count].to_vec()).unwrap()
-    }
-
-    /// The next line of the log that contains these words.
-    async fn logs(&mut self, words: &str) -> String {
-        let found = async {
-            while let Some(line) = self.log.recv().await {
-                self.said.push(line.clone());
-                if line.contains(words) {
-                    return Some(line);
-                }
-            }
-            None
-        };
-        let line = timeout(PATIENCE, found).await.ok().flatten();
-        line.unwrap_or_else(|| panic!("it never said {words:?}:\n{}", self.said.join("\n")))
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    async fn ends(&mut self) -> ExitStatus {
-        // Its log ends with it.
-        let ended = async { while self.log.recv().await.is_some() {} };
-        timeout(PATIENCE, ended).await.expect("it ends");
-        self.process.wait().unwrap()
     }
 
     async fn session(&self) -> Wire {
@@ -130,33 +99,6 @@ impl Daemon {
         let found = self.lab.sink().find(|message| is_for(message, &bob), PATIENCE).await;
         assert!(found.is_some(), "nothing arrived for {bob}");
     }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The process with the configuration of a folder, and what it says.
-fn spawn(
-    folder: &tempfile::TempDir,
-    environment: &[(&str, &str)],
-) -> (Child, UnboundedReceiver<String>) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_waxseal"))
-        .args(["serve", "-c"])
-        .arg(folder.path().join("waxseal.toml"))
-        .env("NOTIFY_SOCKET", folder.path().join("notify"))
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    let (tell, log) = unbounded_channel();
-    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
-    (process, log)
 }
 
 /// Writes the file: messages of at most `size`.
@@ -198,20 +140,20 @@ async fn a_hangup_brings_the_new_file_and_certificate_into_force_and_loses_no_se
     let roots = certify(&daemon.folder);
     assert!(!daemon.shows(&roots).await, "the file alone changes nothing");
     configure(&daemon.lab, &daemon.folder, 2_000_000);
-    daemon.signal(Signal::HUP);
+    daemon.process.signal(Signal::HUP);
     let begun = daemon.tells().await;
     assert!(begun.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{begun}");
     assert_eq!(daemon.tells().await, "READY=1");
-    daemon.logs("the new configuration is in force").await;
+    daemon.process.logs("the new configuration is in force").await;
     assert!(daemon.offers().await.contains("250-SIZE 2000000\n"));
     assert!(daemon.shows(&roots).await);
     session.says(&format!("RCPT TO:<{}>", daemon.bob()), "250").await;
     session.says("DATA", "354").await;
     session.says("Subject: across\r\n\r\nx\r\n.", "250 2.0.0").await;
     daemon.arrives().await;
-    daemon.signal(Signal::TERM);
+    daemon.process.signal(Signal::TERM);
     assert_eq!(daemon.tells().await, "STOPPING=1");
-    assert_eq!(daemon.ends().await.code(), Some(0));
+    assert_eq!(daemon.process.ends().await.code(), Some(0));
 }
 
 /// Whatever is wrong with the new file, or with one that it names: one line says so, with the
@@ -230,10 +172,10 @@ async fn a_hangup_with_a_bad_file_keeps_the_old_one_and_says_so() {
     ] {
         fs::write(&file, text).unwrap();
         fs::write(daemon.folder.path().join("chain.pem"), chain).unwrap();
-        daemon.signal(Signal::HUP);
+        daemon.process.signal(Signal::HUP);
         assert!(daemon.tells().await.starts_with("RELOADING=1\n"));
         assert_eq!(daemon.tells().await, "READY=1");
-        let line = daemon.logs("the old one is in force").await;
+        let line = daemon.process.logs("the old one is in force").await;
         assert!(line.contains(said), "{line}");
         assert!(daemon.offers().await.contains("250-SIZE 1000000\n"));
     }
@@ -247,7 +189,7 @@ async fn a_termination_ends_idle_sessions_lets_a_transaction_finish_and_exits_wi
         let mut daemon = Daemon::start().await;
         let (mut idle, mut busy) = (daemon.session().await, daemon.session().await);
         busy.says(&format!("MAIL FROM:<ann@{SENDER_DOMAIN}>"), "250").await;
-        daemon.signal(signal);
+        daemon.process.signal(signal);
         assert_eq!(daemon.tells().await, "STOPPING=1");
         assert!(idle.rest().await.starts_with("421 4.3.2"));
         // No new session, though one still goes on: refused, so that the client tries elsewhere.
@@ -257,7 +199,7 @@ async fn a_termination_ends_idle_sessions_lets_a_transaction_finish_and_exits_wi
         busy.says("DATA", "354").await;
         busy.says("Subject: last\r\n\r\nx\r\n.", "250 2.0.0").await;
         assert!(busy.rest().await.starts_with("421 4.3.2"));
-        assert_eq!(daemon.ends().await.code(), Some(0));
+        assert_eq!(daemon.process.ends().await.code(), Some(0));
     }
 }
 
@@ -268,14 +210,14 @@ async fn a_second_termination_ends_it_at_once() {
     let mut daemon = Daemon::start().await;
     let mut busy = daemon.session().await;
     busy.says(&format!("MAIL FROM:<ann@{SENDER_DOMAIN}>"), "250").await;
-    daemon.signal(Signal::TERM);
+    daemon.process.signal(Signal::TERM);
     assert_eq!(daemon.tells().await, "STOPPING=1");
-    daemon.logs("a second signal ends it at once").await;
+    daemon.process.logs("a second signal ends it at once").await;
     busy.says("NOOP", "250").await;
-    daemon.signal(Signal::TERM);
-    daemon.logs("told twice").await;
+    daemon.process.signal(Signal::TERM);
+    daemon.process.logs("told twice").await;
     assert_eq!(busy.rest().await, "");
-    assert_eq!(daemon.ends().await.code(), Some(0));
+    assert_eq!(daemon.process.ends().await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -284,8 +226,8 @@ async fn the_watchdog_hears_that_we_are_alive_for_as_long_as_it_listens() {
     for _ in 0..3 {
         assert_eq!(daemon.tells().await, "WATCHDOG=1");
     }
-    daemon.signal(Signal::TERM);
-    assert_eq!(daemon.ends().await.code(), Some(0));
+    daemon.process.signal(Signal::TERM);
+    assert_eq!(daemon.process.ends().await.code(), Some(0));
 }
 
 /// The queue cannot run, here because the disk has damaged a table: a process that goes on saying
@@ -293,10 +235,10 @@ async fn the_watchdog_hears_that_we_are_alive_for_as_long_as_it_listens() {
 #[tokio::test]
 async fn a_gateway_whose_queue_has_ended_ends_with_an_error() {
     let mut daemon = Daemon::start().await;
-    daemon.signal(Signal::TERM);
-    assert_eq!(daemon.ends().await.code(), Some(0));
+    daemon.process.signal(Signal::TERM);
+    assert_eq!(daemon.process.ends().await.code(), Some(0));
     super::take_away_intents(daemon.folder.path());
-    (daemon.process, daemon.log) = spawn(&daemon.folder, &[]);
-    daemon.logs("the queue has stopped: ").await;
-    assert_eq!(daemon.ends().await.code(), Some(75));
+    daemon.process = Process::start(daemon.folder.path());
+    daemon.process.logs("the queue has stopped: ").await;
+    assert_eq!(daemon.process.ends().await.code(), Some(75));
 }

@@ -1,18 +1,14 @@
 //! `waxseal serve` as a process with regular checks: what survives a restart, a kill and a reload.
 
 use std::{
-    io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    sync::mpsc::{UnboundedReceiver, unbounded_channel},
-    time::timeout,
-};
+use rustix::process::Signal;
+use tokio::time::timeout;
 use waxseal::{
     gather::PolicyStore,
     secrets::{SecretSource, StoreKeys},
@@ -31,66 +27,9 @@ use waxseal_lab::{
 };
 
 use super::webhook::{Server, signed_with};
-use crate::submission::people::Wire;
+use crate::{process::Process, submission::people::Wire};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Process {
-    child: Child,
-    log: UnboundedReceiver<String>,
-    said: Vec<String>,
-}
-
-impl Process {
-    fn start(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_waxseal"))
-            .args(["serve", "-c"])
-            .arg(folder.join("waxseal.toml"))
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (tell, log) = unbounded_channel();
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).try_for_each(|line| tell.send(line))
-        });
-        Self { child, log, said: Vec::new() }
-    }
-
-    async fn logs(&mut self, words: &str) -> String {
-        let found = async {
-            while let Some(line) = self.log.recv().await {
-                self.said.push(line.clone());
-                if line.contains(words) {
-                    return Some(line);
-                }
-            }
-            None
-        };
-        let line = timeout(PATIENCE, found).await.ok().flatten();
-        line.unwrap_or_else(|| panic!("it never said {words:?}:\n{}", self.said.join("\n")))
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    async fn ends(mut self, by: Signal) {
-        self.signal(by);
-        let ended = async { while self.log.recv().await.is_some() {} };
-        timeout(PATIENCE, ended).await.expect("it ends");
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// With this in `[checks]`.
 fn configure(lab: &Lab, folder: &Path, checks: &str, more: &str) {
@@ -161,7 +100,7 @@ async fn an_alert_reaches_the_webhook_though_it_was_down_and_the_gateway_was_kil
     let beside = store(here, Access::Visit);
     looked(&beside, &domain, 1).await;
     drop(beside);
-    first.ends(Signal::TERM).await;
+    first.ends_by(Signal::TERM).await;
     // As if that had been two hours ago.
     let alone = store(here, Access::Serve);
     let mut kept = history(&alone, &domain, now()).await.unwrap().unwrap();
@@ -177,7 +116,7 @@ async fn an_alert_reaches_the_webhook_though_it_was_down_and_the_gateway_was_kil
     let mut second = Process::start(here);
     second.logs(&format!("event=\"check-alert\" state=\"raised\" domain={domain}")).await;
     second.logs("the webhook did not take an alert, which waits").await;
-    second.ends(Signal::KILL).await;
+    second.ends_by(Signal::KILL).await;
     // The other domain of ours has no mail host, which is told as well, in its own time.
     let about_it = || -> Vec<String> {
         let name = format!("\"domain\":\"{domain}\"");
@@ -255,7 +194,7 @@ async fn a_domain_that_we_sent_to_is_checked_again() {
     };
     timeout(PATIENCE, settled).await.expect("the message is settled");
     drop(beside);
-    first.ends(Signal::TERM).await;
+    first.ends_by(Signal::TERM).await;
     // As if it had been looked at yesterday.
     let alone = store(folder.path(), Access::Serve);
     let mut kept = History::new(Whose::Partner);
