@@ -5,6 +5,12 @@
 //! without authentication, a wrong battery clock), would end all of that at once. So time does not
 //! leap here: a few minutes forward are believed at once, and whatever is more at twice the pace of
 //! the time that really passes. Meanwhile the health check fails.
+//!
+//! A start is no different: the database knows when something was written last. A clock that is
+//! behind that is wrong, and one that is ten days ahead of it may be: what then counts is the last
+//! record and the time that passes. A clock that is behind is believed as soon as it has caught up;
+//! one that is far ahead, once signatures of the DNS root are valid at the time that it says: whoever
+//! forges our time has none of the future.
 
 use std::{
     sync::{
@@ -14,10 +20,14 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use serde::{Deserialize, Serialize};
 use waxseal_core::time::UnixTime;
 
 /// A leap of so much is believed at once: clocks are corrected.
 const LEAP: Duration = Duration::from_mins(10);
+/// A start so long after the last record is doubted. Signatures of the root are valid for longer, so
+/// of a shorter time they would say nothing.
+const AWAY: Duration = Duration::from_hours(10 * 24);
 
 /// Where the time is read.
 #[derive(Clone, Debug)]
@@ -25,6 +35,29 @@ pub struct Clock(Option<Arc<AtomicU64>>);
 
 /// One for the process: all of it lives at the same time.
 static SYSTEM: Mutex<Option<Steady>> = Mutex::new(None);
+
+/// Whether the clock of the machine is believed whatever it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// Not where it leaps, or contradicts what was written.
+    Guarded,
+    /// It is.
+    Trusted,
+}
+
+/// How the machine's clock stands to the time that we believe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// They are the same.
+    Agreed,
+    /// It was set forward while we ran, and is so far ahead.
+    Leapt(Duration),
+    /// It was behind the last record when we started, and is so far behind.
+    Behind(Duration),
+    /// It was ten days ahead of the last record when we started, and is so far ahead.
+    Ahead(Duration),
+}
 
 impl Clock {
     /// The clock of the machine, which does not leap.
@@ -48,29 +81,61 @@ impl Clock {
     pub fn now(&self) -> UnixTime {
         match &self.0 {
             Some(fixed) => UnixTime(fixed.load(Ordering::Relaxed)),
-            None => UnixTime(look().0.as_secs()),
+            None => UnixTime(with(|steady, (said, at)| steady.look(said, at)).as_secs()),
         }
     }
 
-    /// How far the machine's clock is ahead of the time that we believe.
-    pub fn ahead(&self) -> Duration {
-        match &self.0 {
-            Some(_) => Duration::ZERO,
-            None => {
-                let (believed, said) = look();
-                said.saturating_sub(believed)
-            }
+    /// Begins anew: the last record is of this time, if there is any.
+    pub fn begin(&self, last: Option<UnixTime>, trust: Trust) {
+        if self.0.is_none() {
+            with(|steady, (said, at)| {
+                *steady = match (trust, last) {
+                    (Trust::Guarded, Some(last)) => {
+                        Steady::after(Duration::from_secs(last.0), said, at)
+                    }
+                    (Trust::Guarded, None) | (Trust::Trusted, _) => Steady::new(said, at),
+                };
+                steady.trust = trust;
+            });
         }
+    }
+
+    /// From now on the machine's clock is believed, or it is not.
+    pub fn trust(&self, trust: Trust) {
+        if self.0.is_none() {
+            with(|steady, _| steady.trust = trust);
+        }
+    }
+
+    /// How the machine's clock stands to the time that we believe.
+    pub fn standing(&self) -> Standing {
+        match &self.0 {
+            Some(_) => Standing::Agreed,
+            None => with(|steady, (said, at)| steady.standing(said, at)),
+        }
+    }
+
+    /// The time that the machine says, where something else has to confirm it.
+    pub fn unconfirmed(&self) -> Option<UnixTime> {
+        let Standing::Ahead(ahead) = self.standing() else { return None };
+        Some(self.now() + ahead)
+    }
+
+    /// Something that nobody can make beforehand was valid at this time, which the machine said a
+    /// moment ago.
+    pub fn confirm(&self, valid: UnixTime) {
+        with(|steady, (said, at)| steady.confirm(Duration::from_secs(valid.0), (said, at)));
     }
 }
 
-/// What we believe, and what the machine says.
-fn look() -> (Duration, Duration) {
+/// What the machine says, and how long the process lives.
+type Look = (Duration, Instant);
+
+fn with<T>(act: impl FnOnce(&mut Steady, Look) -> T) -> T {
     let said = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let at = Instant::now();
     let mut steady = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
-    let steady = steady.get_or_insert_with(|| Steady::new(said, at));
-    (steady.look(said, at), said)
+    act(steady.get_or_insert_with(|| Steady::new(said, at)), (said, at))
 }
 
 /// Follows a clock that may leap.
@@ -80,24 +145,73 @@ struct Steady {
     at: Instant,
     /// So much more than the time that passes is believed.
     more: Duration,
+    doubt: Option<Doubt>,
+    trust: Trust,
+}
+
+/// Why a clock was not believed from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    Behind,
+    Ahead,
 }
 
 impl Steady {
     const fn new(said: Duration, at: Instant) -> Self {
-        Self { believed: said, at, more: LEAP }
+        Self { believed: said, at, more: LEAP, doubt: None, trust: Trust::Guarded }
     }
 
-    /// The time that is believed, since the epoch. Backward a clock may go as it likes: then things
-    /// wait, and nothing ends.
+    /// The last record is of the time `last`.
+    fn after(last: Duration, said: Duration, at: Instant) -> Self {
+        let (believed, doubt) = if said.saturating_add(LEAP) < last {
+            (last, Some(Doubt::Behind))
+        } else if said > last.saturating_add(AWAY) {
+            (last, Some(Doubt::Ahead))
+        } else {
+            (said, None)
+        };
+        Self { doubt, ..Self::new(believed, at) }
+    }
+
+    /// The time that is believed, since the epoch. Backward a clock may go as it likes while we run:
+    /// then things wait, and nothing ends.
     fn look(&mut self, said: Duration, at: Instant) -> Duration {
+        if self.trust == Trust::Trusted {
+            *self = Self { trust: self.trust, ..Self::new(said, at) };
+            return said;
+        }
         let passed = at.saturating_duration_since(self.at);
         let expected = self.believed.saturating_add(passed);
+        if self.doubt == Some(Doubt::Behind) {
+            *self = Self::after(expected, said, at.max(self.at));
+            return self.believed;
+        }
         let more = self.more.saturating_add(passed).min(LEAP);
         let believed = said.min(expected.saturating_add(more));
         self.more = more.saturating_sub(believed.saturating_sub(expected));
         self.believed = believed;
         self.at = self.at.max(at);
+        if believed == said {
+            self.doubt = None;
+        }
         believed
+    }
+
+    fn standing(&mut self, said: Duration, at: Instant) -> Standing {
+        let believed = self.look(said, at);
+        let ahead = said.saturating_sub(believed);
+        match self.doubt {
+            Some(Doubt::Behind) => Standing::Behind(believed.saturating_sub(said)),
+            Some(Doubt::Ahead) => Standing::Ahead(ahead),
+            None if ahead < Duration::from_secs(1) => Standing::Agreed,
+            None => Standing::Leapt(ahead),
+        }
+    }
+
+    fn confirm(&mut self, valid: Duration, (said, at): Look) {
+        if self.doubt == Some(Doubt::Ahead) && said.abs_diff(valid) <= LEAP {
+            *self = Self::new(said, at);
+        }
     }
 }
 
@@ -164,5 +278,66 @@ mod tests {
         }
         let passed = Duration::from_hours(26);
         assert_eq!(steady.look(said + DAY + passed, start + passed), said + DAY + passed);
+    }
+
+    /// A dead battery: it is 1970 again, and what was written yesterday was.
+    #[test]
+    fn a_start_behind_the_last_record_goes_on_from_there() {
+        let (start, last) = (Instant::now(), days(20_000));
+        let mut steady = Steady::after(last, DAY, start);
+        let hour = DAY / 24;
+        assert_eq!(steady.look(DAY + hour, start + hour), last + hour);
+        assert_eq!(steady.standing(DAY + hour, start + hour), Standing::Behind(last - DAY));
+        // Corrected, it is believed at once: the machine was off for a week.
+        let corrected = last + days(7);
+        assert_eq!(steady.look(corrected, start + hour * 2), corrected);
+        assert_eq!(steady.standing(corrected, start + hour * 2), Standing::Agreed);
+        // From then on it may go back, and not leap.
+        assert_eq!(steady.look(last, start + hour * 2), last);
+    }
+
+    /// On the path of unauthenticated time, while the machine starts: signatures that are valid next
+    /// year are not to be had, and nothing else makes us believe it.
+    #[test]
+    fn a_start_far_ahead_is_doubted_until_it_is_confirmed() {
+        let (start, last) = (Instant::now(), days(20_000));
+        let (ahead, minute) = (last + days(365), Duration::from_mins(1));
+        let mut steady = Steady::after(last, ahead, start);
+        assert_eq!(steady.look(ahead + minute, start + minute), last + minute + LEAP);
+        assert!(matches!(steady.standing(ahead + minute, start + minute), Standing::Ahead(_)));
+        // Something was valid, but not at that time.
+        steady.confirm(last + days(3), (ahead + minute, start + minute));
+        assert!(matches!(steady.standing(ahead + minute, start + minute), Standing::Ahead(_)));
+        // Switched off for a year, and right.
+        steady.confirm(ahead, (ahead + minute, start + minute));
+        assert_eq!(steady.look(ahead + minute, start + minute), ahead + minute);
+        // That was for the start: what leaps now is a leap.
+        let leapt = ahead + days(40);
+        steady.look(leapt, start + minute);
+        steady.confirm(leapt, (leapt, start + minute));
+        assert!(matches!(steady.standing(leapt, start + minute), Standing::Leapt(_)));
+    }
+
+    #[test]
+    fn a_start_after_some_days_is_nothing_special() {
+        let (start, last) = (Instant::now(), days(20_000));
+        for off in [Duration::ZERO, LEAP, days(3), AWAY] {
+            let mut steady = Steady::after(last, last + off, start);
+            assert_eq!(steady.look(last + off, start), last + off);
+        }
+        let early = last - LEAP;
+        assert_eq!(Steady::after(last, early, start).look(early, start), early);
+    }
+
+    /// Who has time with authentication says so, or whose records are from a time when it was wrong.
+    #[test]
+    fn a_trusted_clock_is_believed_whatever_it_says() {
+        let (start, last) = (Instant::now(), days(20_000));
+        let mut steady = Steady::after(last, DAY, start);
+        steady.trust = Trust::Trusted;
+        for said in [DAY, last + days(400), last] {
+            assert_eq!(steady.look(said, start), said);
+            assert_eq!(steady.standing(said, start), Standing::Agreed);
+        }
     }
 }

@@ -25,6 +25,7 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 use waxseal_core::{domain::Domain, facts::Peer};
 
+use crate::clock::Trust;
 pub use checks::{Checks, MOST_PARTNERS, MailAlerts, Private, Probing, Webhook};
 pub use keys::{EXAMPLE, nearest, schema, uncommented};
 pub use publish::{DkimKey, DomainPublish, MxKeys, PolicySite, Publish, Update};
@@ -44,6 +45,8 @@ pub struct Config {
     pub hostname: Option<Domain>,
     /// Where queue, evidence and caches lie.
     pub data_dir: PathBuf,
+    /// Whether the machine's clock is believed whatever it says.
+    pub clock: Trust,
     /// Our sender domains.
     pub domains: Vec<SenderDomain>,
     /// Where mail comes in.

@@ -124,8 +124,16 @@ impl Resolver {
         self.probe_into(&mut health).await
     }
 
+    /// Whether the signatures of the trust anchor's zone are valid at another time than ours. No
+    /// lookup depends on it.
+    pub async fn validates_at(&self, now: UnixTime) -> bool {
+        let found = probe::probe(&self.0.fetcher, &self.0.settings, now).await;
+        matches!(found, Health::Validating { .. })
+    }
+
     async fn probe_into(&self, health: &mut Option<(Instant, Health)>) -> Health {
-        let found = probe::probe(&self.0.fetcher, &self.0.settings).await;
+        let settings = &self.0.settings;
+        let found = probe::probe(&self.0.fetcher, settings, settings.clock.now()).await;
         *health = Some((Instant::now(), found.clone()));
         found
     }

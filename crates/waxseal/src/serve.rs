@@ -42,6 +42,7 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
+use waxseal_core::time::UnixTime;
 
 use crate::{
     config::Config,
@@ -137,6 +138,8 @@ impl Gateway {
             ));
         }
         let store = open_store(&config)?;
+        // Before anything is read that may have ended.
+        clock.begin(last_written(&store).await?, config.clock);
         let around = around(&store, &clock).await;
         let parts = Parts::build(config, around, None).map_err(StartError::Config)?;
         in_force::record(&store, &parts.org, (in_force::Cause::Start, clock.now())).await;
@@ -171,6 +174,7 @@ impl Gateway {
         gateway.open_pages().await?;
         gateway.open_policies(&parts.config).await?;
         let listeners = gateway.bind(&parts, &[]).await?;
+        gateway.doctor.confirm_clock().await;
         gateway.tasks.spawn(run);
         gateway.spawn_keepers();
         let tools = Tools {
@@ -401,6 +405,7 @@ impl Gateway {
         }
         let now = (in_force::Cause::Reload, self.clock.now());
         in_force::record(&self.store, &parts.org, now).await;
+        self.clock.trust(parts.config.clock);
         let deliverer = parts.deliverer.clone();
         let before = self.live.replace(Arc::new(parts));
         deliverer.take_over();
@@ -429,6 +434,10 @@ fn taken(address: SocketAddr, error: &std::io::Error) -> StartError {
         return StartError::Busy(text);
     }
     StartError::Config(text)
+}
+
+async fn last_written(store: &Store) -> Result<Option<UnixTime>, StartError> {
+    store.last_written().await.map_err(|error| StartError::Busy(error.to_string()))
 }
 
 async fn around(store: &Store, clock: &Clock) -> Around {

@@ -20,6 +20,7 @@ use super::{
     },
     values::{Size, Span},
 };
+use crate::clock::Trust;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -55,6 +56,7 @@ pub(super) fn config(raw: Raw, base: &Path) -> Result<Config, Vec<Fault>> {
     build.check_loops(&listeners, &domains, raw.hostname.as_ref());
     let config = Config {
         hostname: raw.hostname,
+        clock: raw.clock.unwrap_or(Trust::Guarded),
         domains,
         listeners,
         dns: build.dns(raw.dns.unwrap_or_default()),

@@ -13,6 +13,7 @@ use waxseal_core::{domain::Domain, publish::Mta};
 use super::values::{
     Endpoint, KeyPin, Network, RelayClient, Roots, RouteDomain, SecretRef, Size, Span, Upstream,
 };
+use crate::clock::Trust;
 
 /// A table of the file.
 macro_rules! table {
@@ -36,6 +37,7 @@ macro_rules! words {
 table!(Raw {
     hostname: Domain,
     data_dir: PathBuf,
+    clock: Trust,
     domain: Vec<RawDomain>,
     listen: Vec<RawListen>,
     dns: RawDns,

@@ -6,6 +6,7 @@ use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
     dns::{FailureKind, Proof},
     dnssec::{Bundle, Finding, Flaw, Memo, Name, Question, RecordType, Step, Validated, validate},
+    time::UnixTime,
 };
 
 use super::{Settings, exchange::Failure, fetch::Fetcher};
@@ -58,13 +59,13 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Asks each upstream for the keys of the first trust anchor's zone.
-pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
+/// Asks each upstream for the keys of the first trust anchor's zone, and validates them at a time.
+pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings, now: UnixTime) -> Health {
     let zone = settings.anchors.zones().next().cloned().unwrap_or_else(Name::root);
     let question = Question::new(zone, RecordType::DNSKEY);
     let mut asking = JoinSet::new();
     for (place, station) in fetcher.stations.iter().enumerate() {
-        let (station, question, now) = (station.clone(), question.clone(), settings.clock.now());
+        let (station, question) = (station.clone(), question.clone());
         asking.spawn(async move {
             let asked = timeout(LONGEST, station.ask(&question, now)).await;
             let late = || Failure {
@@ -86,7 +87,7 @@ pub(super) async fn probe(fetcher: &Fetcher, settings: &Settings) -> Health {
                 let mut bundle = Bundle::new();
                 bundle.add(&question, &response);
                 let memo = Memo::new();
-                match validate(&question, &bundle, &settings.anchors, settings.clock.now(), &memo) {
+                match validate(&question, &bundle, &settings.anchors, now, &memo) {
                     Step::Need(_) => Some((FailureKind::Indeterminate, "incomplete".to_owned())),
                     Step::Done(validated) if validated.proof == Proof::Secure => {
                         if let Finding::Records(keys) = &validated.finding {

@@ -21,6 +21,7 @@ use x509_cert::der::Decode;
 
 use super::{parts::Live, runner::Runner};
 use crate::{
+    clock::Standing,
     metrics::{self, Works},
     resolve::{Clock, Health as Dns, Warning},
     store::{Entry, Space, Store},
@@ -88,8 +89,18 @@ impl Doctor {
         }
     }
 
+    /// Believes a clock that was doubted at the start, where signatures are valid at its time.
+    pub(super) async fn confirm_clock(&self) {
+        let Some(said) = self.0.clock.unconfirmed() else { return };
+        if self.0.live.now().resolver.validates_at(said).await {
+            self.0.clock.confirm(said);
+            tracing::info!("the clock is far ahead of the last record, and signatures confirm it");
+        }
+    }
+
     /// Looks once, and says what changed.
     pub(super) async fn look(&self) {
+        self.confirm_clock().await;
         let parts = self.0.live.now();
         let mut checks = Vec::new();
         let dns = parts.resolver.probe().await;
@@ -97,7 +108,7 @@ impl Doctor {
             let new = self.0.announced.first(warnings);
             new.iter().for_each(|warning| tracing::warn!("{warning}"));
         }
-        checks.extend(dns_checks(&dns, self.0.clock.ahead()));
+        checks.extend(dns_checks(&dns, self.0.clock.standing()));
         checks.push(self.store().await);
         checks.push(self.queue());
         let files = parts.config.listeners.iter().filter_map(|listen| listen.identity.as_ref());
@@ -166,12 +177,12 @@ impl Doctor {
 }
 
 /// What a probe says of validation and of our clock.
-fn dns_checks(dns: &Dns, ahead: Duration) -> [Check; 2] {
+fn dns_checks(dns: &Dns, standing: Standing) -> [Check; 2] {
     let check =
         |topic, state, why: &str| Check { topic, subject: None, state, why: why.to_owned() };
-    let clock = |state, why: &str| match ahead.as_secs() {
-        0 => check(Topic::Clock, state, why),
-        seconds => check(Topic::Clock, State::Failing, &leapt(seconds)),
+    let clock = |state, why: &str| match disagreement(standing) {
+        None => check(Topic::Clock, state, why),
+        Some(why) => check(Topic::Clock, State::Failing, &why),
     };
     match dns {
         Dns::Validating { warnings } => {
@@ -199,12 +210,32 @@ fn dns_checks(dns: &Dns, ahead: Duration) -> [Check; 2] {
     }
 }
 
-fn leapt(seconds: u64) -> String {
-    format!(
-        "the clock of this machine was set forward, by {} minutes and more: the new time is believed \
-         slowly, so that nothing ends that should not. Correct the clock; if it is right now, restart waxseal",
-        (seconds / 60).max(1)
-    )
+/// What is wrong between our time and the clock of the machine.
+fn disagreement(standing: Standing) -> Option<String> {
+    let days = |span: Duration| match span.as_secs() / 3_600 {
+        0 => format!("{} minutes", (span.as_secs() / 60).max(1)),
+        hours @ 1..48 => format!("{hours} hours"),
+        hours => format!("{} days", hours / 24),
+    };
+    match standing {
+        Standing::Agreed => None,
+        Standing::Leapt(ahead) => Some(format!(
+            "the clock of this machine was set forward, by {} and more: the new time is believed \
+             slowly, so that nothing ends that should not. Correct the clock; if it is right now, restart waxseal",
+            days(ahead)
+        )),
+        Standing::Behind(behind) => Some(format!(
+            "the clock of this machine is {} behind what was written last: time goes on from there until \
+             the clock has caught up. Correct the clock; if it is right, and was wrong before: clock = \"trusted\"",
+            days(behind)
+        )),
+        Standing::Ahead(ahead) => Some(format!(
+            "the clock of this machine is {} ahead of what was written last, and no signatures in DNS \
+             confirm that: it is believed slowly, so that nothing ends that should not. Correct the clock; if \
+             it is right: clock = \"trusted\"",
+            days(ahead)
+        )),
+    }
 }
 
 /// Whether a certificate of ours is valid now, and when it ends.

@@ -221,6 +221,19 @@ impl Store {
             .await
     }
 
+    /// When the last event was put on record: the last in the log, whatever times the others have.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn last_written(&self) -> Result<Option<UnixTime>, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT at FROM event ORDER BY sequence DESC LIMIT 1";
+            let at = connection.prepare_cached(sql)?.query_row((), |row| row.get(0)).optional()?;
+            Ok(at.map(|at| UnixTime(unsigned(at))))
+        })
+        .await
+    }
+
     /// Events, in the order that the query asks for.
     ///
     /// # Errors

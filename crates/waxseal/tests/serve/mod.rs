@@ -1,5 +1,6 @@
 //! The whole gateway, as `waxseal serve` runs it, in the lab's little Internet.
 
+mod clock;
 mod inbound;
 mod letters;
 mod numbers;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use waxseal_core::dnssec::Name;
 
-use super::{Announced, Dns, Warning, dns_checks};
+use super::{Announced, Dns, Standing, Warning, dns_checks};
 use crate::web::{State, Topic};
 
 fn key(tag: u16) -> Warning {
@@ -24,9 +24,11 @@ fn each_unknown_key_of_the_root_is_logged_once() {
 #[test]
 fn a_leap_of_the_clock_fails_the_health_check() {
     let dns = Dns::Validating { warnings: Vec::new() };
-    let state = |ahead| dns_checks(&dns, ahead).map(|check| (check.topic, check.state));
+    let state = |standing| dns_checks(&dns, standing).map(|check| (check.topic, check.state));
     let fine = [(Topic::Dns, State::Fine), (Topic::Clock, State::Fine)];
-    assert_eq!(state(Duration::ZERO), fine);
-    let leapt = [(Topic::Dns, State::Fine), (Topic::Clock, State::Failing)];
-    assert_eq!(state(Duration::from_hours(72)), leapt);
+    assert_eq!(state(Standing::Agreed), fine);
+    let failing = [(Topic::Dns, State::Fine), (Topic::Clock, State::Failing)];
+    for wrong in [Standing::Leapt, Standing::Behind, Standing::Ahead] {
+        assert_eq!(state(wrong(Duration::from_hours(72))), failing);
+    }
 }
