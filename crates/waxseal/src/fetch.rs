@@ -3,7 +3,7 @@
 
 mod https;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hyper::StatusCode;
 use rustls_pki_types::TrustAnchor;
@@ -77,6 +77,15 @@ impl PolicyFetcher {
     pub(crate) async fn served(&self, destination: &Domain) -> Result<Fetched, StsFailure> {
         let host = policy_host(destination)?;
         self.0.get(Wanted { host: &host, path: PATH, most: MAX_POLICY_BYTES }).await
+    }
+
+    /// The same at each of its addresses.
+    pub(crate) async fn served_each(
+        &self,
+        destination: &Domain,
+    ) -> Result<Vec<(IpAddr, Result<Fetched, StsFailure>)>, StsFailure> {
+        let host = policy_host(destination)?;
+        self.0.get_each(Wanted { host: &host, path: PATH, most: MAX_POLICY_BYTES }).await
     }
 }
 

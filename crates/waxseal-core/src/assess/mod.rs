@@ -31,8 +31,9 @@ pub use self::{
     quoted::Quoted,
     survey::{
         AddressSurvey, Delegation, HostSurvey, MOST_UNASKED, MOST_UNUSED, MailRecords, MxSurvey,
-        NameServer, NameServers, Observed, PolicySurvey, Reachable, ReportTarget, ServerAnswer,
-        ServerName, Servers, Signing, Survey, Unprobed, Unused, UnusedHost, ZoneSurvey,
+        NameServer, NameServers, Observed, PolicyElsewhere, PolicySurvey, PolicyThere, Reachable,
+        ReportTarget, ServerAnswer, ServerName, Servers, Signing, Survey, Unprobed, Unused,
+        UnusedHost, ZoneSurvey,
     },
 };
 

@@ -316,6 +316,12 @@ pub struct PolicySurvey {
     pub host_certificate_from: Option<UnixTime>,
     /// When the certificate of the policy host runs out.
     pub host_certificate_expires: Option<UnixTime>,
+    /// The address of the policy host at which all that was seen; `None` where nobody asked.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// What its other addresses serve: a sender takes any of them.
+    #[serde(default)]
+    pub elsewhere: Vec<PolicyElsewhere>,
     /// How sure the absence of a record is, where there is none.
     pub absence: Option<Absence>,
     /// CAA (RFC 8659 §3) for the policy host: who may issue the certificate that the policy is
@@ -327,7 +333,36 @@ pub struct PolicySurvey {
     pub unused: Unused,
 }
 
+/// One of several addresses of a policy host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyElsewhere {
+    /// The address.
+    pub address: IpAddr,
+    /// What it serves.
+    pub serves: PolicyThere,
+    /// Since when its certificate is valid, and until when.
+    pub certificate: Option<(UnixTime, UnixTime)>,
+}
+
+/// What another address of a policy host serves, beside the one that was looked at first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyThere {
+    /// The same policy.
+    Same,
+    /// Another one, or one where the first address has none.
+    Other(Policy),
+    /// None.
+    Fails(StsFailure),
+}
+
 impl PolicySurvey {
+    /// When the first of the certificates ends that the policy host has at its addresses.
+    pub fn host_certificate_ends(&self) -> Option<UnixTime> {
+        let elsewhere = self.elsewhere.iter().filter_map(|there| there.certificate);
+        self.host_certificate_expires.into_iter().chain(elsewhere.map(|(_, until)| until)).min()
+    }
+
     /// The policy that senders read now; the one that is remembered where its host does not serve
     /// any (RFC 8461 §3.3).
     pub fn in_force<'a>(&'a self, facts: &'a Facts, now: UnixTime) -> Option<&'a Policy> {

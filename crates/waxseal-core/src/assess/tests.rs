@@ -8,6 +8,7 @@ mod hosts;
 mod ids;
 mod levels;
 mod offers;
+mod policy_host;
 mod profiles;
 mod properties;
 mod records;

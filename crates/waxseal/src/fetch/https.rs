@@ -17,6 +17,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls_pki_types::{ServerName, TrustAnchor};
+use tokio::task::JoinSet;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use waxseal_core::{
     dns::Answer, domain::Domain, facts::StsFailure, pki::Certificate, time::UnixTime,
@@ -102,17 +103,57 @@ impl Https {
         let Wanted { host, .. } = wanted;
         let work = async {
             let addresses = self.addresses(host).await?;
-            let stream = self.connect(host, &addresses).await?;
-            let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let read = leaf.and_then(|leaf| Certificate::read(leaf).ok());
-            let certificate_dates = read.and_then(|leaf| leaf.dates().ok());
-            let fetched = download(stream, wanted).await?;
-            Ok(Fetched { certificate_dates, ..fetched })
+            self.get_at(wanted, &addresses).await
         };
+        self.in_time(host, work).await
+    }
+
+    /// Fetches it from each address, at the same time; each within the time of the settings. A sender
+    /// takes any of them (RFC 8461 §3.3), so whoever checks a domain looks at all; mail needs one.
+    pub(crate) async fn get_each(
+        &self,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<(IpAddr, Result<Fetched, StsFailure>)>, StsFailure> {
+        let mut addresses = self.in_time(wanted.host, self.addresses(wanted.host)).await?;
+        // Name servers turn the order round: what is looked at first is the same at each look.
+        addresses.sort_unstable();
+        let mut asking = JoinSet::new();
+        for (place, address) in addresses.into_iter().enumerate() {
+            let (https, host, path) = (self.clone(), wanted.host.clone(), wanted.path.to_owned());
+            let most = wanted.most;
+            asking.spawn(async move {
+                let wanted = Wanted { host: &host, path: &path, most };
+                let fetched = https.in_time(&host, https.get_at(wanted, &[address])).await;
+                (place, address, fetched)
+            });
+        }
+        let mut found = asking.join_all().await;
+        found.sort_by_key(|(place, ..)| *place);
+        Ok(found.into_iter().map(|(_, address, fetched)| (address, fetched)).collect())
+    }
+
+    async fn in_time<T>(
+        &self,
+        host: &Domain,
+        work: impl Future<Output = Result<T, StsFailure>>,
+    ) -> Result<T, StsFailure> {
         let seconds = self.settings.timeout.as_secs();
         tokio::time::timeout(self.settings.timeout, work).await.unwrap_or_else(|_| {
             Err(StsFailure::Unreached(format!("{host} did not finish within {seconds} s")))
         })
+    }
+
+    async fn get_at(
+        &self,
+        wanted: Wanted<'_>,
+        addresses: &[IpAddr],
+    ) -> Result<Fetched, StsFailure> {
+        let stream = self.connect(wanted.host, addresses).await?;
+        let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let read = leaf.and_then(|leaf| Certificate::read(leaf).ok());
+        let certificate_dates = read.and_then(|leaf| leaf.dates().ok());
+        let fetched = download(stream, wanted).await?;
+        Ok(Fetched { certificate_dates, ..fetched })
     }
 
     /// The addresses that may be connected to.

@@ -1,9 +1,11 @@
 //! MTA-STS in more detail than the gateway needs (RFC 8461), and security.txt (RFC 9116).
 
+use std::net::IpAddr;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use hyper::StatusCode;
 use waxseal_core::{
-    assess::{PolicySurvey, Published, Quoted, mail::security_txt},
+    assess::{PolicyElsewhere, PolicySurvey, PolicyThere, Published, Quoted, mail::security_txt},
     dns::{Absence, Authenticity, Denial, FailureKind, LookupFailure},
     domain::Domain,
     facts::StsFailure,
@@ -40,12 +42,12 @@ impl Surveyor {
         if !ask {
             return survey;
         }
-        let asking = self.0.tools.fetcher.served(domain);
+        let asking = self.0.tools.fetcher.served_each(domain);
         match span.within(format!("the MTA-STS policy of {domain}"), asking).await {
             // As if nobody had asked: that a policy host is slow withdraws nothing.
             None => survey,
             Some(Err(failure)) => PolicySurvey { served: Some(Err(failure)), ..survey },
-            Some(Ok(fetched)) => described(survey, domain, &fetched),
+            Some(Ok(each)) => at_each(survey, domain, each),
         }
     }
 
@@ -135,6 +137,36 @@ fn expiry(fetched: &Fetched, now: UnixTime) -> Published<UnixTime> {
             authenticity: Authenticity::Insecure,
         },
     }
+}
+
+/// What the first address that answers serves, and what the others do.
+fn at_each(
+    survey: PolicySurvey,
+    domain: &Domain,
+    mut each: Vec<(IpAddr, Result<Fetched, StsFailure>)>,
+) -> PolicySurvey {
+    let answers = |(_, one): &(IpAddr, Result<_, _>)| !matches!(one, Err(StsFailure::Unreached(_)));
+    let first = each.iter().position(answers).unwrap_or_default();
+    if first >= each.len() {
+        return survey;
+    }
+    let (address, fetched) = each.remove(first);
+    let survey = PolicySurvey { address: Some(address), ..survey };
+    let survey = match fetched {
+        Ok(fetched) => described(survey, domain, &fetched),
+        Err(failure) => PolicySurvey { served: Some(Err(failure)), ..survey },
+    };
+    let there = |(address, fetched): (IpAddr, Result<Fetched, StsFailure>)| {
+        let certificate = fetched.as_ref().ok().and_then(|fetched| fetched.certificate_dates);
+        let serves = match fetched.and_then(|fetched| policy(domain, &fetched)) {
+            Ok(policy) if survey.served.as_ref() == Some(&Ok(policy.clone())) => PolicyThere::Same,
+            Ok(policy) => PolicyThere::Other(policy),
+            Err(failure) => PolicyThere::Fails(failure),
+        };
+        PolicyElsewhere { address, serves, certificate }
+    };
+    let elsewhere = each.into_iter().map(there).collect();
+    PolicySurvey { elsewhere, ..survey }
 }
 
 /// What the file is, beside what it says.

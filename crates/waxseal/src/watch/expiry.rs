@@ -66,12 +66,12 @@ pub(super) fn expiries(survey: &Survey) -> Expiries {
         Observed::Not(_) => None,
     });
     let certificate =
-        probes.flat_map(certificates).chain(survey.policy.host_certificate_expires).min();
+        probes.flat_map(certificates).chain(survey.policy.host_certificate_ends()).min();
     let policy = match &survey.facts.sts {
         StsFact::Policy { expires, .. } => Some(*expires),
         StsFact::Absent { .. } | StsFact::Unknown { .. } | StsFact::NotAsked => None,
     };
-    let policy_host = survey.policy.host_certificate_expires;
+    let policy_host = survey.policy.host_certificate_ends();
     Expiries { certificate, policy_host, signature: signature.min(), policy }
 }
 
@@ -177,7 +177,7 @@ fn hosts(survey: &Survey) -> BTreeMap<String, Option<UnixTime>> {
     // Where there is no policy, there is no host of one.
     if !matches!(survey.facts.sts, StsFact::Absent { .. }) {
         let name = format!("mta-sts.{}", survey.facts.destination);
-        hosts.insert(name, survey.policy.host_certificate_expires);
+        hosts.insert(name, survey.policy.host_certificate_ends());
     }
     hosts
 }

@@ -44,7 +44,7 @@ pub(crate) struct World {
     /// For the program itself.
     pub(crate) configuration: PathBuf,
     _dns: [Vec<DnsServer>; 2],
-    hosts: (Vec<MxServer>, Vec<Attacker>, Option<PolicyHost>, Vec<openssl::Server>),
+    hosts: (Vec<MxServer>, Vec<Attacker>, Vec<PolicyHost>, Vec<openssl::Server>),
     _folder: tempfile::TempDir,
 }
 
@@ -76,10 +76,11 @@ impl World {
         for (number, host) in (1_u8..).zip(&file.host) {
             building.host(number, host).await;
         }
-        let mut policy = None;
+        let mut policy = Vec::new();
         if let Some(written) = &file.policy {
             let Building { ca, zones, map, .. } = &mut building;
-            policy = Some(build::announce(written, ca, zones, map).await);
+            policy.push(build::announce(written, ca, zones, map).await);
+            policy.extend(build::second_policy_host(written, ca, zones, map).await);
         }
         let Building { ca, zones, mut map, servers, attackers, openssl, folder } = building;
         let tree = Tree::build(zones.into_values().collect()).unwrap();

@@ -14,7 +14,7 @@ use waxseal_lab::{
     ca::{Ca, Identity, KeyKind, ServerKey, Speaks, Validity},
     dns::{Act, Algorithm, Data, Denial, Name, OptOut, Signing, Tampering, Zone, rcode, rtype},
     mx::{Fault, Personality, StartTls, Step},
-    policy_host::{Answer, PolicyHost, PolicyPersonality},
+    policy_host::{Answer, PolicyHost, PolicyPersonality, policy_text},
 };
 
 use super::file::{self, Host, Policy, Tls};
@@ -300,28 +300,45 @@ pub(crate) async fn announce(
     let record = written.record.as_deref().unwrap_or("v=STSv1; id=1;");
     put(zones, &format!("_mta-sts.{DOMAIN}"), &Data::txt(record));
     put(zones, &format!("mta-sts.{DOMAIN}"), &Data::A(address));
-    let host = PolicyHost::start(policy_host(written, ca)).await.unwrap();
+    let host =
+        PolicyHost::start(policy_host(written, written.answer.as_deref(), ca)).await.unwrap();
     map.insert((address, 443).into(), host.addr());
     host
 }
 
-fn policy_host(written: &Policy, ca: &Ca) -> PolicyPersonality {
+/// The second address of the policy host, where there is one.
+pub(crate) async fn second_policy_host(
+    written: &Policy,
+    ca: &Ca,
+    zones: &mut BTreeMap<String, Zone>,
+    map: &mut HashMap<SocketAddr, SocketAddr>,
+) -> Option<PolicyHost> {
+    let second = written.second.clone()?;
+    let address = Ipv4Addr::new(198, 51, 100, 2);
+    put(zones, &format!("mta-sts.{DOMAIN}"), &Data::A(address));
+    let host = PolicyHost::start(policy_host(written, Some(&second), ca)).await.unwrap();
+    map.insert((address, 443).into(), host.addr());
+    Some(host)
+}
+
+fn policy_host(written: &Policy, answer: Option<&str>, ca: &Ca) -> PolicyPersonality {
     let key = ServerKey::generate().unwrap();
     let name = format!("mta-sts.{DOMAIN}");
-    let wrong = written.answer.as_deref() == Some("wrong-certificate");
+    let wrong = answer == Some("wrong-certificate");
     let identity = if wrong {
         Identity::self_signed(&key, &[&name], Validity::Current)
     } else {
         ca.issue(&key, &[&name], Validity::Current)
     };
     let text = written.text.clone();
-    let answer = match written.answer.as_deref() {
+    let answer = match answer {
         None | Some("policy" | "wrong-certificate") => Answer::Policy(text),
         Some("not-found") => Answer::NotFound,
         Some("redirect") => Answer::Redirect(format!("https://{name}/elsewhere")),
         Some("html") => Answer::MediaType("text/html".to_owned(), text),
         Some("huge") => Answer::Huge(200_000),
         Some("blocked") => Answer::Blocked,
+        Some("another-policy") => Answer::Policy(policy_text("enforce", &["mx9.receiver.example"])),
         Some(other) => panic!("{other}"),
     };
     PolicyPersonality { identity: identity.unwrap(), answer }

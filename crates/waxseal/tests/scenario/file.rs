@@ -134,6 +134,8 @@ pub(crate) struct Policy {
     pub(crate) known: bool,
     /// `policy`, `not-found`, `redirect`, `html`, `huge`, `blocked`, `wrong-certificate`
     pub(crate) answer: Option<String>,
+    /// What a second address of the policy host serves: like `answer`, or `another-policy`.
+    pub(crate) second: Option<String>,
 }
 
 /// What is sent to `bob@receiver.example`.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::case::{Case, Findings, Host, Place, Sight, said};
+use super::{
+    case::{Case, Findings, Host, Place, Sight, said},
+    sts,
+};
 use crate::{
     assess::{Id, Severity},
     dane::{How, Match},
@@ -120,9 +123,26 @@ fn short(now: UnixTime, from: UnixTime, until: UnixTime) -> Option<Left> {
 
 /// The certificate of `mta-sts.`: without it senders with MTA-STS lose the policy (RFC 8461 §3.3).
 fn policy_host(case: &Case<'_>, out: &mut Findings) {
-    let Some(until) = case.survey.policy.host_certificate_expires else { return };
+    let survey = &case.survey.policy;
+    if let Some(until) = survey.host_certificate_expires {
+        let place = sts::policy_host(case, survey.address);
+        policy_host_at(case, place, (survey.host_certificate_from, until), out);
+    }
+    for there in &survey.elsewhere {
+        let Some((from, until)) = there.certificate else { continue };
+        let place = sts::policy_host(case, Some(there.address));
+        policy_host_at(case, place, (Some(from), until), out);
+    }
+}
+
+fn policy_host_at(
+    case: &Case<'_>,
+    place: Place,
+    (from, until): (Option<UnixTime>, UnixTime),
+    out: &mut Findings,
+) {
     let now = case.against.now;
-    let soon = || match case.survey.policy.host_certificate_from {
+    let soon = || match from {
         Some(from) => short(now, from, until).is_some(),
         None => until.since(now) < SOON,
     };
@@ -133,7 +153,6 @@ fn policy_host(case: &Case<'_>, out: &mut Findings) {
     } else {
         return;
     };
-    let place = Place::named(&format!("mta-sts.{}", case.domain()));
     let words = said(format!("valid until {until}"), "renew the certificate of the policy host");
     out.add(Id::CertExpires, severity, place, words);
 }

@@ -1,13 +1,13 @@
 //! MTA-STS: the record, the policy, the hosts that it lists, and DANE beside it (RFC 8461).
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
     case::{Case, Findings, Host, Place, said},
     mx, unused,
 };
 use crate::{
-    assess::{Contact, Id, Probe, Published, Quoted, Severity, StartTlsSeen, Tried},
+    assess::{Contact, Id, PolicyThere, Probe, Published, Quoted, Severity, StartTlsSeen, Tried},
     dns::Absence,
     facts::{Known, StsFact, StsFailure},
     sts::{MAX_AGE, Mode, MxPattern, Policy},
@@ -120,34 +120,31 @@ fn file(case: &Case<'_>) -> String {
     format!("version: STSv1; mode: testing; {mx}max_age: 86400 (each on a line of its own)")
 }
 
+/// The policy host; with the address where it has several.
+pub(super) fn policy_host(case: &Case<'_>, address: Option<IpAddr>) -> Place {
+    let host = Place::named(&format!("mta-sts.{}", case.domain()));
+    match address.filter(|_| !case.survey.policy.elsewhere.is_empty()) {
+        Some(address) => host.at(address),
+        None => host,
+    }
+}
+
 fn served(case: &Case<'_>, out: &mut Findings) {
     let survey = &case.survey.policy;
-    let host = || Place::named(&format!("mta-sts.{}", case.domain()));
+    let host = || policy_host(case, survey.address);
     if let Some(Err(failure)) = &survey.served {
-        let (id, evidence, fix) = match failure {
-            StsFailure::Record(failure) => {
-                return mx::failed(out, Place::named(&failure.name), failure);
+        failed(case, failure, host(), out);
+    }
+    for there in &survey.elsewhere {
+        let place = policy_host(case, Some(there.address));
+        match (&there.serves, &survey.served) {
+            (PolicyThere::Fails(failure), _) => failed(case, failure, place, out),
+            (PolicyThere::Other(policy), Some(Ok(first))) => {
+                differs(case, (first, policy), place, out)
             }
-            StsFailure::Fetch(why) => (
-                Id::StsFetch,
-                why,
-                "serve /.well-known/mta-sts.txt with status 200, without a redirect, a bot check \
-                 or a login, within a minute and 64 KiB (RFC 8461 §3.3)",
-            ),
-            StsFailure::Unreached(why) => {
-                let fix = "check again, and from another network: port 443 may be closed on our \
-                           side; the policy host has to answer within a minute (RFC 8461 §3.3)";
-                return out.add(Id::StsFetch, Severity::Unknown, host(), said(why, fix));
-            }
-            StsFailure::Certificate(why) => (
-                Id::StsHostCertificate,
-                why,
-                "get a certificate of a public CA for this name, and renew it in time",
-            ),
-            StsFailure::Invalid(why) => (Id::StsInvalid, why, "serve what RFC 8461 §3.2 describes"),
-        };
-        let fix = format!("{fix}: {}", file(case));
-        out.add(id, Severity::Error, host(), said(evidence, fix));
+            // What the first lacks is told already.
+            (PolicyThere::Other(_) | PolicyThere::Same, _) => {}
+        }
     }
     let plain = |media: &Quoted| {
         let name = media.as_str().split(';').next().unwrap_or_default().trim();
@@ -164,6 +161,57 @@ fn served(case: &Case<'_>, out: &mut Findings) {
         );
         out.add(Id::StsCrlf, Severity::Info, host(), words);
     }
+}
+
+/// No policy from there.
+fn failed(case: &Case<'_>, failure: &StsFailure, place: Place, out: &mut Findings) {
+    let (id, evidence, fix) = match failure {
+        StsFailure::Record(failure) => {
+            return mx::failed(out, Place::named(&failure.name), failure);
+        }
+        StsFailure::Fetch(why) => (
+            Id::StsFetch,
+            why,
+            "serve /.well-known/mta-sts.txt with status 200, without a redirect, a bot check or a \
+             login, within a minute and 64 KiB (RFC 8461 §3.3)",
+        ),
+        StsFailure::Unreached(why) => {
+            let fix = "check again, and from another network: port 443 may be closed on our side; \
+                       the policy host has to answer within a minute (RFC 8461 §3.3)";
+            return out.add(Id::StsFetch, Severity::Unknown, place, said(why, fix));
+        }
+        StsFailure::Certificate(why) => (
+            Id::StsHostCertificate,
+            why,
+            "get a certificate of a public CA for this name, and renew it in time",
+        ),
+        StsFailure::Invalid(why) => (Id::StsInvalid, why, "serve what RFC 8461 §3.2 describes"),
+    };
+    let several = match case.survey.policy.elsewhere.is_empty() {
+        true => "",
+        false => " at each address of the policy host: senders take any of them",
+    };
+    let fix = format!("{fix}{several}: {}", file(case));
+    out.add(id, Severity::Error, place, said(evidence, fix));
+}
+
+/// Two addresses, two policies, one id: which of them a sender keeps is chance.
+fn differs(case: &Case<'_>, (first, other): (&Policy, &Policy), place: Place, out: &mut Findings) {
+    let mut hosts = case.hosts.iter().filter_map(Host::name);
+    let refused = hosts.find(|host| first.allows(host) && !other.allows(host));
+    let (severity, refused) = match refused.filter(|_| other.mode == Mode::Enforce) {
+        Some(host) => (Severity::Error, format!(", and it does not list {host}")),
+        None => (Severity::Warning, String::new()),
+    };
+    let address = case.survey.policy.address;
+    let at = address.map(|address| format!(" than {address}")).unwrap_or_default();
+    let evidence = format!("another policy{at} under the same id: mode: {}{refused}", other.mode);
+    let fix = format!(
+        "serve the same file at each address of the policy host: senders take any of them; then \
+         publish a new id: {}",
+        wanted_record(case)
+    );
+    out.add(Id::StsIdStale, severity, place, said(evidence, fix));
 }
 
 /// A new file under an old id is fetched by nobody who has the old one (RFC 8461 §3.1).

@@ -346,6 +346,8 @@ impl World {
                 max_age: Some(30 * 86_400),
                 host_certificate_from: Some(NOW.before(DAY * 30)),
                 host_certificate_expires: Some(NOW + DAY * 60),
+                address: None,
+                elsewhere: Vec::new(),
                 absence: None,
                 caa: found(vec!["0 issue ca.example".into()]),
                 unused: Unused::default(),
