@@ -4,6 +4,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `history` | what is kept of a domain, and what a new look makes of it |
+//! | `outlook` | whether the gateway itself can look |
 //! | `standing` | what is told of an own domain though nothing changed |
 //! | `expiry` | what runs out, and when |
 //! | `partners` | which domains we send to, most used first |
@@ -23,6 +24,7 @@ mod expiry;
 mod history;
 mod looks;
 mod outbox;
+mod outlook;
 mod partners;
 mod schedule;
 mod standing;
@@ -47,13 +49,15 @@ pub use self::{
     alert::Alert,
     board::{Board, Row, Standing},
     expiry::Expiries,
-    history::{Glance, History, Noted, Outcome, Sight},
+    history::{Given, Glance, History, Noted, Outcome, Sight},
+    outlook::Vantage,
     partners::Partners,
     webhook::{Failure, Network, TIMEOUT, Webhook},
 };
 use self::{
     looks::{Ended, Looks},
     outbox::{Outbox, Waiting},
+    outlook::{Outlook, Turn},
     schedule::Schedule,
 };
 use crate::{
@@ -127,6 +131,7 @@ pub struct Watcher {
     partners: Partners,
     post: Arc<dyn Post>,
     outbox: Outbox,
+    outlook: Outlook,
     board: Board,
 }
 
@@ -194,7 +199,8 @@ impl Watcher {
     pub fn new(tools: Tools) -> Self {
         let Tools { live, store, clock, partners, post, board } = tools;
         let outbox = Outbox::new(store.clone());
-        Self { live, store, clock, partners, post, outbox, board }
+        let outlook = Outlook::default();
+        Self { live, store, clock, partners, post, outbox, outlook, board }
     }
 
     /// One look at one domain: kept, compared, and logged. Answers what was kept and what somebody
@@ -233,7 +239,7 @@ impl Watcher {
             ..Scope::new(Depth::Full)
         };
         let survey = parts.surveyor.survey(domain, &scope, now).await;
-        let outcome = judge(&mut history, &survey, &parts, now);
+        let (outcome, turn) = self.judge(&mut history, &survey, &parts, now);
         // Before the history: rather told twice than never, where we end in between.
         if let (Some(alert), Some(_)) = (&outcome.alert, &parts.webhook) {
             self.outbox.put(whose, alert.json(&parts.hostname), now).await?;
@@ -248,7 +254,48 @@ impl Watcher {
         if let Some(alert) = &outcome.alert {
             alert.log();
         }
+        if let Some(turn) = turn {
+            self.tell_of_us(turn, &parts, now).await?;
+        }
         Ok((history, outcome.alert))
+    }
+
+    fn judge(
+        &self,
+        history: &mut History,
+        survey: &Survey,
+        parts: &Parts,
+        now: UnixTime,
+    ) -> (Outcome, Option<Turn>) {
+        let terms = Terms::default();
+        let against = Against {
+            roots: &parts.roots,
+            terms: &terms,
+            before: history.before(),
+            testing_since: history.testing_since(),
+            now,
+        };
+        let mut assessment = assess(survey, &against);
+        assessment.checked_at = now;
+        let domain = &survey.facts.destination;
+        let seeing = History::seeing(survey, &assessment);
+        let (vantage, turn) = self.outlook.take(domain, seeing, now);
+        let own = parts.config.domains.iter().find(|own| own.name == *domain);
+        let ours = own.map(|own| own.publish.mx.as_slice()).unwrap_or_default();
+        let given = Given { repeat: parts.config.checks.repeat, ours, vantage };
+        (history.observe(survey, &assessment, &given), turn)
+    }
+
+    /// Tells that the gateway itself cannot look, or can again.
+    async fn tell_of_us(&self, turn: Turn, parts: &Parts, now: UnixTime) -> Result<(), StoreError> {
+        let alert = outlook::alert(&parts.hostname, turn, now);
+        alert.log();
+        if parts.webhook.is_some() {
+            self.outbox.put(alert.whose, alert.json(&parts.hostname), now).await?;
+        }
+        self.outlook.save(&self.store).await?;
+        self.tell(&alert).await;
+        Ok(())
     }
 
     /// Tells of an alert by mail, where the configuration says so. What fails is logged and counted;
@@ -278,6 +325,9 @@ impl Watcher {
         let mut partners = (Vec::new(), None);
         if let Err(error) = self.outbox.load(self.clock.now()).await {
             tracing::error!("the alerts that wait cannot be read: {error}");
+        }
+        if let Err(error) = self.outlook.load(&self.store, self.clock.now()).await {
+            tracing::error!("how the last looks went cannot be read: {error}");
         }
         loop {
             let now = self.clock.now();
@@ -406,18 +456,4 @@ async fn own_keys(parts: &Arc<Parts>, domain: &Domain, whose: Whose) -> Vec<OwnK
             tokio::task::spawn_blocking(read).await.unwrap_or_default()
         }
     }
-}
-
-fn judge(history: &mut History, survey: &Survey, parts: &Parts, now: UnixTime) -> Outcome {
-    let terms = Terms::default();
-    let against = Against {
-        roots: &parts.roots,
-        terms: &terms,
-        before: history.before(),
-        testing_since: history.testing_since(),
-        now,
-    };
-    let mut assessment = assess(survey, &against);
-    assessment.checked_at = now;
-    history.observe(survey, &assessment, parts.config.checks.repeat)
 }

@@ -9,6 +9,7 @@
 mod addresses;
 mod dkim;
 mod hosts;
+mod ours;
 mod starttls;
 mod watch;
 
@@ -16,7 +17,10 @@ use std::{collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::watch::{Certainty, Event, Open, Watch};
+pub use self::{
+    ours::strangers,
+    watch::{Certainty, Event, Open, Watch},
+};
 use super::{
     Assessment, Contact, Delivery, DmarcPolicy, Observed, Published, Quoted, Signing, SpfAll,
     Survey, judge,
@@ -122,6 +126,8 @@ pub enum Kind {
     Found,
     /// What ends soon: a certificate, signatures, a policy.
     Expiry,
+    /// Whether the gateway can look at other domains at all.
+    View,
 }
 
 /// One difference between two looks.

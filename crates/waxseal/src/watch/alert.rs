@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use waxseal_core::{
-    assess::change::{Change, Class, Kind},
+    assess::change::{Change, Class, Kind, Weight},
     channel::Level,
     domain::Domain,
     time::UnixTime,
@@ -77,8 +77,12 @@ impl Alert {
 
     fn title(&self) -> &'static str {
         let only = |kind: Kind| self.raised.iter().all(|change| change.kind == kind);
+        let strangers =
+            |change: &Change| (change.kind, change.weight) == (Kind::Mx, Weight::Standing);
         match self.class() {
             Some(Class::LikelyAttack) => "Likely attack",
+            Some(_) if only(Kind::View) => "The gateway cannot look",
+            Some(_) if self.raised.iter().all(strangers) => "Mail hosts that are not ours",
             Some(_) if only(Kind::Found) => "Broken at the first look",
             Some(_) if only(Kind::Expiry) => "Ends soon",
             Some(Class::Repair | Class::Drift | Class::Weakening) => "Weaker than before",
@@ -86,9 +90,15 @@ impl Alert {
         }
     }
 
+    /// Whether it is about this machine, and about no domain.
+    fn is_of_the_gateway(&self) -> bool {
+        self.raised.iter().chain(&self.cleared).any(|change| change.kind == Kind::View)
+    }
+
     /// A letter, wrapped by lines.
     pub(super) fn text(&self) -> String {
         let whose = match self.whose {
+            Whose::Own if self.is_of_the_gateway() => "this gateway",
             Whose::Own => "one of our own domains",
             Whose::Partner => "a domain that we send to",
         };
@@ -110,10 +120,12 @@ impl Alert {
                 ));
             }
         }
-        text.push_str(&format!(
-            "\r\nwaxseal check {0}\r\nwaxseal check --history {0}\r\n",
-            self.domain
-        ));
+        if !self.is_of_the_gateway() {
+            text.push_str(&format!(
+                "\r\nwaxseal check {0}\r\nwaxseal check --history {0}\r\n",
+                self.domain
+            ));
+        }
         text
     }
 
@@ -146,7 +158,9 @@ impl Alert {
 
 /// What a line of the log says.
 fn said(kind: Kind) -> &'static str {
-    if kind == Kind::Found {
+    if kind == Kind::View {
+        "the gateway cannot look at other domains"
+    } else if kind == Kind::Found {
         "a domain of ours was broken when it was looked at first"
     } else if kind == Kind::Expiry {
         "something of a domain of ours ends soon, and was not renewed"

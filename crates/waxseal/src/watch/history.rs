@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use waxseal_core::{
     assess::{
         Assessment, Delivery, Id, Observed, Servers, Severity, Survey, Tried, Unused,
-        change::{Certainty, Change, Class, Event, Kind, Look, Open, Watch, Weight, changes},
+        change::{
+            Certainty, Change, Class, Event, Kind, Look, Open, Watch, Weight, changes, strangers,
+        },
     },
     channel::Level,
     domain::Domain,
@@ -19,6 +21,7 @@ use super::{
     Whose,
     alert::Alert,
     expiry::{Expiries, expiries},
+    outlook::{Seeing, Vantage},
     standing::Standing,
 };
 
@@ -60,6 +63,17 @@ pub struct History {
     /// What is told of an own domain though nothing changed.
     #[serde(default)]
     standing: Standing,
+}
+
+/// What a look is taken in with.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Nothing that was announced is announced again within this.
+    pub repeat: std::time::Duration,
+    /// The mail hosts that we named for it, where it is a domain of ours and we did.
+    pub ours: &'a [Domain],
+    /// Whether other domains can be seen.
+    pub vantage: Vantage,
 }
 
 /// One look, in short.
@@ -157,12 +171,37 @@ impl History {
         self.suspicious
     }
 
-    /// Takes in a look. Nothing that was announced is announced again within `repeat`.
+    /// Whether a look says anything of its domain: where it cannot tell whether mail is delivered, or
+    /// does not reach the policy host, it may be our own way there.
+    pub(super) const fn seeing(survey: &Survey, assessment: &Assessment) -> Seeing {
+        match (assessment.delivery, &survey.policy.served) {
+            (Delivery::Unknown, _)
+            | (
+                Delivery::Delivers | Delivery::Refuses | Delivery::TakesNoMail,
+                Some(Err(StsFailure::Unreached(_))),
+            ) => Seeing::Unseen,
+            (
+                Delivery::Delivers | Delivery::Refuses | Delivery::TakesNoMail,
+                None
+                | Some(
+                    Ok(_)
+                    | Err(
+                        StsFailure::Record(_)
+                        | StsFailure::Fetch(_)
+                        | StsFailure::Certificate(_)
+                        | StsFailure::Invalid(_),
+                    ),
+                ),
+            ) => Seeing::Seen,
+        }
+    }
+
+    /// Takes in a look.
     pub fn observe(
         &mut self,
         survey: &Survey,
         assessment: &Assessment,
-        repeat: std::time::Duration,
+        given: &Given<'_>,
     ) -> Outcome {
         let now = assessment.checked_at;
         let sight = self.sight(survey, assessment);
@@ -177,6 +216,17 @@ impl History {
             ),
             None => Vec::new(),
         };
+        let before = self.baseline.as_ref().map(|baseline| &baseline.survey);
+        let strangers = strangers(before, survey, given.ours);
+        if strangers.iter().any(|change| change.class == Class::LikelyAttack) {
+            found.iter_mut().for_each(led_away);
+        }
+        if (given.vantage, Self::seeing(survey, assessment)) == (Vantage::Blind, Seeing::Unseen) {
+            // Somebody hears once that we cannot look, not of each domain that we do not see.
+            found.retain(|change| {
+                change.class == Class::LikelyAttack || change.weight == Weight::Conclusive
+            });
+        }
         found.extend(kept.is_none().then(|| too_large(&assessment.domain)));
         let known = |change: &Change| {
             self.last.iter().any(|last| {
@@ -201,8 +251,8 @@ impl History {
             Sight::Partial => Certainty::NotSeen,
         };
         let mut events = self.watch.observe(&found, certainty, now);
-        events.extend(self.stands(survey, assessment, certainty));
-        let (mut raised, cleared) = self.announce(&events, repeat, now);
+        events.extend(self.stands(survey, assessment, (strangers, certainty)));
+        let (mut raised, cleared) = self.announce(&events, given.repeat, now);
         raised.sort_by_key(|change| Reverse(change.class));
         self.advance(kept, now, sight);
         self.last = if self.watch.open.is_empty() { Vec::new() } else { found };
@@ -225,7 +275,7 @@ impl History {
         &mut self,
         survey: &Survey,
         assessment: &Assessment,
-        certainty: Certainty,
+        (strangers, certainty): (Vec<Change>, Certainty),
     ) -> Vec<Event> {
         if self.whose != Whose::Own {
             self.standing = Standing::default();
@@ -235,7 +285,7 @@ impl History {
         if self.watch.open.iter().any(explains) {
             self.standing.explained(assessment.checked_at);
         }
-        let events = self.standing.observe(survey, assessment, certainty);
+        let events = self.standing.observe((survey, assessment), strangers, certainty);
         for event in &events {
             if let Event::Raised(change) = event {
                 let noted = Noted { at: assessment.checked_at, change: change.clone() };
@@ -399,6 +449,19 @@ fn too_large(domain: &Domain) -> Change {
                   against the last one that could"
             .into(),
         weight: Weight::Conclusive,
+    }
+}
+
+/// What changed where mail is led to a strange host is that, or follows from it: told with it, and not an
+/// hour later as a weakening.
+fn led_away(change: &mut Change) {
+    let follows = matches!(change.kind, Kind::Level | Kind::Delivery);
+    if change.class == Class::Weakening && follows {
+        change.because = "it follows from the other changes".into();
+    }
+    let moved = change.kind == Kind::Mx && change.class == Class::Drift;
+    if moved || (change.class == Class::Weakening && (follows || change.kind == Kind::Mx)) {
+        change.class = Class::LikelyAttack;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is told of an own domain though nothing changed: what was broken when it was looked at
 //! first (that look is the one later ones are compared with, so that nobody would ever hear of it),
-//! and what ends soon.
+//! what ends soon, and mail hosts that we did not name.
 
 use std::cmp::Reverse;
 
@@ -57,11 +57,11 @@ impl Standing {
         self.known_since.get_or_insert(now);
     }
 
-    /// Takes in a look.
+    /// Takes in a look, and the mail hosts that it shows and we did not name.
     pub(super) fn observe(
         &mut self,
-        survey: &Survey,
-        assessment: &Assessment,
+        (survey, assessment): (&Survey, &Assessment),
+        strangers: Vec<Change>,
         certainty: Certainty,
     ) -> Vec<Event> {
         let now = assessment.checked_at;
@@ -73,7 +73,8 @@ impl Standing {
         let standing = broken.into_iter().filter(|(fault, _)| self.found.contains(fault));
         let mut changes: Vec<Change> = standing.map(|(_, change)| change).collect();
         let endings = endings(survey, assessment);
-        let mut ending = self.watch.open.iter().filter(|open| open.change.kind == Kind::Expiry);
+        changes.extend(strangers.into_iter().map(|change| self.no_better(change)));
+        let mut ending = self.watch.open.iter().filter(|open| open.change.kind != Kind::Found);
         let certainty = match ending.all(|open| endings.ends(&open.change)) {
             true => certainty,
             false => Certainty::NotSeen,
@@ -88,6 +89,20 @@ impl Standing {
             self.found.retain(|fault| open.iter().any(|open| open.change.subject == fault.name()));
         }
         events
+    }
+}
+
+impl Standing {
+    /// A host that was called an attacker's stays one, also when the looks that later ones are compared
+    /// with have it.
+    fn no_better(&self, change: Change) -> Change {
+        let same = |open: &&Open| {
+            (open.change.kind, &open.change.subject) == (change.kind, &change.subject)
+        };
+        match self.watch.open.iter().find(same) {
+            Some(open) if open.change.class > change.class => open.change.clone(),
+            Some(_) | None => change,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod dkim;
 mod gateway;
+mod ours;
 mod process;
 mod tarpits;
 mod webhook;
@@ -18,7 +19,9 @@ use waxseal::{
     secrets::{SecretSource, StoreKeys},
     serve::{Around, Live, Parts},
     store::{Access, NewMessage, Settings, Store, StoreError},
-    watch::{Alert, Board, History, Partners, Post, Tools, Watcher, Whose, history},
+    watch::{
+        Alert, Board, Given, History, Partners, Post, Tools, Vantage, Watcher, Whose, history,
+    },
 };
 use waxseal_core::{
     assess::change::{Class, Kind},
@@ -57,6 +60,8 @@ struct World {
     folder: tempfile::TempDir,
     store: Store,
     letters: Letters,
+    /// More of the configuration.
+    more: &'static str,
 }
 
 fn identity(key: &ServerKey) -> Identity {
@@ -92,7 +97,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let clock = Clock::fixed(Clock::system().now());
-        Self { dns, mx, attacker, clock, folder, store, letters: Letters::default() }
+        let letters = Letters::default();
+        Self { dns, mx, attacker, clock, folder, store, letters, more: "" }
     }
 
     /// What a configuration comes to that begins without any cache.
@@ -107,11 +113,12 @@ impl World {
              [store]\nkey = \"file:{}\"\n[checks]\nmail = true\npace = 60000\n\
              [[domain]]\nname = \"sender.example\"\ninside = \"mail.sender.example:25\"\n\
              [web.metrics]\naddress = \"127.0.0.1:0\"\n\
-             [network.map]\n\"192.0.2.1:25\" = \"{}\"\n\"[2001:db8::1]:25\" = \"{}\"\n",
+             [network.map]\n\"192.0.2.1:25\" = \"{}\"\n\"[2001:db8::1]:25\" = \"{}\"\n{}",
             self.dns.addr(),
             self.folder.path().join("store.key").display(),
             self.mx.addr(),
             self.attacker.addr(),
+            self.more,
         );
         let file = self.folder.path().join("waxseal.toml");
         std::fs::write(&file, text).unwrap();
@@ -303,10 +310,10 @@ async fn a_restart_keeps_the_history() {
     world.dns.replace(tree(&[]));
     world.look(HOUR).await;
     world.look(HOUR).await;
-    let World { dns, mx, attacker, clock, folder, store: before, letters } = world;
+    let World { dns, mx, attacker, clock, folder, store: before, letters, more } = world;
     drop(before);
     let again = store(folder.path());
-    let world = World { dns, mx, attacker, clock, folder, store: again, letters };
+    let world = World { dns, mx, attacker, clock, folder, store: again, letters, more };
     let (history, alert) = world.look(HOUR).await;
     assert_eq!(history.looks.len(), 4);
     assert!(alert.is_some(), "the third look in a row: {history:?}");
@@ -345,7 +352,9 @@ async fn a_history_is_bounded() {
     let mut assessment = waxseal_core::assess::assess(&survey, &against);
     for _ in 0..100 {
         assessment.checked_at = assessment.checked_at + Duration::from_secs(HOUR);
-        history.observe(&survey, &assessment, Duration::from_secs(HOUR));
+        let repeat = Duration::from_secs(HOUR);
+        let given = Given { repeat, ours: &[], vantage: Vantage::Clear };
+        history.observe(&survey, &assessment, &given);
     }
     assert_eq!(history.looks.len(), 64);
     assert_eq!(history.looks[63].at, assessment.checked_at);

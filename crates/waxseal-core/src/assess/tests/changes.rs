@@ -4,10 +4,10 @@ use super::world::*;
 use crate::{
     assess::{
         Delivery, Id, Observed, Published, Severity, Signing, StartTlsSeen, Unprobed,
-        change::{Certainty, Change, Class, Event, Kind, Look, Watch, Weight, changes},
+        change::{Certainty, Change, Class, Event, Kind, Look, Watch, Weight, changes, strangers},
     },
-    dns::{Authenticity, FailureKind},
-    facts::{Dane, NoTlsa, StsFailure},
+    dns::{Absence, Authenticity, FailureKind},
+    facts::{Dane, MxFact, NoTlsa, StsFailure},
     pki::bench::NOW,
     sts::Mode,
 };
@@ -266,6 +266,87 @@ fn an_unsigned_move_to_other_hosts_is_told() {
     let tenant = moved("other.example.net", World::new(), 0);
     assert_eq!(tenant.class, Class::Weakening, "another customer of the same operator");
     assert_eq!(moved("mx9.example.net", World::two(), 1).class, Class::Drift);
+}
+
+/// What is strange at a domain of ours whose configuration names `mx.example.net` alone.
+fn strange(before: &World, after: &World) -> Vec<Change> {
+    let ours = [crate::domain::Domain::parse("mx.example.net").unwrap()];
+    strangers(Some(&before.survey), &after.survey, &ours)
+}
+
+/// A domain of ours, and the same with a host that we never named.
+fn led_away(prepare: Spoil) -> (World, World) {
+    let (mut before, mut after) = (World::new(), World::new());
+    prepare(&mut before);
+    prepare(&mut after);
+    let name = crate::domain::Domain::parse("mx.attacker.example").unwrap();
+    after.survey.hosts[0].host = name.clone();
+    after.facts(0).host = crate::facts::Peer::Name(name);
+    (before, after)
+}
+
+/// Attacker on the path: leads the mail of a domain of ours that is not signed to a host of their own,
+/// in the domain of our operator or not, with a valid certificate, beside our host or instead of it, by
+/// an MX record or by taking it away.
+#[test]
+fn an_unsigned_mail_host_that_we_never_named_is_a_likely_attack() {
+    let (before, after) = led_away(World::unsigned);
+    let found = strange(&before, &after);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].looks_needed()), (Class::LikelyAttack, Some(2)));
+    assert_eq!(found[0].subject, "example.com MX mx.attacker.example");
+    assert_eq!(found[0].before, "mx.example.net");
+
+    let mut beside = World::two();
+    beside.unsigned();
+    let found = strange(&before, &beside);
+    assert_eq!(found.len(), 1, "the operator's second host, which may be another customer's");
+    assert_eq!((found[0].class, found[0].after.as_str()), (Class::LikelyAttack, "mx2.example.net"));
+
+    let mut gone = before.clone();
+    gone.survey.facts.mx = MxFact::Implicit { absence: Absence::Unconfirmed, chain: None };
+    let name = gone.survey.facts.destination.clone();
+    gone.facts(0).host = crate::facts::Peer::Name(name);
+    assert_eq!(strange(&before, &gone)[0].class, Class::LikelyAttack);
+    gone.survey.facts.mx = MxFact::Null { authenticity: Authenticity::Insecure, chain: None };
+    gone.survey.facts.hosts.clear();
+    let found = strange(&before, &gone);
+    assert_eq!((found[0].class, found[0].after.as_str()), (Class::LikelyAttack, "."));
+}
+
+/// Attacker: a thief of the account at the registrar, who delegates a signed domain of ours to servers
+/// of their own and signs it there. Signed at the servers of before it is whoever keeps the zone: most
+/// often us, without the configuration. Unsigned at last it is the path or the registrar.
+#[test]
+fn a_signed_mail_host_that_we_never_named_is_judged_by_who_can_have_signed_it() {
+    let (before, after) = led_away(|_| {});
+    let found = strange(&before, &after);
+    assert_eq!((found[0].class, found[0].looks_needed()), (Class::Weakening, Some(2)));
+    let mut stolen = after.clone();
+    stolen.survey.name_servers =
+        crate::assess::NameServers::Found(vec![server_name("ns.attacker.example", "2001:db8::66")]);
+    let found = strange(&before, &stolen);
+    assert_eq!(found[0].class, Class::LikelyAttack);
+    assert!(found[0].because.contains("registrar"), "{found:?}");
+    let mut stripped = after.clone();
+    stripped.unsigned();
+    assert_eq!(strange(&before, &stripped)[0].class, Class::LikelyAttack);
+}
+
+/// What was there at the first look is a list that is wrong, or an attack that is older than we are:
+/// told, and not called an attack. Where we named nothing, or nothing was seen, nothing is strange.
+#[test]
+fn a_mail_host_of_the_first_look_is_a_weakening_and_one_of_ours_is_nothing() {
+    let (before, after) = led_away(World::unsigned);
+    assert_eq!(strange(&after, &after)[0].class, Class::Weakening);
+    let ours = ["mx.example.net", "mx2.example.net"]
+        .map(|name| crate::domain::Domain::parse(name).unwrap());
+    assert_eq!(strangers(None, &after.survey, &ours)[0].class, Class::Weakening);
+    assert_eq!(strangers(Some(&after.survey), &before.survey, &ours), [], "and back again");
+    assert_eq!(strangers(Some(&before.survey), &after.survey, &[]), []);
+    let mut unseen = after.clone();
+    unseen.survey.facts.mx = MxFact::Failed(failure(FailureKind::Timeout));
+    assert_eq!(strange(&before, &unseen), []);
 }
 
 /// A time-out is no change: it neither alarms nor ends an alarm.

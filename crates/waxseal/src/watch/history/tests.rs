@@ -15,6 +15,7 @@ use super::*;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const DAY: Duration = Duration::from_hours(24);
+const GIVEN: Given<'static> = Given { repeat: DAY, ours: &[], vantage: Vantage::Clear };
 
 /// Attacker who strips STARTTLS for a month, stops, and begins again a year later: the first time
 /// is told and becomes what is usual after 30 days; the second time is told too.
@@ -40,7 +41,7 @@ fn what_became_usual_is_told_when_it_comes_back() {
     let month = NOW + TERM + DAY;
     let mut old = survey(0);
     old.facts.at = NOW;
-    history.observe(&old, &assessed(&old), DAY);
+    history.observe(&old, &assessed(&old), &GIVEN);
     history.watch.open =
         vec![Open { change: change.clone(), since: NOW, seen: 2, gone: 0, raised: true }];
     let look = Baseline { assessment: assessed(&old), survey: old };
@@ -99,7 +100,7 @@ fn a_domain_that_is_always_too_large_is_told_once() {
     let mut look = |day: u32, octets: usize| {
         let mut survey = survey(octets);
         survey.facts.at = NOW + DAY * day;
-        history.observe(&survey, &assessed(&survey), DAY).alert
+        history.observe(&survey, &assessed(&survey), &GIVEN).alert
     };
     for day in 0..90 {
         told += usize::from(look(day, LARGEST).is_some_and(|alert| !alert.raised.is_empty()));
@@ -117,7 +118,7 @@ fn a_look_that_was_cut_short_is_partial_each_time() {
     let mut cut = survey(10);
     cut.unasked = vec!["the name servers of partner.example".into()];
     for _ in 0..3 {
-        history.observe(&cut, &assessed(&cut), DAY);
+        history.observe(&cut, &assessed(&cut), &GIVEN);
     }
     assert!(history.looks.iter().all(|glance| glance.certainty == Sight::Partial), "{history:?}");
 }
@@ -151,7 +152,7 @@ fn what_a_policy_lists_beside_the_mail_hosts_is_in_no_comparison() {
         let unknown =
             |one: &&Finding| (one.id, one.severity) == (Id::StsMxUnused, Severity::Unknown);
         assert_eq!(assessment.findings.iter().filter(unknown).count(), 1);
-        history.observe(&survey, &assessment, DAY);
+        history.observe(&survey, &assessment, &GIVEN);
     }
     assert!(history.looks.iter().all(|glance| glance.certainty == Sight::Whole), "{history:?}");
     let kept = &history.baseline.as_ref().unwrap().survey.policy.unused;
@@ -178,17 +179,17 @@ fn suspicious_looks_are_counted_until_it_is_over() {
     };
     let mut history = History::new(Whose::Partner);
     let mut cut = survey(10);
-    history.observe(&cut, &assessed(&cut), DAY);
+    history.observe(&cut, &assessed(&cut), &GIVEN);
     assert_eq!(history.suspicious_looks(), 0);
     // Not seen to its end, so that nothing is refuted.
     cut.unasked = vec!["a host".into()];
     history.watch.open = vec![open("mx1.partner.example")];
     for row in 1..4 {
-        history.observe(&cut, &assessed(&cut), DAY);
+        history.observe(&cut, &assessed(&cut), &GIVEN);
         assert_eq!(history.suspicious_looks(), row);
     }
     cut.unasked.clear();
-    history.observe(&cut, &assessed(&cut), DAY);
+    history.observe(&cut, &assessed(&cut), &GIVEN);
     assert_eq!((history.suspicious_looks(), history.is_suspicious()), (0, false));
 }
 
@@ -218,7 +219,7 @@ impl Own {
             fix: "mend it".into(),
         };
         assessment.findings = findings.iter().map(finding).collect();
-        self.history.observe(&survey, &assessment, DAY).alert
+        self.history.observe(&survey, &assessment, &GIVEN).alert
     }
 }
 
@@ -356,7 +357,7 @@ fn what_ends_soon_is_told_once_and_again_on_the_last_day() {
     while now < end + DAY {
         let severity = if now < end { Severity::Warning } else { Severity::Error };
         let (survey, assessment) = signed(end, &[expires(severity)], now);
-        if let Some(alert) = history.observe(&survey, &assessment, DAY).alert {
+        if let Some(alert) = history.observe(&survey, &assessment, &GIVEN).alert {
             assert_eq!(alert.subject(), "Ends soon: partner.example");
             assert_eq!(alert.raised[0].subject, "partner.example signatures");
             told.push((now, alert.class()));
@@ -375,11 +376,11 @@ fn what_ends_soon_is_told_once_and_again_on_the_last_day() {
     let (mut unseen, assessment) = signed(end, &[], now);
     unseen.zone.signing = Signing::Failed(failure);
     for _ in 0..5 {
-        assert_eq!(history.observe(&unseen, &assessment, DAY).alert, None);
+        assert_eq!(history.observe(&unseen, &assessment, &GIVEN).alert, None);
     }
     let (renewed, assessment) = signed(end + DAY * 30, &[], now);
-    assert_eq!(history.observe(&renewed, &assessment, DAY).alert, None);
-    let over = history.observe(&renewed, &assessment, DAY).alert.unwrap();
+    assert_eq!(history.observe(&renewed, &assessment, &GIVEN).alert, None);
+    let over = history.observe(&renewed, &assessment, &GIVEN).alert.unwrap();
     assert!(over.raised.is_empty() && over.cleared.len() == 1, "{over:?}");
     assert_eq!(over.subject(), "Over: partner.example");
 }
@@ -390,13 +391,13 @@ fn an_end_that_one_look_shows_or_that_is_a_partners_is_not_told() {
     let mut history = History::new(Whose::Own);
     for (until, findings) in [(DAY * 2, vec![expires(Severity::Warning)]), (DAY * 30, vec![])] {
         let (survey, assessment) = signed(NOW + until, &findings, NOW);
-        assert_eq!(history.observe(&survey, &assessment, DAY).alert, None);
+        assert_eq!(history.observe(&survey, &assessment, &GIVEN).alert, None);
     }
     assert_eq!(history.raised().count(), 0);
     let mut partner = History::new(Whose::Partner);
     for _ in 0..9 {
         let (survey, assessment) = signed(NOW + DAY, &[expires(Severity::Warning)], NOW);
-        assert_eq!(partner.observe(&survey, &assessment, DAY).alert, None);
+        assert_eq!(partner.observe(&survey, &assessment, &GIVEN).alert, None);
     }
 }
 
@@ -419,7 +420,7 @@ fn a_policy_that_cannot_be_fetched_is_told_before_senders_forget_it() {
         };
         survey.policy.served = Some(served);
         let mut history = History::new(Whose::Own);
-        let alerts = (0..3).filter_map(|_| history.observe(&survey, &assessment, DAY).alert);
+        let alerts = (0..3).filter_map(|_| history.observe(&survey, &assessment, &GIVEN).alert);
         alerts.flat_map(|alert| alert.raised).next()
     };
     let away = || Err(StsFailure::Unreached("connection refused".into()));
@@ -457,7 +458,7 @@ fn a_history_of_an_older_version_is_read_and_goes_on() {
         survey
     };
     let mut history = History::new(Whose::Own);
-    history.observe(&look("0a", 0), &assessed(&look("0a", 0)), DAY);
+    history.observe(&look("0a", 0), &assessed(&look("0a", 0)), &GIVEN);
     let mut kept = serde_json::to_value(&history).unwrap();
     let mail = kept["baseline"]["survey"]["mail"].as_object_mut().unwrap();
     mail.remove("own").unwrap();
@@ -465,11 +466,47 @@ fn a_history_of_an_older_version_is_read_and_goes_on() {
     let mut history: History = serde_json::from_value(kept).unwrap();
     assert_eq!((history.looks.len(), history.before().is_some()), (1, true));
     let mut told = |digest: &str, hours: u32| {
-        history.observe(&look(digest, hours), &assessed(&look(digest, hours)), DAY).alert
+        history.observe(&look(digest, hours), &assessed(&look(digest, hours)), &GIVEN).alert
     };
     assert_eq!(told("66", 1), None);
     let alert = told("66", 2).unwrap();
     assert_eq!((alert.raised[0].kind, alert.class()), (Kind::Dkim, Some(Class::LikelyAttack)));
     assert_eq!(told("0a", 3), None);
     assert_eq!(told("0a", 4).unwrap().cleared.len(), 1);
+}
+
+/// Our way out is cut: the policy host of each domain is not reached, and no mail host. Seen alone that is a
+/// weakening of the domain; where most others cannot be seen either, nobody is told of it, neither that
+/// it begins nor that it ends. What somebody on the path did is told all the same.
+#[test]
+fn what_is_our_own_fault_is_not_told_of_a_domain() {
+    let text = "version: STSv1\r\nmode: testing\r\nmx: mx.partner.example\r\nmax_age: 1209600\r\n";
+    let policy = waxseal_core::sts::Policy::parse(text.as_bytes()).unwrap();
+    let told = |vantage: Vantage, failure: StsFailure| {
+        let given = Given { vantage, ..GIVEN };
+        let (mut survey, assessment) = signed(NOW + DAY * 30, &[], NOW);
+        survey.policy.record = Published::Found {
+            value: waxseal_core::assess::Quoted::new("1"),
+            text: waxseal_core::assess::Quoted::new("v=STSv1; id=1"),
+            authenticity: waxseal_core::dns::Authenticity::Insecure,
+            expires: NOW + DAY,
+        };
+        survey.policy.served = Some(Ok(policy.clone()));
+        let mut history = History::new(Whose::Own);
+        history.observe(&survey, &assessment, &GIVEN);
+        let mut cut = survey.clone();
+        cut.policy.served = Some(Err(failure));
+        let mut alerts = 0;
+        for _ in 0..5 {
+            alerts += usize::from(history.observe(&cut, &assessment, &given).alert.is_some());
+        }
+        for _ in 0..5 {
+            alerts += usize::from(history.observe(&survey, &assessment, &GIVEN).alert.is_some());
+        }
+        alerts
+    };
+    let unreached = || StsFailure::Unreached("network is unreachable".into());
+    assert_eq!(told(Vantage::Clear, unreached()), 2, "its beginning and its end");
+    assert_eq!(told(Vantage::Blind, unreached()), 0);
+    assert_eq!(told(Vantage::Blind, StsFailure::Certificate("self-signed".into())), 2);
 }
