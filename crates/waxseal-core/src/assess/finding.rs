@@ -265,6 +265,8 @@ ids! {
     DmarcBroken = "DMARC-BROKEN",
     /// DMARC asks for nothing to be done.
     DmarcWeak = "DMARC-WEAK",
+    /// DMARC reports are asked for where nobody can send any.
+    DmarcRua = "DMARC-RUA",
     /// A DKIM key that was asked for is missing, revoked or broken.
     DkimKey = "DKIM-KEY",
     /// At a selector of ours stands another key than the one that we sign with.

@@ -30,6 +30,9 @@ pub struct Spf {
     /// Whose records use `ptr`, which is evaluated and should not be published (RFC 7208 §5.5).
     #[serde(default)]
     pub ptr: Vec<Domain>,
+    /// Terms and included records that let everybody in whatever `all` says, in words.
+    #[serde(default)]
+    pub open: Vec<String>,
 }
 
 /// The last word of an SPF record.
@@ -57,8 +60,14 @@ pub struct Dmarc {
     pub policy: DmarcPolicy,
     /// `t=y`: receivers act one step milder.
     pub testing: bool,
-    /// Where aggregate reports go.
+    /// What `sp` asks for subdomains without a record of their own.
+    #[serde(default)]
+    pub subdomains: Option<DmarcPolicy>,
+    /// Where aggregate reports go: those that anybody can send to.
     pub rua: Vec<super::Quoted>,
+    /// What stands in `rua` beside, to which nobody sends.
+    #[serde(default)]
+    pub rua_unusable: Vec<super::Quoted>,
     /// Whether SPF has to align exactly (`aspf=s`).
     pub strict_spf: bool,
     /// Whether DKIM has to align exactly (`adkim=s`).

@@ -74,6 +74,14 @@ fn spf(case: &Case<'_>, spf: &Published<Spf>, out: &mut Findings) {
         let words = said(format!("`ptr` in the record of {names}"), fix);
         out.add(Id::SpfPtr, Severity::Notice, place(), words);
     }
+    if !spf.open.is_empty() {
+        let evidence =
+            format!("nearly everybody may send for this domain: {}", spf.open.join("; "));
+        let fix = "list the networks that send for the domain; of a service that says so, ask for \
+                   another record, or do without it";
+        out.add(Id::SpfWeak, Severity::Error, place(), said(evidence, fix));
+        return;
+    }
     let (severity, evidence) = match spf.all {
         SpfAll::Fail | SpfAll::SoftFail | SpfAll::Unknown => return,
         SpfAll::Neutral => (Severity::Notice, "?all, or no all at the end"),
@@ -110,10 +118,17 @@ fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
             out.add(Id::DmarcBroken, Severity::Warning, place(), words);
         }
         Published::Found { value, text, .. } => {
+            report_addresses(value, place(), out);
+            let open = value.at == *domain && value.subdomains == Some(DmarcPolicy::None);
             let evidence = match (value.policy, value.testing) {
                 (DmarcPolicy::None, _) => "p=none: nothing is asked of receivers",
                 (DmarcPolicy::Quarantine | DmarcPolicy::Reject, true) => {
                     "t=y: receivers act one step milder (RFC 9989)"
+                }
+                (DmarcPolicy::Quarantine | DmarcPolicy::Reject, false) if open => {
+                    let fix = "when the reports show nothing of yours that fails, take out sp=none";
+                    let evidence = "sp=none: anybody may write as a subdomain of it";
+                    return out.add(Id::DmarcWeak, Severity::Notice, place(), said(evidence, fix));
                 }
                 (DmarcPolicy::Quarantine | DmarcPolicy::Reject, false) => return,
             };
@@ -122,6 +137,21 @@ fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
             out.add(Id::DmarcWeak, Severity::Notice, place(), words);
         }
     }
+}
+
+/// Where nobody can send reports to: whoever waits for them before a stricter policy waits for ever.
+fn report_addresses(dmarc: &Dmarc, place: Place, out: &mut Findings) {
+    if dmarc.rua_unusable.is_empty() {
+        return;
+    }
+    let listed: Vec<_> = dmarc.rua_unusable.iter().map(|uri| format!("`{uri}`")).collect();
+    let (severity, come) = match dmarc.rua.is_empty() {
+        true => (Severity::Warning, "so that no report ever comes"),
+        false => (Severity::Notice, "beside others that can be used"),
+    };
+    let evidence = format!("{} in `rua` is no mailto: address, {come}", listed.join(", "));
+    let fix = format!("write rua={MAILBOX} into the record of _dmarc.{}", dmarc.at);
+    out.add(Id::DmarcRua, severity, place, said(evidence, fix));
 }
 
 /// Where reports go, until somebody says where.

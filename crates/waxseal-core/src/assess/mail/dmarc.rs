@@ -36,6 +36,7 @@ struct Record {
     subdomains: Option<DmarcPolicy>,
     testing: bool,
     rua: Vec<Quoted>,
+    rua_unusable: Vec<Quoted>,
     strict_spf: bool,
     strict_dkim: bool,
     suffix: Suffix,
@@ -187,8 +188,9 @@ impl Found {
             Some(subdomains) if at != *domain => subdomains,
             Some(_) | None => record.policy,
         };
-        let Record { testing, rua, strict_spf, strict_dkim, .. } = record;
-        let value = Dmarc { at, policy, testing, rua, strict_spf, strict_dkim };
+        let Record { subdomains, testing, rua, rua_unusable, strict_spf, strict_dkim, .. } = record;
+        let value =
+            Dmarc { at, policy, subdomains, testing, rua, rua_unusable, strict_spf, strict_dkim };
         Published::Found { value, text, authenticity, expires }
     }
 }
@@ -222,14 +224,16 @@ fn record(text: &str) -> Result<Record, String> {
         Some("reject") => Ok(Some(DmarcPolicy::Reject)),
         Some(other) => Err(format!("`{name}={}` is no policy", Quoted::new(other))),
     };
-    let rua: Vec<Quoted> = tags
+    let (usable, unusable): (Vec<&str>, Vec<&str>) = tags
         .value("rua")
         .into_iter()
         .flat_map(|all| all.split(','))
-        .map(|uri| Quoted::new(uri.trim()))
-        .filter(|uri| !uri.as_str().is_empty())
+        .map(str::trim)
+        .filter(|uri| !uri.is_empty())
         .take(MOST_ADDRESSES)
-        .collect();
+        .partition(|uri| is_mailbox(uri));
+    let quoted = |all: Vec<&str>| all.into_iter().map(Quoted::new).collect::<Vec<_>>();
+    let (rua, rua_unusable) = (quoted(usable), quoted(unusable));
     // A record without `p` counts as `p=none`, so that its reports are sent; without reports it
     // counts for nothing (RFC 9989 §4.10.1).
     let asked = policy("p")?;
@@ -242,6 +246,7 @@ fn record(text: &str) -> Result<Record, String> {
         subdomains: policy("sp")?,
         testing: tags.value("t").is_some_and(|value| value.eq_ignore_ascii_case("y")),
         rua,
+        rua_unusable,
         strict_spf: strict("aspf"),
         strict_dkim: strict("adkim"),
         suffix: match tags.value("psd").map(str::to_ascii_lowercase).as_deref() {
@@ -250,4 +255,15 @@ fn record(text: &str) -> Result<Record, String> {
             Some(_) | None => Suffix::Unsaid,
         },
     })
+}
+
+/// Whether reports can be sent there: `mailto:` and an address, perhaps with the largest size
+/// (RFC 7489 §6.2). Of other schemes nobody says what would be done with them.
+fn is_mailbox(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once(':') else { return false };
+    let address = rest.split(['!', '?']).next().unwrap_or(rest);
+    scheme.eq_ignore_ascii_case("mailto")
+        && address
+            .rsplit_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && Domain::parse(domain).is_ok())
 }

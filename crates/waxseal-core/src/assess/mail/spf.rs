@@ -17,6 +17,10 @@ pub const MOST_VOID: u32 = 2;
 /// Where following stops whatever it costs: a receiver gave up long before.
 const MOST_FOLLOWED: u32 = 40;
 
+/// Nobody holds more of IPv4 in one network than a /8, or of IPv6 than a /16: whoever writes a larger
+/// one means everybody, or made a mistake that comes to the same.
+const WIDEST: (u8, u8) = (8, 16);
+
 /// The longest record that is read.
 const MOST_OCTETS: usize = 4_096;
 
@@ -82,6 +86,7 @@ impl Walk {
             faults: Vec::new(),
             unknown: Vec::new(),
             ptr: Vec::new(),
+            open: Vec::new(),
         };
         let mut walk = Self { waiting: VecDeque::new(), found, void: 0 };
         walk.read(std::slice::from_ref(domain), record, Place::Top);
@@ -165,19 +170,32 @@ impl Walk {
             // A syntax error counts wherever it is (RFC 7208 §4.6), but what follows `all` is not
             // evaluated (RFC 7208 §5.1).
             match Term::read(term) {
-                Ok(Term::All(_) | Term::Lookup { .. }) if ends => {}
+                Ok(Term::All(_) | Term::Lookup { .. } | Term::Address(_)) if ends => {}
                 Ok(Term::All(all)) => {
                     ends = true;
-                    if place == Place::Top {
-                        self.found.all = all;
+                    match place {
+                        Place::Top => self.found.all = all,
+                        Place::Included if all == SpfAll::Pass => {
+                            self.open(format!("{domain}, which is included, says +all"));
+                        }
+                        Place::Included | Place::Aside => {}
                     }
                 }
                 Ok(Term::Redirect(_)) if redirect.is_some() => self.twice(domain, "redirect"),
                 Ok(Term::Redirect(target)) => redirect = Some(target),
                 Ok(Term::Explanation) if explained => self.twice(domain, "exp"),
                 Ok(Term::Explanation) => explained = true,
-                Ok(Term::Address) => {}
-                Ok(Term::Lookup { kind, target }) => self.lookup(path, kind, target),
+                Ok(Term::Address(reach)) => self.reach(domain, term, reach, place),
+                Ok(Term::Lookup { kind, target, by, reach }) => {
+                    self.reach(domain, term, reach, place);
+                    let inner = match (place, by) {
+                        // The last word of what is included is no word about the rest, and whether
+                        // it passes counts only where that lets somebody in (RFC 7208 §5.2).
+                        (Place::Top | Place::Included, SpfAll::Pass) => Place::Included,
+                        (Place::Top | Place::Included | Place::Aside, _) => Place::Aside,
+                    };
+                    self.lookup(path, kind, target, inner);
+                }
                 Ok(Term::Modifier) => {}
                 Err(why) => self.fault(format!("{domain}: {why}")),
             }
@@ -196,7 +214,18 @@ impl Walk {
         }
     }
 
-    fn lookup(&mut self, path: &[Domain], kind: Kind, target: Target) {
+    /// A term that lets in more than anybody has.
+    fn reach(&mut self, domain: &Domain, term: &str, reach: Reach, place: Place) {
+        if reach == Reach::Everybody && place != Place::Aside {
+            self.open(format!("{domain}: {}", super::super::Quoted::new(term)));
+        }
+    }
+
+    fn open(&mut self, text: String) {
+        add(&mut self.found.open, text);
+    }
+
+    fn lookup(&mut self, path: &[Domain], kind: Kind, target: Target, place: Place) {
         self.found.lookups += 1;
         let Some(domain) = path.last() else { return };
         if kind == Kind::Ptr && self.found.ptr.len() < MOST_FAULTS {
@@ -209,10 +238,9 @@ impl Walk {
             Target::Macro => return,
         };
         match kind {
-            // The last word of what is included is no word about the rest (RFC 7208 §5.2).
-            Kind::Include => self.follow(path, name, Place::Included),
-            Kind::A => self.ask(Needs::Addresses(name), Place::Included, path),
-            Kind::Mx => self.ask(Needs::Mx(name), Place::Included, path),
+            Kind::Include => self.follow(path, name, place),
+            Kind::A => self.ask(Needs::Addresses(name), place, path),
+            Kind::Mx => self.ask(Needs::Mx(name), place, path),
             Kind::Exists | Kind::Ptr => {}
         }
     }
@@ -249,17 +277,32 @@ fn add(texts: &mut Vec<String>, text: String) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Top,
+    /// What passes there passes.
     Included,
+    /// Included by `-`, `~` or `?`: nobody is let in by it.
+    Aside,
+}
+
+/// How many a term lets in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Those that it names.
+    Some,
+    /// More than anybody has: [`WIDEST`].
+    Everybody,
 }
 
 enum Term {
     All(SpfAll),
     Redirect(Target),
     /// `ip4`, `ip6`: no lookup.
-    Address,
+    Address(Reach),
     Lookup {
         kind: Kind,
         target: Target,
+        /// What it says of those that it matches.
+        by: SpfAll,
+        reach: Reach,
     },
     /// `exp`: it has no part in the result (RFC 7208 §6.2).
     Explanation,
@@ -304,8 +347,8 @@ impl Term {
         let (name, argument) = rest.split_at_checked(end).unwrap_or((rest, ""));
         let kind = match name.to_ascii_lowercase().as_str() {
             "all" if argument.is_empty() => return Ok(Self::All(all)),
-            "ip4" => return network(argument, &quoted(), Family::V4),
-            "ip6" => return network(argument, &quoted(), Family::V6),
+            "ip4" => return network(argument, &quoted(), Family::V4).map(|it| passing(all, it)),
+            "ip6" => return network(argument, &quoted(), Family::V6).map(|it| passing(all, it)),
             "a" => Kind::A,
             "mx" => Kind::Mx,
             "ptr" => Kind::Ptr,
@@ -313,21 +356,22 @@ impl Term {
             "include" => Kind::Include,
             _ => return Err(format!("`{}` is no term of SPF", quoted())),
         };
-        let argument = match kind {
+        let (argument, reach) = match kind {
             Kind::A | Kind::Mx => without_prefixes(argument, &quoted())?,
-            Kind::Exists | Kind::Include | Kind::Ptr => argument,
+            Kind::Exists | Kind::Include | Kind::Ptr => (argument, Reach::Some),
         };
+        let reach = if all == SpfAll::Pass { reach } else { Reach::Some };
         let Some(value) = argument.strip_prefix(':') else {
             return match kind {
                 Kind::A | Kind::Mx | Kind::Ptr if argument.is_empty() => {
-                    Ok(Self::Lookup { kind, target: Target::Own })
+                    Ok(Self::Lookup { kind, target: Target::Own, by: all, reach })
                 }
                 Kind::A | Kind::Mx | Kind::Ptr | Kind::Exists | Kind::Include => {
                     Err(format!("`{}` names no domain", quoted()))
                 }
             };
         };
-        Ok(Self::Lookup { kind, target: target(value, &quoted())? })
+        Ok(Self::Lookup { kind, target: target(value, &quoted())?, by: all, reach })
     }
 }
 
@@ -337,7 +381,12 @@ enum Family {
     V6,
 }
 
-fn network(argument: &str, term: &super::super::Quoted, family: Family) -> Result<Term, String> {
+/// Only what passes lets anybody in.
+fn passing(by: SpfAll, reach: Reach) -> Term {
+    Term::Address(if by == SpfAll::Pass { reach } else { Reach::Some })
+}
+
+fn network(argument: &str, term: &super::super::Quoted, family: Family) -> Result<Reach, String> {
     let text = argument.strip_prefix(':').unwrap_or_default();
     let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
     let most = match family {
@@ -345,20 +394,39 @@ fn network(argument: &str, term: &super::super::Quoted, family: Family) -> Resul
         Family::V6 => address.parse::<std::net::Ipv6Addr>().ok().map(|_| 128),
     };
     let fits = most.is_some_and(|most: u8| length.is_none_or(|length| is_prefix(length, most)));
-    if fits { Ok(Term::Address) } else { Err(format!("`{term}` is no network")) }
+    let widest = match family {
+        Family::V4 => WIDEST.0,
+        Family::V6 => WIDEST.1,
+    };
+    if fits { Ok(reach(length, widest)) } else { Err(format!("`{term}` is no network")) }
 }
 
 /// What is before the prefix lengths of `a` and `mx`, `/24//64` (RFC 7208 §5.3, §5.4).
-fn without_prefixes<'a>(argument: &'a str, term: &super::super::Quoted) -> Result<&'a str, String> {
+fn without_prefixes<'a>(
+    argument: &'a str,
+    term: &super::super::Quoted,
+) -> Result<(&'a str, Reach), String> {
     // A macro may have a slash of its own, as a delimiter (RFC 7208 §7.1).
     let macros = argument.rfind('}').map_or(0, |at| at + 1);
     let (_, after) = argument.split_at_checked(macros).unwrap_or(("", argument));
-    let Some(slash) = after.find('/') else { return Ok(argument) };
+    let Some(slash) = after.find('/') else { return Ok((argument, Reach::Some)) };
     let (rest, lengths) = argument.split_at_checked(macros + slash).unwrap_or((argument, ""));
     let (v4, v6) = lengths.split_once("//").map_or((lengths, None), |(v4, v6)| (v4, Some(v6)));
     let fits = (v4.is_empty() || v4.strip_prefix('/').is_some_and(|v4| is_prefix(v4, 32)))
         && v6.is_none_or(|v6| is_prefix(v6, 128));
-    if fits { Ok(rest) } else { Err(format!("`{term}` has no valid prefix length")) }
+    if !fits {
+        return Err(format!("`{term}` has no valid prefix length"));
+    }
+    let wide = [reach(v4.strip_prefix('/'), WIDEST.0), reach(v6, WIDEST.1)];
+    Ok((rest, if wide.contains(&Reach::Everybody) { Reach::Everybody } else { Reach::Some }))
+}
+
+/// How many a prefix length lets in; none is one address.
+fn reach(length: Option<&str>, widest: u8) -> Reach {
+    match length.and_then(|length| length.parse::<u8>().ok()) {
+        Some(length) if length < widest => Reach::Everybody,
+        Some(_) | None => Reach::Some,
+    }
 }
 
 /// `ip4-cidr-length` and `ip6-cidr-length` without the slash (RFC 7208 §12): digits alone, and no

@@ -168,6 +168,53 @@ fn a_lookup_that_failed_leaves_spf_unknown_and_not_broken() {
     assert_eq!(follow("v=spf1 redirect=%{d}.example").all, SpfAll::Unknown);
 }
 
+/// Attacker: anybody with a mail server, who writes in the name of a domain whose record ends with
+/// `-all` and lets everybody in before that (RFC 7208 §5.2).
+#[test]
+fn spf_that_lets_everybody_in_by_a_detour_is_open() {
+    let world = [
+        ("all.example", "v=spf1 ip4:192.0.2.0/24 +all"),
+        ("wide.example", "v=spf1 ip4:0.0.0.0/0 -all"),
+        ("deep.example", "v=spf1 include:all.example -all"),
+        ("good.example", "v=spf1 ip4:10.0.0.0/8 ip6:2001:db8::/32 a/24//64 mx -all"),
+        ("aside.example", "v=spf1 -include:all.example ?include:wide.example ~all"),
+    ];
+    let open = |record: &str| follow(record, &world).open;
+    for record in [
+        "v=spf1 include:all.example -all",
+        "v=spf1 include:wide.example -all",
+        "v=spf1 include:deep.example -all",
+        "v=spf1 redirect=wide.example",
+        "v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all",
+        "v=spf1 ip6:::/0 -all",
+        "v=spf1 a/0 -all",
+        "v=spf1 mx//3 -all",
+    ] {
+        assert!(!open(record).is_empty(), "{record}");
+    }
+    for record in [
+        "v=spf1 include:good.example -all",
+        "v=spf1 -include:all.example -all",
+        "v=spf1 ?include:deep.example -all",
+        "v=spf1 include:aside.example -all",
+        "v=spf1 -ip4:0.0.0.0/0 -all",
+        "v=spf1 -all ip4:0.0.0.0/0",
+    ] {
+        assert_eq!(open(record), Vec::<String>::new(), "{record}");
+    }
+    assert_eq!(open("v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all").len(), 2);
+}
+
+#[test]
+fn dmarc_reports_go_to_mailboxes_and_what_is_none_is_set_apart() {
+    let record =
+        "v=DMARC1; p=none; rua=mailto:a@b.example!10m, dmarc@b.example, https://b.example/r";
+    let (published, _) = walk("b.example", &[("_dmarc.b.example", record)]);
+    let Published::Found { value, .. } = published else { panic!("{published:?}") };
+    assert_eq!(value.rua, ["mailto:a@b.example!10m".into()]);
+    assert_eq!(value.rua_unusable, ["dmarc@b.example".into(), "https://b.example/r".into()]);
+}
+
 /// The attacker is a domain owner whose records include each other without end.
 #[test]
 fn spf_that_costs_too_much_is_told_and_following_it_ends() {

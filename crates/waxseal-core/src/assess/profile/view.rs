@@ -398,6 +398,9 @@ impl View<'_> {
             if judged.0 == Status::Met && !spf.unknown.is_empty() {
                 return unknown(spf.unknown.join("; "));
             }
+            if !spf.open.is_empty() {
+                return not_met(spf.open.join("; "));
+            }
             if enough(spf.all) {
                 judged
             } else if spf.all == SpfAll::Unknown {

@@ -308,6 +308,11 @@ const MAIL: &[(Id, Spoil)] = &[
     }),
     (Id::DmarcMissing, |w| w.survey.mail.dmarc = absent()),
     (Id::DmarcBroken, |w| w.survey.mail.dmarc = broken()),
+    (Id::DmarcRua, |w| {
+        if let Published::Found { value, .. } = &mut w.survey.mail.dmarc {
+            value.rua_unusable = vec!["dmarc@example.com".into()];
+        }
+    }),
     (Id::DmarcWeak, |w| {
         if let Published::Found { value, .. } = &mut w.survey.mail.dmarc {
             value.policy = DmarcPolicy::None;

@@ -104,3 +104,38 @@ fn a_ds_record_with_sha1_is_a_finding_that_weighs_what_stands_beside_it() {
     assert_eq!(found(&[1, 2]), [(Id::ZoneWeakAlgorithm, Severity::Info)]);
     assert_eq!(found(&[2, 4]), []);
 }
+
+/// Attacker: whoever writes in the name of the domain, or of one below it.
+#[test]
+fn a_policy_that_leaves_subdomains_open_is_weak() {
+    let mut world = World::new();
+    if let Published::Found { value, .. } = &mut world.survey.mail.dmarc {
+        value.subdomains = Some(DmarcPolicy::None);
+    }
+    assert!(only(&world, Id::DmarcWeak).evidence.starts_with("sp=none"));
+    // A subdomain is asked about by what counts for it.
+    if let Published::Found { value, .. } = &mut world.survey.mail.dmarc {
+        value.at = crate::domain::Domain::parse("org.example").unwrap();
+    }
+    assert!(!world.ids().contains(&Id::DmarcWeak));
+}
+
+#[test]
+fn reports_that_nobody_can_send_are_told_before_a_stricter_policy() {
+    let told = |usable: &[&str]| {
+        let mut world = World::new();
+        if let Published::Found { value, text, .. } = &mut world.survey.mail.dmarc {
+            value.policy = DmarcPolicy::None;
+            value.rua = usable.iter().map(|uri| (*uri).into()).collect();
+            value.rua_unusable = vec!["dmarc@example.com".into()];
+            *text = "v=DMARC1; p=none; rua=dmarc@example.com".into();
+        }
+        let rua = only(&world, Id::DmarcRua);
+        assert!(rua.evidence.contains("`dmarc@example.com`"), "{}", rua.evidence);
+        (rua.severity, only(&world, Id::DmarcWeak).fix)
+    };
+    let (severity, fix) = told(&[]);
+    assert_eq!(severity, Severity::Warning);
+    assert!(fix.contains("first have reports sent") && fix.contains("rua=mailto:<"), "{fix}");
+    assert_eq!(told(&["mailto:us@example.com"]).0, Severity::Notice);
+}
