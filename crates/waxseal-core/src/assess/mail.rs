@@ -56,7 +56,7 @@ pub enum SpfAll {
 pub struct Dmarc {
     /// The domain at whose `_dmarc` it is.
     pub at: Domain,
-    /// What is asked for the domain that was asked about: `p`, or `sp`/`np` for a subdomain.
+    /// What is asked for the domain that was asked about: `p`, or `sp` for a subdomain.
     pub policy: DmarcPolicy,
     /// `t=y`: receivers act one step milder.
     pub testing: bool,

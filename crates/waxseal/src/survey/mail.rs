@@ -178,9 +178,9 @@ fn above(name: &Domain) -> Option<Domain> {
     if rest.contains('.') { Domain::parse(rest).ok() } else { None }
 }
 
-fn there<T>(lookup: Lookup<T>) -> spf::Told {
+fn there<T>(lookup: Lookup<Vec<T>>) -> spf::Told {
     match lookup.answer {
-        Answer::Found { .. } => spf::Told::Something,
+        Answer::Found { value, .. } => spf::Told::Records(value.len()),
         Answer::Absent { .. } => spf::Told::Nothing,
         Answer::Failed(failure) => spf::Told::Failed(failure.detail),
     }

@@ -14,6 +14,9 @@ pub const MOST_LOOKUPS: u32 = 10;
 /// Lookups without an answer that an evaluation may meet (RFC 7208 §4.6.4).
 pub const MOST_VOID: u32 = 2;
 
+/// Hosts whose addresses one `mx` may ask for (RFC 7208 §4.6.4).
+const MOST_HOSTS: usize = 10;
+
 /// Where following stops whatever it costs: a receiver gave up long before.
 const MOST_FOLLOWED: u32 = 40;
 
@@ -43,8 +46,8 @@ pub enum Needs {
 pub enum Told {
     /// TXT records, strings joined.
     Texts(Vec<Vec<u8>>),
-    /// There is something.
-    Something,
+    /// So many records.
+    Records(usize),
     /// There is nothing: NXDOMAIN or no such record.
     Nothing,
     /// It could not be found out, in words.
@@ -103,12 +106,16 @@ impl Walk {
         let Some(Step { needs, place, path }) = self.waiting.pop_front() else { return };
         match (&needs, told) {
             (Needs::Txt(name), Told::Texts(texts)) => self.texts(name, &texts, place, &path),
-            (Needs::Txt(name), Told::Something | Told::Nothing) => {
+            (Needs::Txt(name), Told::Records(_) | Told::Nothing) => {
                 self.void += 1;
                 self.fault(format!("{} has no SPF record", name));
             }
             (Needs::Addresses(_) | Needs::Mx(_), Told::Nothing) => self.void += 1,
-            (Needs::Addresses(_) | Needs::Mx(_), Told::Something | Told::Texts(_)) => {}
+            (Needs::Mx(name), Told::Records(hosts)) if hosts > MOST_HOSTS => self.fault(format!(
+                "the `mx` of {name} comes to {hosts} hosts and receivers stop at {MOST_HOSTS} (RFC \
+                 7208 §4.6.4)"
+            )),
+            (Needs::Addresses(_) | Needs::Mx(_), Told::Records(_) | Told::Texts(_)) => {}
             (Needs::Txt(name) | Needs::Addresses(name) | Needs::Mx(name), Told::Failed(why)) => {
                 if matches!(needs, Needs::Txt(_)) && place == Place::Top {
                     self.found.all = SpfAll::Unknown;

@@ -34,7 +34,9 @@ fn follow(record: &str, world: &[(&str, &str)]) -> super::Spf {
             Needs::Addresses(at) | Needs::Mx(at) if at.as_str().starts_with("void") => {
                 Told::Nothing
             }
-            Needs::Addresses(_) | Needs::Mx(_) => Told::Something,
+            Needs::Addresses(_) => Told::Records(1),
+            Needs::Mx(name) if name.as_str() == "many.example" => Told::Records(11),
+            Needs::Mx(_) => Told::Records(10),
         });
     }
     panic!("the walk does not end");
@@ -203,6 +205,14 @@ fn spf_that_lets_everybody_in_by_a_detour_is_open() {
         assert_eq!(open(record), Vec::<String>::new(), "{record}");
     }
     assert_eq!(open("v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all").len(), 2);
+}
+
+/// Each host of an `mx` costs a lookup that is counted apart (RFC 7208 §4.6.4).
+#[test]
+fn an_mx_with_more_hosts_than_receivers_ask_for_is_a_fault() {
+    assert_eq!(follow("v=spf1 mx -all", &[]).faults, Vec::<String>::new());
+    let faults = follow("v=spf1 mx:many.example -all", &[]).faults;
+    assert!(faults[0].contains("11 hosts"), "{faults:?}");
 }
 
 #[test]

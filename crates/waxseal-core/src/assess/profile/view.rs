@@ -398,11 +398,12 @@ impl View<'_> {
             if judged.0 == Status::Met && !spf.unknown.is_empty() {
                 return unknown(spf.unknown.join("; "));
             }
-            if !spf.open.is_empty() {
-                return not_met(spf.open.join("; "));
-            }
-            if enough(spf.all) {
+            // A last word that nobody comes to is none.
+            let all = if spf.open.is_empty() { spf.all } else { SpfAll::Pass };
+            if enough(all) {
                 judged
+            } else if !spf.open.is_empty() {
+                not_met(format!("nearly everybody passes: {}", spf.open.join("; ")))
             } else if spf.all == SpfAll::Unknown {
                 unknown("its last word depends on each message")
             } else {

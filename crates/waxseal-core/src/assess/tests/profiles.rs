@@ -433,6 +433,17 @@ fn each_address_counts_in_whatever_order_they_were_asked() {
     }
 }
 
+/// Attacker: whoever writes in the name of a domain whose record lets everybody in before its `-all`.
+#[test]
+fn a_last_word_that_nobody_comes_to_is_no_hard_fail() {
+    let mut world = World::new();
+    assert_eq!(one("spf-hard-fail", &world), Status::Met);
+    if let Published::Found { value, .. } = &mut world.survey.mail.spf {
+        value.open = vec!["inc.example, which is included, says +all".into()];
+    }
+    assert_eq!((one("spf", &world), one("spf-hard-fail", &world)), (Status::Met, Status::NotMet));
+}
+
 /// Attacker: whoever answers at the address that turned us away. A verdict about "every address" is
 /// not given for the one that was seen.
 #[test]
