@@ -130,6 +130,32 @@ pub enum Kind {
     View,
 }
 
+impl Kind {
+    /// Whether DNS alone shows it: whoever cannot reach hosts sees it all the same.
+    pub const fn is_in_dns(self) -> bool {
+        match self {
+            Self::Dnssec
+            | Self::Mx
+            | Self::Tlsa
+            | Self::Addresses
+            | Self::Tlsrpt
+            | Self::Spf
+            | Self::Dmarc
+            | Self::Dkim => true,
+            Self::Level
+            | Self::Delivery
+            | Self::TlsaMatch
+            | Self::Certificate
+            | Self::Starttls
+            | Self::Sts
+            | Self::Comparison
+            | Self::Found
+            | Self::Expiry
+            | Self::View => false,
+        }
+    }
+}
+
 /// One difference between two looks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {

@@ -221,10 +221,14 @@ impl History {
         if strangers.iter().any(|change| change.class == Class::LikelyAttack) {
             found.iter_mut().for_each(led_away);
         }
-        if (given.vantage, Self::seeing(survey, assessment)) == (Vantage::Blind, Seeing::Unseen) {
+        let blind =
+            (given.vantage, Self::seeing(survey, assessment)) == (Vantage::Blind, Seeing::Unseen);
+        if blind {
             // Somebody hears once that we cannot look, not of each domain that we do not see.
             found.retain(|change| {
-                change.class == Class::LikelyAttack || change.weight == Weight::Conclusive
+                change.class == Class::LikelyAttack
+                    || change.weight == Weight::Conclusive
+                    || change.kind.is_in_dns()
             });
         }
         found.extend(kept.is_none().then(|| too_large(&assessment.domain)));
@@ -247,6 +251,7 @@ impl History {
         };
         keep(&mut self.looks, glance, MOST_LOOKS);
         let certainty = match sight {
+            Sight::Whole if blind => Certainty::DnsAlone,
             Sight::Whole => Certainty::Seen,
             Sight::Partial => Certainty::NotSeen,
         };

@@ -41,6 +41,8 @@ pub struct Open {
 pub enum Certainty {
     /// It did.
     Seen,
+    /// It saw what DNS shows ([`Kind::is_in_dns`]), and nothing beyond: only that can be gone.
+    DnsAlone,
     /// It did not: nothing ends because of it.
     NotSeen,
 }
@@ -93,7 +95,12 @@ impl Watch {
             let here = changes
                 .iter()
                 .any(|change| change.looks_needed().is_some() && is_same(&open.change, change));
-            if !here && certainty == Certainty::Seen {
+            let gone = match certainty {
+                Certainty::Seen => !here,
+                Certainty::DnsAlone => !here && open.change.kind.is_in_dns(),
+                Certainty::NotSeen => false,
+            };
+            if gone {
                 open.gone = open.gone.saturating_add(1);
                 open.seen = 0;
             }

@@ -449,6 +449,7 @@ fn an_alarm_needs_several_looks_and_several_to_end() {
     assert_eq!(watch.observe(&attack, Certainty::Seen, NOW), [], "once is enough");
     assert_eq!(watch.observe(&[], Certainty::Seen, NOW), []);
     assert_eq!(watch.observe(&[], Certainty::NotSeen, NOW), [], "nothing was seen");
+    assert_eq!(watch.observe(&[], Certainty::DnsAlone, NOW), [], "STARTTLS is not in DNS");
     assert_eq!(watch.observe(&[], Certainty::Seen, NOW), [Event::Cleared(attack[0].clone())]);
     assert_eq!(watch, Watch::default());
 }

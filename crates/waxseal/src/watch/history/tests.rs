@@ -477,12 +477,12 @@ fn a_history_of_an_older_version_is_read_and_goes_on() {
 
 /// Our way out is cut: the policy host of each domain is not reached, and no mail host. Seen alone that is a
 /// weakening of the domain; where most others cannot be seen either, nobody is told of it, neither that
-/// it begins nor that it ends. What somebody on the path did is told all the same.
+/// it begins nor that it ends. What somebody on the path did is told all the same, and what DNS shows.
 #[test]
 fn what_is_our_own_fault_is_not_told_of_a_domain() {
     let text = "version: STSv1\r\nmode: testing\r\nmx: mx.partner.example\r\nmax_age: 1209600\r\n";
     let policy = waxseal_core::sts::Policy::parse(text.as_bytes()).unwrap();
-    let told = |vantage: Vantage, failure: StsFailure| {
+    let told = |vantage: Vantage, failure: StsFailure, signing: Option<Signing>| {
         let given = Given { vantage, ..GIVEN };
         let (mut survey, assessment) = signed(NOW + DAY * 30, &[], NOW);
         survey.policy.record = Published::Found {
@@ -496,6 +496,7 @@ fn what_is_our_own_fault_is_not_told_of_a_domain() {
         history.observe(&survey, &assessment, &GIVEN);
         let mut cut = survey.clone();
         cut.policy.served = Some(Err(failure));
+        cut.zone.signing = signing.unwrap_or(cut.zone.signing);
         let mut alerts = 0;
         for _ in 0..5 {
             alerts += usize::from(history.observe(&cut, &assessment, &given).alert.is_some());
@@ -506,7 +507,10 @@ fn what_is_our_own_fault_is_not_told_of_a_domain() {
         alerts
     };
     let unreached = || StsFailure::Unreached("network is unreachable".into());
-    assert_eq!(told(Vantage::Clear, unreached()), 2, "its beginning and its end");
-    assert_eq!(told(Vantage::Blind, unreached()), 0);
-    assert_eq!(told(Vantage::Blind, StsFailure::Certificate("self-signed".into())), 2);
+    assert_eq!(told(Vantage::Clear, unreached(), None), 2, "its beginning and its end");
+    assert_eq!(told(Vantage::Blind, unreached(), None), 0);
+    assert_eq!(told(Vantage::Blind, StsFailure::Certificate("self-signed".into()), None), 2);
+    // DNS is seen from here all the same.
+    let unsigned = || Signing::Unsigned { because: "there is no DS record".into() };
+    assert_eq!(told(Vantage::Blind, unreached(), Some(unsigned())), 2);
 }
