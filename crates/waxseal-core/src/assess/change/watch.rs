@@ -41,7 +41,7 @@ pub struct Open {
 pub enum Certainty {
     /// It did.
     Seen,
-    /// It saw what DNS shows ([`Kind::is_in_dns`]), and nothing beyond: only that can be gone.
+    /// It saw what DNS shows ([`super::Kind::is_in_dns`]), and nothing beyond: only that can be gone.
     DnsAlone,
     /// It did not: nothing ends because of it.
     NotSeen,
