@@ -128,8 +128,11 @@ async fn tarpits_in_a_policy_take_no_time_from_the_mail_hosts() {
     assert_eq!(survey.unasked, [""; 0]);
     assert_eq!(assessment.level, Some(Level::StsFirst));
     let late = Observed::Not(Unprobed::OutOfTime);
-    let last = &survey.policy.unused.hosts[3];
-    assert_eq!(last.addresses[0].observed, late);
+    // Whichever is first in the line, there is time for one.
+    let hosts = &survey.policy.unused.hosts;
+    let late = hosts.iter().filter(|host| host.addresses[0].observed == late).count();
+    assert!((hosts.len() - 1..=hosts.len()).contains(&late), "{hosts:?}");
+    assert_eq!(hosts.len(), 4);
     assert!(assessment.worst() < Some(Severity::Unknown), "{:?}", assessment.findings);
 }
 
