@@ -5,7 +5,7 @@
 //! that is not ours needs no look before to be strange, and a rotation is one because our own key is
 //! another one, too.
 
-use super::{Changes, Class, Kind, Look, Was, forged};
+use super::{Changes, Class, Kind, Look, Was, dnssec::forged};
 use crate::{
     assess::{DkimKey, MailRecords, OwnKey, Published},
     domain::Domain,

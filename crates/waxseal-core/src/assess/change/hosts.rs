@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Changes, Class, Kind, Look, Was, addresses, enforced, forged, starttls};
+use super::{Changes, Class, Kind, Look, Was, addresses, dnssec::forged, starttls, sts::enforced};
 use crate::{
     assess::{Check, HostSurvey, KeyAssessment, KeyKind, Observed, OfferedSession, Probe, Tried},
     dane::Tlsa,

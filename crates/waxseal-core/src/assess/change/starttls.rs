@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::{
-    Changes, Class, Kind, Look, Was, enforced,
+    Changes, Class, Kind, Look, Was,
     hosts::{facts_of, probe},
+    sts::enforced,
 };
 use crate::{
     assess::{Contact, HostSurvey, Probe, Quoted, StartTlsSeen, Tried},
