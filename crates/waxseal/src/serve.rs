@@ -9,11 +9,14 @@ mod in_force;
 mod inspect;
 mod letters;
 mod notify;
+mod open;
 mod open_files;
 mod parts;
 pub(crate) mod path;
 mod preload;
+mod process;
 mod recipients;
+mod reload;
 mod routes;
 mod runner;
 mod settings;
@@ -25,30 +28,26 @@ mod tests;
 use std::{
     fmt,
     net::SocketAddr,
-    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 pub use inspect::{Inspection, Record, inspect};
 pub use parts::{Around, Live, Parts};
+pub use process::run;
 pub use routes::{Routes, Way};
 pub(crate) use settings::probing_pace;
 pub use settings::{
     dialler as dialler_settings, resolver as resolver_settings, roots as roots_settings, signer,
 };
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use waxseal_core::time::UnixTime;
 
 use crate::{
     config::Config,
     gather::{self, PolicyStore},
-    listen::{Control, Desk, Listener},
-    metrics::{self, Reloaded},
+    listen::Desk,
+    metrics,
     queue::Queue,
     resolve::Clock,
     secrets::{SecretSource, StoreKeys},
@@ -58,6 +57,7 @@ use crate::{
     web,
 };
 use health::Doctor;
+use open::Open;
 use path::Stages;
 use runner::Runner;
 use spool::Spool;
@@ -108,17 +108,6 @@ impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway").field("open", &self.open).finish_non_exhaustive()
     }
-}
-
-/// An address where mail comes in.
-#[derive(Debug)]
-struct Open {
-    /// As the configuration names it.
-    configured: SocketAddr,
-    /// The port filled in.
-    bound: SocketAddr,
-    control: Control,
-    stop: watch::Sender<bool>,
 }
 
 impl Gateway {
@@ -208,91 +197,6 @@ impl Gateway {
         &self.store
     }
 
-    async fn open_pages(&mut self) -> Result<(), StartError> {
-        let web = self.live.now().config.web.clone();
-        let watched: web::Watched = Arc::new(self.doctor.clone());
-        let roles = [("metrics", web.metrics), ("admin", web.admin)];
-        for (role, address) in roles {
-            let Some(address) = address else { continue };
-            let listener =
-                web::Listener::bind(address).await.map_err(|error| taken(address, &error))?;
-            let address = listener.address;
-            let router = match role {
-                "metrics" => Some(web::metrics(Arc::clone(&watched))),
-                _ => web::admin(Arc::clone(&watched), address),
-            };
-            let router = router
-                .ok_or_else(|| StartError::Busy("the system has no random numbers".into()))?;
-            let mut stop = self.stop.subscribe();
-            self.tasks.spawn(web::serve(listener, router, async move {
-                let _ = stop.wait_for(|stop| *stop).await;
-            }));
-            match role {
-                "metrics" => tracing::info!(
-                    "metrics and health are at http://{address}/metrics and /healthz"
-                ),
-                _ => tracing::info!("the status page is at http://{address}/"),
-            }
-            self.pages.push((role, address));
-        }
-        Ok(())
-    }
-
-    /// The role `policy`, with TLS of its own.
-    async fn open_policies(&mut self, config: &Config) -> Result<(), StartError> {
-        let Some(site) = &config.web.policy else { return Ok(()) };
-        let policies = web::PolicyHost::new(config).map_err(StartError::Config)?;
-        let tls = policies.tls().map_err(|error| StartError::Config(error.to_string()))?;
-        let listener =
-            web::Listener::bind(site.address).await.map_err(|error| taken(site.address, &error))?;
-        tracing::info!("MTA-STS policies are served at {}, over TLS", listener.address);
-        self.pages.push(("policy", listener.address));
-        let mut stop = self.stop.subscribe();
-        self.tasks.spawn(web::serve_tls(listener, policies.router(), tls, async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        }));
-        self.policies = Some(policies);
-        Ok(())
-    }
-
-    /// Binds the addresses of a configuration that are not open yet.
-    async fn bind(
-        &self,
-        parts: &Parts,
-        open: &[Open],
-    ) -> Result<Vec<(SocketAddr, Listener<Spool>)>, StartError> {
-        settings::certificate(&parts.config).map_err(StartError::Config)?;
-        let mut listeners = Vec::new();
-        for listen in &parts.config.listeners {
-            let settings = settings::listener(&parts.config, listen, &parts.hostname)
-                .map_err(StartError::Config)?;
-            if open.iter().any(|open| open.configured == listen.address) {
-                continue;
-            }
-            let bound = Listener::bind(listen.address, settings, Arc::clone(&self.desk)).await;
-            let bound = bound.map_err(|error| {
-                let same = |open: &&Open| open.configured.port() == listen.address.port();
-                match (taken(listen.address, &error), open.iter().find(same)) {
-                    (StartError::Busy(text), Some(open)) => StartError::Busy(format!(
-                        "{text}; {} is still open: to change one into the other takes a restart",
-                        open.configured
-                    )),
-                    (other, _) => other,
-                }
-            })?;
-            listeners.push((listen.address, bound));
-        }
-        Ok(listeners)
-    }
-
-    fn serve(&mut self, (configured, listener): (SocketAddr, Listener<Spool>)) {
-        let (stop, stopped) = watch::channel(false);
-        let (bound, control) = (listener.address(), listener.control());
-        tracing::info!("mail comes in at {bound}");
-        self.open.push(Open { configured, bound, control, stop });
-        self.tasks.spawn(listener.serve(stopped));
-    }
-
     /// What runs beside the mail: health, exceptions, and policies before they run out.
     fn spawn_keepers(&mut self) {
         self.tasks.spawn(self.doctor.clone().watch(self.stop.subscribe()));
@@ -353,67 +257,6 @@ impl Gateway {
         });
     }
 
-    /// Takes a new configuration, with all files that it names. Sessions go on; what is new
-    /// holds for the next ones.
-    ///
-    /// # Errors
-    /// What stands in the way, in one sentence; the old configuration is still in force.
-    pub async fn reload(&mut self, config: Config) -> Result<(), StartError> {
-        let before = self.live.now();
-        // First of all: what commands have sealed since a rotation has to open.
-        let keys = load_keys(&before.config)?;
-        self.store.use_keys(keys).map_err(|error| StartError::Config(error.to_string()))?;
-        for (name, changed) in [
-            ("data_dir", before.config.data_dir != config.data_dir),
-            ("[store]", before.config.store != config.store),
-            ("[web]", before.config.web != config.web),
-            ("[log]", before.config.log != config.log),
-            (
-                "[delivery] concurrency or per_destination",
-                settings::queue(&before.config) != settings::queue(&config),
-            ),
-        ] {
-            if changed {
-                tracing::warn!("{name} has changed: that takes effect at the next start");
-            }
-        }
-        let around = around(&self.store, &self.clock).await;
-        let parts = Parts::build(config, around, Some(&before)).map_err(StartError::Config)?;
-        // Everything that can fail comes first.
-        let mut kept = Vec::new();
-        for listen in &parts.config.listeners {
-            let settings = settings::listener(&parts.config, listen, &parts.hostname)
-                .map_err(StartError::Config)?;
-            kept.push((listen.address, settings));
-        }
-        let fresh = self.bind(&parts, &self.open).await?;
-        if let Some(policies) = &self.policies {
-            policies.replace(&parts.config).map_err(StartError::Config)?;
-        }
-        for open in &self.open {
-            match kept.iter().find(|(address, _)| *address == open.configured) {
-                Some((_, settings)) => open.control.replace(settings.clone()),
-                None => {
-                    tracing::info!("mail no longer comes in at {}", open.bound);
-                    open.stop.send_replace(true);
-                }
-            }
-        }
-        self.open.retain(|open| kept.iter().any(|(address, _)| *address == open.configured));
-        for listener in fresh {
-            self.serve(listener);
-        }
-        let now = (in_force::Cause::Reload, self.clock.now());
-        in_force::record(&self.store, &parts.org, now).await;
-        self.clock.trust(parts.config.clock);
-        let deliverer = parts.deliverer.clone();
-        let before = self.live.replace(Arc::new(parts));
-        deliverer.take_over();
-        before.deliverer.close().await;
-        self.doctor.look().await;
-        Ok(())
-    }
-
     /// Ends in order: nothing new comes in, what is in hand is finished, within a minute.
     pub async fn stop(mut self) {
         for open in &self.open {
@@ -426,14 +269,6 @@ impl Gateway {
         }
         self.live.now().deliverer.close().await;
     }
-}
-
-fn taken(address: SocketAddr, error: &std::io::Error) -> StartError {
-    let text = format!("{address} cannot be listened on: {error}");
-    if error.kind() == std::io::ErrorKind::AddrInUse {
-        return StartError::Busy(text);
-    }
-    StartError::Config(text)
 }
 
 async fn last_written(store: &Store) -> Result<Option<UnixTime>, StartError> {
@@ -470,84 +305,4 @@ fn open_store(config: &Config) -> Result<Store, StartError> {
         let text = error.to_string();
         if busy { StartError::Busy(text) } else { StartError::Config(text) }
     })
-}
-
-/// Runs until SIGTERM or SIGINT; SIGHUP reads `file` again.
-///
-/// # Errors
-/// Nothing could be started, or the queue has ended by itself.
-pub async fn run(config: Config, file: PathBuf) -> Result<(), StartError> {
-    let hear = |kind| signal(kind).map_err(|error| StartError::Busy(format!("signals: {error}")));
-    let mut hangup = hear(SignalKind::hangup())?;
-    let mut terminate = hear(SignalKind::terminate())?;
-    let mut interrupt = hear(SignalKind::interrupt())?;
-    if let Some(shortage) = open_files::shortage(open_files::raise(), &config) {
-        tracing::warn!("{shortage}");
-    }
-    let mut gateway = Gateway::start(config).await?;
-    notify::tell(notify::Notice::Ready);
-    let watchdog = tokio::spawn(reassure(gateway.store.clone()));
-    let mut told = async || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    let runner = gateway.runner.clone();
-    let mut end = Ok(());
-    loop {
-        tokio::select! {
-            () = told() => break,
-            why = runner.broken() => {
-                // Listeners, /healthz and the watchdog would go on: whoever started us has to see it.
-                end = Err(StartError::Broken(why));
-                break;
-            }
-            _ = hangup.recv() => reread(&mut gateway, &file).await,
-        }
-    }
-    tracing::info!("stopping: what is in hand is finished; a second signal ends it at once");
-    notify::tell(notify::Notice::Stopping);
-    tokio::select! {
-        () = gateway.stop() => {}
-        // What was accepted is durable, and the intent to send is too: nothing is lost by it.
-        () = told() => tracing::warn!("told twice to stop: what was in hand waits in the queue"),
-    }
-    watchdog.abort();
-    end
-}
-
-/// Tells systemd's watchdog that we are alive, where there is one: twice in its time, and only
-/// while the store answers.
-async fn reassure(store: Store) {
-    let Some(limit) = notify::watchdog() else { return };
-    let mut tick = tokio::time::interval(limit / 2);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tick.tick().await;
-        match store.is_paused().await {
-            Ok(_) => notify::tell(notify::Notice::Alive),
-            Err(error) => tracing::error!("the store does not answer the watchdog: {error}"),
-        }
-    }
-}
-
-/// A reload: one line, whatever comes of it.
-async fn reread(gateway: &mut Gateway, file: &Path) {
-    notify::tell(notify::Notice::Reloading);
-    let outcome = match Config::load(file) {
-        Ok(config) => gateway.reload(config).await.map_err(|error| error.to_string()),
-        Err(refused) => Err(refused.to_string().replace('\n', "; ")),
-    };
-    match outcome {
-        Ok(()) => {
-            metrics::reload(Reloaded::Taken);
-            tracing::info!("the new configuration is in force");
-        }
-        Err(error) => {
-            metrics::reload(Reloaded::Refused);
-            tracing::error!("the configuration was not taken, the old one is in force: {error}");
-        }
-    }
-    notify::tell(notify::Notice::Ready);
 }
