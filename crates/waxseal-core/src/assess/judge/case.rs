@@ -41,6 +41,9 @@ pub(super) struct Sight {
     pub(super) session: Session,
     /// Against the TLSA records of the host; `None` where it has none that can be used.
     pub(super) dane: Option<Result<Match, Mismatch>>,
+    /// Against those of its TLSA records that name an issuer, by themselves: what is left of DANE
+    /// when the key changes. `None` where it has none.
+    pub(super) issuer: Option<Result<Match, Mismatch>>,
     /// Against public CAs and the name of the host (RFC 8461 §4.2).
     pub(super) pkix: Result<(), Fault>,
     /// What the gateway would make of it: a level, or why it would not deliver.

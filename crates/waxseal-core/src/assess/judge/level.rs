@@ -12,7 +12,7 @@ use crate::{
         Unprobed,
     },
     channel::{By, Demand, Floor, Level, Refusal, RefusalKind, Seen, TlsSeen, permit},
-    dane,
+    dane::{self, Tlsa, Usage},
     decide::{
         self, Ask, Fallback, FirstSeen, Ground, HostRoute, Obstacle, Origin, Plan, Route, Verdict,
         transport,
@@ -166,11 +166,17 @@ impl Judge<'_, '_> {
     ) -> Sight {
         let session = offered.session();
         let now = self.against.now;
-        let dane = match &self.facts.dane {
+        let (dane, issuer) = match &self.facts.dane {
             Dane::Usable { base, records, .. } => {
-                Some(dane::verify(&session.chain, records, &self.names(base), now))
+                let names = self.names(base);
+                let verify = |records: &[Tlsa]| dane::verify(&session.chain, records, &names, now);
+                let issuers = dane::effective(records)
+                    .filter(|(usage, _)| *usage == Usage::TrustAnchor)
+                    .map(|(_, record)| record.clone());
+                let issuers: Vec<_> = issuers.collect();
+                (Some(verify(records)), (!issuers.is_empty()).then(|| verify(&issuers)))
             }
-            Dane::Unusable { .. } | Dane::Absent(_) | Dane::LookupFailed(_) => None,
+            Dane::Unusable { .. } | Dane::Absent(_) | Dane::LookupFailed(_) => (None, None),
         };
         let pkix = match &self.facts.host {
             Peer::Name(name) => {
@@ -182,7 +188,7 @@ impl Judge<'_, '_> {
         let seen = TlsSeen::Established(session.clone());
         let permitted =
             self.route.map(|route| permitted(route, address.ip, seen, (self.against.roots, now)));
-        Sight { ip: address.ip, key, session, dane, pkix, permitted }
+        Sight { ip: address.ip, key, session, dane, issuer, pkix, permitted }
     }
 
     /// Reference names for usage 2, as the gateway has them (RFC 7672 §3.2.2).

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     assess::{Id, KeyKind, Severity},
-    dane::{Tlsa, Usage, effective},
+    dane::{Mismatch, Tlsa, Usage, effective},
     dns::FailureKind,
     domain::Domain,
     facts::{Dane, NoTlsa},
@@ -196,49 +196,50 @@ fn is(der: &[u8], record: &Tlsa) -> bool {
 }
 
 /// Whether a roll can go without a gap, for each kind of key by itself: `current + next` has a
-/// spare end entity record, `current + issuer` an anchor in the chain (RFC 7671 §8.1).
+/// spare end entity record, `current + issuer` the record of an issuer that holds without the key's
+/// own, for the chain and the name that are shown now (RFC 7671 §8.1, RFC 7672 §3.1.2).
 fn next(host: &Host<'_>, base: &Domain, records: &[Tlsa], out: &mut Findings) {
-    let effective: Vec<_> = effective(records).collect();
     let is_ours = |record: &Tlsa| {
         host.sights
             .iter()
             .any(|sight| sight.session.chain.first().is_some_and(|leaf| is(leaf.as_ref(), record)))
     };
-    let spare: BTreeSet<_> = effective
-        .iter()
+    let spare: BTreeSet<_> = effective(records)
         .filter(|(usage, record)| *usage == Usage::EndEntity && !is_ours(record))
         .map(|(_, record)| (record.selector, record.data.as_slice()))
         .collect();
     // The same unknown key may stand there in several forms; the form with the most counts.
     let count = |selector| spare.iter().filter(|(of, _)| *of == selector).count();
     let spare = count(0).max(count(1));
-    let kinds: BTreeSet<_> =
-        host.sights.iter().filter(|sight| sight.has_match()).map(|sight| sight.key).collect();
-    let lone: Vec<_> = kinds
-        .into_iter()
-        .filter(|kind| {
-            !host.sights.iter().filter(|sight| sight.key == *kind).any(|sight| {
-                effective.iter().any(|(usage, record)| {
-                    *usage == Usage::TrustAnchor
-                        && (record.matching == 0 || issued_by(sight, record))
-                })
-            })
-        })
-        .collect();
+    // At every address: where the issuer's record does not hold, the new key stops mail.
+    let alone = |sight: &&Sight| sight.has_match() && !matches!(sight.issuer, Some(Ok(_)));
+    let lone: BTreeSet<_> = host.sights.iter().filter(alone).map(|sight| sight.key).collect();
     if lone.len() <= spare {
         return;
     }
     let names: Vec<_> = lone.iter().map(|kind| kind.as_str()).collect();
-    let evidence = format!(
+    let mut evidence = format!(
         "{} of key without the record of an issuer ({}), {spare} spare records",
         if lone.len() == 1 { "one kind" } else { "several kinds" },
         names.join(", ")
     );
-    let fix = format!(
-        "make the next key now and publish it beside the current one: _{}._tcp.{base}. IN TLSA 3 1 \
-         1 <SHA-256 of the next key>; or publish 2 1 1 of the issuer",
-        host.facts.port
+    // That its certificate is not in the chain is a finding of its own.
+    let broken = host.sights.iter().filter(alone).find_map(|sight| match &sight.issuer {
+        Some(Err(fault @ Mismatch::Chain(_))) => Some(fault),
+        Some(Ok(_) | Err(_)) | None => None,
+    });
+    let port = host.facts.port;
+    let mut fix = format!(
+        "make the next key now and publish it beside the current one: _{port}._tcp.{base}. IN TLSA \
+         3 1 1 <SHA-256 of the next key>; or "
     );
+    match broken {
+        Some(fault) => {
+            evidence.push_str(&format!("; that of an issuer does not hold by itself: {fault}"));
+            fix.push_str("mend that, so that the record of the issuer holds for any key");
+        }
+        None => fix.push_str("publish 2 1 1 of the issuer"),
+    }
     out.add(Id::TlsaNoNext, Severity::Notice, host.place(), said(evidence, fix));
 }
 

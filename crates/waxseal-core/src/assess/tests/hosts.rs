@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{ids::only, world::*};
 use crate::{
-    assess::{HandshakeTried, Id, KeyKind, Severity, Tried},
+    assess::{HandshakeTried, Id, KeyKind, Severity, StartTlsSeen, Tried},
     channel::Legacy,
     dane::Tlsa,
     facts::{Dane, NoTlsa},
@@ -97,6 +97,49 @@ fn a_rollover_scheme_is_looked_for_in_each_kind_of_key() {
     let issuer = tlsa(&certificates().good[1..]);
     *world.records(0) = vec![tlsa(&certificates().good), Tlsa { usage: 2, ..issuer }];
     assert_eq!(world.ids(), []);
+}
+
+/// Below an issuer names, dates and signatures count (RFC 7672 §3.1.2): what only the key's own record
+/// covers today, nothing covers after the key has changed.
+#[test]
+fn the_record_of_an_issuer_is_a_second_way_only_where_it_holds_by_itself() {
+    let all = certificates();
+    let root = &all.good[1];
+    let with = |chain: &[Vec<u8>]| {
+        let mut world = World::new();
+        world.chain(chain);
+        let issuer = Tlsa { usage: 2, ..tlsa(std::slice::from_ref(root)) };
+        *world.records(0) = vec![tlsa(chain), issuer];
+        world
+    };
+    assert!(!with(&all.good).ids().contains(&Id::TlsaNoNext));
+    let unrelated = vec![all.own[0].clone(), root.clone()];
+    for chain in [&all.elsewhere, &all.old, &unrelated] {
+        let world = with(chain);
+        let finding = only(&world, Id::TlsaNoNext);
+        assert!(finding.evidence.contains("does not hold by itself: below the"), "{finding:?}");
+        assert!(finding.fix.contains("mend that"), "{finding:?}");
+        assert_eq!(world.assess().level, World::new().assess().level);
+    }
+    // What is not sent is said once, as such.
+    let world = with(&all.good[..1]);
+    assert!(world.ids().contains(&Id::TlsaStaleIssuer));
+    let finding = only(&world, Id::TlsaNoNext);
+    assert!(!finding.evidence.contains("by itself"), "{finding:?}");
+    // At one address only: there the next key stops mail.
+    let mut world = with(&all.good);
+    if let Tried::Session(session) = &mut world.probe(0, 1).handshakes[1].tried {
+        session.chain.truncate(1);
+    }
+    only(&world, Id::TlsaNoNext);
+    // A spare key is a way by itself.
+    let mut world = with(&all.elsewhere);
+    world.records(0).push(spare());
+    assert!(!world.ids().contains(&Id::TlsaNoNext));
+    // Nothing was seen: nothing is said.
+    let mut world = with(&all.elsewhere);
+    world.starttls(&StartTlsSeen::NotOffered);
+    assert!(!world.ids().contains(&Id::TlsaNoNext));
 }
 
 /// A name is right or wrong whoever issued the certificate, and whenever.
