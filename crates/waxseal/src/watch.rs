@@ -57,7 +57,7 @@ pub use self::{
 use self::{
     looks::{Ended, Looks},
     outbox::{Outbox, Waiting},
-    outlook::{Outlook, Turn},
+    outlook::Outlook,
     schedule::Schedule,
 };
 use crate::{
@@ -209,6 +209,15 @@ impl Watcher {
     /// # Errors
     /// The store fails; nothing was taken in then.
     pub async fn look(&self, domain: &Domain, whose: Whose) -> Seen {
+        let seen = self.look_at(domain, whose).await;
+        // Whatever became of this look; and what an earlier one could not tell.
+        if let Err(error) = self.tell_of_us().await {
+            tracing::error!("whether the gateway can look is told after the next look: {error}");
+        }
+        seen
+    }
+
+    async fn look_at(&self, domain: &Domain, whose: Whose) -> Seen {
         let (parts, now) = (self.live.now(), self.clock.now());
         let known = history(&self.store, domain, now).await?;
         let mut history = known.unwrap_or_else(|| History::new(whose));
@@ -239,7 +248,7 @@ impl Watcher {
             ..Scope::new(Depth::Full)
         };
         let survey = parts.surveyor.survey(domain, &scope, now).await;
-        let (outcome, turn) = self.judge(&mut history, &survey, &parts, now);
+        let outcome = self.judge(&mut history, &survey, &parts, now);
         // Before the history: rather told twice than never, where we end in between.
         if let (Some(alert), Some(_)) = (&outcome.alert, &parts.webhook) {
             self.outbox.put(whose, alert.json(&parts.hostname), now).await?;
@@ -254,9 +263,6 @@ impl Watcher {
         if let Some(alert) = &outcome.alert {
             alert.log();
         }
-        if let Some(turn) = turn {
-            self.tell_of_us(turn, &parts, now).await?;
-        }
         Ok((history, outcome.alert))
     }
 
@@ -266,7 +272,7 @@ impl Watcher {
         survey: &Survey,
         parts: &Parts,
         now: UnixTime,
-    ) -> (Outcome, Option<Turn>) {
+    ) -> Outcome {
         let terms = Terms::default();
         let against = Against {
             roots: &parts.roots,
@@ -280,21 +286,29 @@ impl Watcher {
         let domain = &survey.facts.destination;
         let seeing = History::seeing(survey, &assessment);
         let (vantage, turn) = self.outlook.take(domain, seeing, now);
+        if let Some(turn) = turn {
+            outlook::alert(&parts.hostname, turn, now).log();
+        }
         let own = parts.config.domains.iter().find(|own| own.name == *domain);
         let ours = own.map(|own| own.publish.mx.as_slice()).unwrap_or_default();
         let given = Given { repeat: parts.config.checks.repeat, ours, vantage };
-        (history.observe(survey, &assessment, &given), turn)
+        history.observe(survey, &assessment, &given)
     }
 
-    /// Tells that the gateway itself cannot look, or can again.
-    async fn tell_of_us(&self, turn: Turn, parts: &Parts, now: UnixTime) -> Result<(), StoreError> {
-        let alert = outlook::alert(&parts.hostname, turn, now);
-        alert.log();
-        if parts.webhook.is_some() {
-            self.outbox.put(alert.whose, alert.json(&parts.hostname), now).await?;
+    /// Tells that the gateway itself cannot look, or can again, where nobody was told yet. It is in the
+    /// log already.
+    async fn tell_of_us(&self) -> Result<(), StoreError> {
+        let (parts, now) = (self.live.now(), self.clock.now());
+        let put = async |turn| match &parts.webhook {
+            Some(_) => {
+                let alert = outlook::alert(&parts.hostname, turn, now);
+                self.outbox.put(alert.whose, alert.json(&parts.hostname), now).await
+            }
+            None => Ok(()),
+        };
+        if let Some(turn) = self.outlook.tell(&self.store, put).await? {
+            self.tell(&outlook::alert(&parts.hostname, turn, now)).await;
         }
-        self.outlook.save(&self.store).await?;
-        self.tell(&alert).await;
         Ok(())
     }
 

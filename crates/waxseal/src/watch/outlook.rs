@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -32,14 +32,21 @@ const NAME: &str = "/outlook";
 
 /// How the last looks went. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outlook(Arc<Mutex<View>>);
+pub(super) struct Outlook {
+    view: Arc<Mutex<View>>,
+    /// One at a time tells: looks end side by side.
+    telling: Arc<tokio::sync::Mutex<()>>,
+}
 
 /// As it is kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct View {
     /// The last look at each of those that were looked at last.
     last: BTreeMap<Domain, Glimpse>,
-    /// Whether somebody was told that nothing can be seen.
+    /// Whether it came to that nothing can be seen, and how much that was.
+    #[serde(default)]
+    blind: Option<Unseen>,
+    /// What of that somebody was told, and is kept as told. Where it differs, they have to be.
     told: Option<Unseen>,
     /// Looks in a row that saw something.
     clear: u32,
@@ -87,30 +94,46 @@ pub(super) enum Seeing {
 }
 
 impl Outlook {
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What was known when we stopped.
     pub(super) async fn load(&self, store: &Store, now: UnixTime) -> Result<(), StoreError> {
         let known = store.load(Space::Check, NAME, now).await?;
         if let Some(view) = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = view;
+            *self.view() = view;
         }
         Ok(())
     }
 
-    /// Keeps what is known, so that a restart tells nothing twice.
-    pub(super) async fn save(&self, store: &Store) -> Result<(), StoreError> {
-        let view = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let value = serde_json::to_vec(&view)?;
-        store.save(Space::Check, Entry { name: NAME.into(), value, expires: None }).await
+    /// Has `put` tell what nobody was told yet, and keeps that it was told, so that a restart tells
+    /// nothing twice; answers what that was. Where either fails it is still to be told: rather twice
+    /// than never.
+    pub(super) async fn tell(
+        &self,
+        store: &Store,
+        put: impl AsyncFnOnce(Turn) -> Result<(), StoreError>,
+    ) -> Result<Option<Turn>, StoreError> {
+        let _telling = self.telling.lock().await;
+        let Some((turn, after)) = self.view().owed() else { return Ok(None) };
+        put(turn).await?;
+        let value = serde_json::to_vec(&after)?;
+        store.save(Space::Check, Entry { name: NAME.into(), value, expires: None }).await?;
+        // Only this: meanwhile others may have looked.
+        self.view().told = after.told;
+        Ok(Some(turn))
     }
 
-    /// Takes in how one look went, before anything is made of it.
+    /// Takes in how one look went, before anything is made of it. Whether that is to be told, see
+    /// [`Self::tell`].
     pub(super) fn take(
         &self,
         domain: &Domain,
         seeing: Seeing,
         now: UnixTime,
     ) -> (Vantage, Option<Turn>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(domain, seeing, now)
+        self.view().take(domain, seeing, now)
     }
 }
 
@@ -136,21 +159,32 @@ impl View {
         // One that cannot be seen from here does not keep it open while all others are seen.
         let (count, of) = self.counts();
         let half = unseen == 0 && of > 1 && count.saturating_mul(2) <= of;
-        let turn = match (self.told, most) {
-            (Some(told), _) if half || self.clear >= ROW => {
+        let turn = match (self.blind, most) {
+            (Some(blind), _) if half || self.clear >= ROW => {
                 // What was not seen before says nothing of what comes.
                 self.last.retain(|_, glimpse| glimpse.unseen == 0);
-                (self.told, self.since) = (None, None);
-                Some(Turn::Ends(told))
+                (self.blind, self.since) = (None, None);
+                Some(Turn::Ends(blind))
             }
             (None, Some(unseen)) if self.late >= ROW || unseen.of < FEW => {
-                self.told = Some(unseen);
+                self.blind = Some(unseen);
                 Some(Turn::Begins(unseen))
             }
             (Some(_), _) | (None, Some(_) | None) => None,
         };
-        let blind = self.told.is_some() || self.since.is_some();
+        let blind = self.blind.is_some() || self.since.is_some();
         (if blind { Vantage::Blind } else { Vantage::Clear }, turn)
+    }
+
+    /// What nobody was told yet, and what is kept once they were. What began and ended unheard of is
+    /// nobody's news.
+    fn owed(&self) -> Option<(Turn, Self)> {
+        let turn = match (self.told, self.blind) {
+            (None, Some(unseen)) => Turn::Begins(unseen),
+            (Some(unseen), None) => Turn::Ends(unseen),
+            (None, None) | (Some(_), Some(_)) => return None,
+        };
+        Some((turn, Self { told: self.blind, ..self.clone() }))
     }
 
     /// Those that cannot be seen, and all.

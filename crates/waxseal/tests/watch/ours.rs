@@ -62,45 +62,94 @@ async fn an_mx_that_was_never_named_is_told_as_such() {
 /// any domain; and one when it is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_cannot_look_says_so_once_and_not_of_each_domain() {
-    let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
-    let live = Live::new(Arc::new(world.parts()));
-    let watcher = Watcher::new(Tools {
-        live: live.clone(),
-        store: world.store.clone(),
-        clock: world.clock.clone(),
-        partners: Partners::default(),
-        post: Arc::new(world.letters.clone()),
-        board: Board::default(),
-    });
-    let subjects = || -> Vec<String> {
-        let letters = world.letters.0.lock().unwrap();
+    let gateway = Blind::start().await;
+    let mut alerts = 0;
+    gateway.world.dns.tamper(Tampering::all(".", Act::Fail(rcode::SERVFAIL)));
+    for _ in 0..4 {
+        alerts += gateway.round().await.unwrap();
+    }
+    assert_eq!((alerts, gateway.subjects()), (0, vec![CANNOT_LOOK.into()]));
+    gateway.world.dns.restore();
+    assert_eq!(gateway.round().await.unwrap(), 0);
+    assert_eq!(gateway.subjects()[1..], ["Over: gw.sender.example"]);
+}
+
+/// The same while nothing can be written: what could not be told is told as soon as it can be kept, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_does_not_lose_that_the_gateway_cannot_look() {
+    let gateway = Blind::start().await;
+    let database = rusqlite::Connection::open(gateway.world.folder.path().join("data/waxseal.db"));
+    let database = database.unwrap();
+    let breaks = "CREATE TRIGGER broken BEFORE INSERT ON state \
+                  BEGIN SELECT RAISE(ABORT, 'the disk fails'); END";
+    gateway.world.dns.tamper(Tampering::all(".", Act::Fail(rcode::SERVFAIL)));
+    gateway.round().await.unwrap();
+    database.execute_batch(breaks).unwrap();
+    for _ in 0..3 {
+        assert!(gateway.round().await.is_err());
+    }
+    assert_eq!(gateway.subjects(), Vec::<String>::new());
+    database.execute_batch("DROP TRIGGER broken").unwrap();
+    for _ in 0..2 {
+        gateway.round().await.unwrap();
+    }
+    assert_eq!(gateway.subjects(), [CANNOT_LOOK]);
+    database.execute_batch(breaks).unwrap();
+    gateway.world.dns.restore();
+    assert!(gateway.round().await.is_err());
+    database.execute_batch("DROP TRIGGER broken").unwrap();
+    for _ in 0..2 {
+        gateway.round().await.unwrap();
+    }
+    assert_eq!(gateway.subjects(), [CANNOT_LOOK, "Over: gw.sender.example"]);
+}
+
+const CANNOT_LOOK: &str = "The gateway cannot look: gw.sender.example";
+
+/// A gateway whose resolver may fail.
+struct Blind {
+    world: World,
+    live: Live,
+    watcher: Watcher,
+}
+
+impl Blind {
+    async fn start() -> Self {
+        let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
+        let live = Live::new(Arc::new(world.parts()));
+        let watcher = Watcher::new(Tools {
+            live: live.clone(),
+            store: world.store.clone(),
+            clock: world.clock.clone(),
+            partners: Partners::default(),
+            post: Arc::new(world.letters.clone()),
+            board: Board::default(),
+        });
+        Self { world, live, watcher }
+    }
+
+    /// An hour later, a look at each of four domains; how many of them somebody is told of.
+    async fn round(&self) -> Result<usize, StoreError> {
+        self.world.clock.set(UnixTime(self.world.clock.now().0 + HOUR));
+        // Without what is in the caches.
+        self.live.replace(Arc::new(self.world.parts()));
+        let (mut alerts, mut failed) = (0, None);
+        for name in ["partner.example", "a.example", "b.example", "c.example"] {
+            match self.watcher.look(&Domain::parse(name).unwrap(), Whose::Own).await {
+                Ok((_, alert)) => alerts += usize::from(alert.is_some()),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(alerts), Err)
+    }
+
+    /// What letters were about.
+    fn subjects(&self) -> Vec<String> {
+        let letters = self.world.letters.0.lock().unwrap();
         let text = |letter: &NewMessage| String::from_utf8_lossy(&letter.content).into_owned();
         let subject = |text: String| {
             text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).unwrap()
         };
         letters.iter().map(text).map(subject).collect()
-    };
-    let round = async |alerts: &mut usize| {
-        world.clock.set(UnixTime(world.clock.now().0 + HOUR));
-        // Without what is in the caches.
-        live.replace(Arc::new(world.parts()));
-        for name in ["partner.example", "a.example", "b.example", "c.example"] {
-            let name = Domain::parse(name).unwrap();
-            let (_, alert) = watcher.look(&name, Whose::Own).await.unwrap();
-            *alerts += usize::from(alert.is_some());
-        }
-    };
-    let mut alerts = 0;
-    world.dns.tamper(Tampering::all(".", Act::Fail(rcode::SERVFAIL)));
-    for _ in 0..4 {
-        round(&mut alerts).await;
     }
-    assert_eq!(
-        (alerts, subjects()),
-        (0, vec!["The gateway cannot look: gw.sender.example".into()])
-    );
-    world.dns.restore();
-    round(&mut alerts).await;
-    assert_eq!(alerts, 0);
-    assert_eq!(subjects()[1..], ["Over: gw.sender.example"]);
 }

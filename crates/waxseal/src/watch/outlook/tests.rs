@@ -141,11 +141,42 @@ async fn a_restart_tells_nothing_twice_and_the_end_once() {
     let told: Vec<_> = (0..3).map(|hour| turn(&outlook, Seeing::Unseen, hour)).collect();
     let unseen = Unseen { count: 1, of: 1 };
     assert_eq!(told, [None, None, Some(unseen)]);
-    outlook.save(&store).await.unwrap();
+    let told = outlook.tell(&store, async |_| Ok(())).await.unwrap();
+    assert_eq!(told, Some(Turn::Begins(unseen)));
 
     let again = Outlook::default();
     again.load(&store, NOW).await.unwrap();
     assert!((3..9).all(|hour| turn(&again, Seeing::Unseen, hour).is_none()));
     let over: Vec<_> = (9..12).map(|hour| turn(&again, Seeing::Seen, hour)).collect();
     assert_eq!(over, [None, None, Some(unseen)]);
+    assert_eq!(again.tell(&store, async |_| Ok(())).await.unwrap(), Some(Turn::Ends(unseen)));
+    assert_eq!(again.tell(&store, async |_| Ok(())).await.unwrap(), None, "told once");
+}
+
+/// The disk fails while it begins, and again when it is over: as soon as something can be kept it is told,
+/// once. What begins and ends meanwhile is not.
+#[tokio::test]
+async fn what_could_not_be_kept_is_still_to_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let outlook = Outlook::default();
+    let round = |seeing, hours: std::ops::Range<u32>| {
+        for hour in hours {
+            outlook.take(&domain(0), seeing, NOW + HOUR * hour);
+        }
+    };
+    let tell = async |put: Result<(), StoreError>| outlook.tell(&store, async |_| put).await;
+    let unseen = Unseen { count: 1, of: 1 };
+    round(Seeing::Unseen, 0..3);
+    assert!(tell(Err(StoreError::Closed)).await.is_err());
+    assert!(tell(Err(StoreError::Closed)).await.is_err());
+    assert_eq!(tell(Ok(())).await.unwrap(), Some(Turn::Begins(unseen)));
+    assert_eq!(tell(Ok(())).await.unwrap(), None);
+    round(Seeing::Seen, 3..6);
+    assert!(tell(Err(StoreError::Closed)).await.is_err());
+    assert_eq!(tell(Ok(())).await.unwrap(), Some(Turn::Ends(unseen)));
+    round(Seeing::Unseen, 6..9);
+    assert!(tell(Err(StoreError::Closed)).await.is_err());
+    round(Seeing::Seen, 9..12);
+    assert_eq!(tell(Ok(())).await.unwrap(), None, "it began and ended unheard of");
 }
