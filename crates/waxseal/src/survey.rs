@@ -243,6 +243,11 @@ impl Surveyor {
         }
     }
 
+    /// What probes mail hosts for it.
+    pub(crate) fn prober(&self) -> &Prober {
+        &self.0.tools.prober
+    }
+
     /// Learns from a delivery what was seen of a mail host.
     pub fn delivered(&self, seen: &Seen) {
         self.0.tools.prober.delivered(seen);

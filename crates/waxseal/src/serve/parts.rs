@@ -76,7 +76,7 @@ impl fmt::Debug for Parts {
 pub struct Around {
     /// Where policies survive a restart.
     pub policies: Arc<dyn PolicyStore>,
-    /// What is known of mail hosts from assessments.
+    /// What is known of mail hosts from assessments, at the start.
     pub probes: probe::Memory,
     /// Exceptions from the rules that hold now.
     pub exceptions: Vec<Exception>,
@@ -94,7 +94,8 @@ impl fmt::Debug for Around {
 
 impl Parts {
     /// Builds everything; reads the files that the configuration names. A resolver that would be
-    /// the same as `before` is kept, with its cache; and what `before` still delivers counts.
+    /// the same as `before` is kept, with its cache; what `before` still delivers counts, and so does
+    /// whom it asks.
     ///
     /// # Errors
     /// What cannot be used, in one sentence.
@@ -140,8 +141,11 @@ impl Parts {
         };
         let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher.clone()), around.policies);
         let probing = settings::probing(&config, &hostname);
-        let prober = Prober::new(probing, dialler.clone(), around.probes)
-            .map_err(|error| error.to_string())?;
+        let prober = match before {
+            Some(parts) => parts.surveyor.prober().next(probing, dialler.clone()),
+            None => Prober::new(probing, dialler.clone(), around.probes),
+        };
+        let prober = prober.map_err(|error| error.to_string())?;
         let tools = Tools {
             authorities: Authorities::new(resolver.clone(), dialler.clone(), own.clone()),
             resolver: resolver.clone(),

@@ -109,6 +109,8 @@ pub struct Prober(Arc<Shared>);
 
 /// Who asks about one host stands in it.
 type Queue = Arc<tokio::sync::Mutex<()>>;
+/// By operator and address.
+type Busy = Mutex<HashMap<(String, SocketAddr), Queue>>;
 
 struct Shared {
     settings: Settings,
@@ -116,9 +118,8 @@ struct Shared {
     tls: Configs,
     turns: Turns,
     memory: Memory,
-    /// One for each host that is being probed, by operator and address, so that a thousand domains
-    /// stand in line once.
-    busy: Mutex<HashMap<(String, SocketAddr), Queue>>,
+    /// One for each host that is being probed, so that a thousand domains stand in line once.
+    busy: Arc<Busy>,
 }
 
 /// What is offered in handshakes.
@@ -171,20 +172,33 @@ impl Prober {
         dialler: Dialler,
         memory: Memory,
     ) -> Result<Self, rustls::Error> {
+        let turns = Turns::new(settings.rules());
+        Self::with((turns, memory, Arc::default()), settings, dialler)
+    }
+
+    /// The prober of the next configuration: whoever is being asked, was asked a moment ago or was slow
+    /// is so there as well, and what is known stays known.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn next(&self, settings: Settings, dialler: Dialler) -> Result<Self, rustls::Error> {
+        let turns = self.0.turns.next(settings.rules());
+        let kept = (turns, self.0.memory.clone(), Arc::clone(&self.0.busy));
+        Self::with(kept, settings, dialler)
+    }
+
+    fn with(
+        (turns, memory, busy): (Turns, Memory, Arc<Busy>),
+        settings: Settings,
+        dialler: Dialler,
+    ) -> Result<Self, rustls::Error> {
         let tls = Configs {
             all: smtp_client_config(Parameters::All)?,
             rsa: smtp_probe_config(KeyKind::Rsa)?,
             ecdsa: smtp_probe_config(KeyKind::Ecdsa)?,
             ed25519: smtp_probe_config(KeyKind::Ed25519)?,
         };
-        Ok(Self(Arc::new(Shared {
-            turns: Turns::new(settings.rules()),
-            settings,
-            dialler,
-            tls,
-            memory,
-            busy: Mutex::default(),
-        })))
+        Ok(Self(Arc::new(Shared { turns, settings, dialler, tls, memory, busy })))
     }
 
     /// What is to be seen at an address: from memory where that is enough.

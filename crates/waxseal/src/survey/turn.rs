@@ -72,7 +72,9 @@ pub(super) struct Rules {
 #[derive(Debug)]
 pub(super) struct Turns {
     rules: Rules,
-    places: Mutex<HashMap<Place, Arc<Entry>>>,
+    /// For the whole process: who is asked under the configuration of before is still asked under the
+    /// next one.
+    places: Arc<Mutex<HashMap<Place, Arc<Entry>>>>,
 }
 
 #[derive(Debug)]
@@ -112,7 +114,13 @@ impl Entry {
 
 impl Turns {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, places: Mutex::default() }
+        Self { rules, places: Arc::default() }
+    }
+
+    /// Turns by the rules of the next configuration: whose turn it is goes on, and what came before
+    /// counts. How many hosts of a known operator are asked at once stays as it was.
+    pub(super) fn next(&self, rules: Rules) -> Self {
+        Self { rules, places: Arc::clone(&self.places) }
     }
 
     /// Waits for a turn at a host of this operator at this address, until then.

@@ -187,6 +187,30 @@ async fn names_past_the_limit_of_an_hour_are_not_asked() {
     assert_eq!(session(&later).sni, Some(customer(7).sni), "the next hour");
 }
 
+/// The same across reloads, and with many looks under way at each: a new configuration is no way to come
+/// more often, or two at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_configuration_makes_us_no_less_polite() {
+    let server = server(StartTls::Works(identity(&["*.example"]))).await;
+    let door = Door::of(server.addr()).await;
+    let few = Settings { names: 5, ..settings() };
+    let map: HashMap<_, _> = [("192.0.2.1:25".parse().unwrap(), door.address)].into();
+    let dialler = Dialler::new(dial::Settings { map, ..dial::Settings::default() });
+    let now = Clock::system().now();
+    let mut prober = Prober::new(few.clone(), dialler.clone(), Memory::default()).unwrap();
+    let mut asking = JoinSet::new();
+    for number in 0..50 {
+        let asks = prober.clone();
+        asking.spawn(async move { asks.probe(&customer(number), ENOUGH, now).await });
+        prober = prober.next(few.clone(), dialler.clone()).unwrap();
+    }
+    let seen = asking.join_all().await;
+    let asked = seen.iter().filter(|one| matches!(one, Observed::Probed(_)));
+    assert_eq!(asked.count(), 5);
+    assert_eq!(server.transcript().sessions(), WHOLE + 4);
+    assert!(!door.crowd.load(Ordering::Relaxed), "two at once");
+}
+
 /// What a host shows under one name is no evidence of what it shows under another, also where the
 /// certificate is good for both.
 #[tokio::test(flavor = "multi_thread")]

@@ -109,6 +109,22 @@ async fn two_domains_at_one_host_cost_one_probe() {
     assert!(!probes(&one).is_empty());
 }
 
+/// An administrator's script that reloads every minute: nobody is asked again for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_asks_no_mail_host_again() {
+    let world = World::start(&[(Protection::Opportunistic, Attack::Nobody)]).await;
+    let before = world.survey(0, 0, Depth::Full).await;
+    let now = Clock::system().now() + Duration::from_secs(60);
+    let policies = Arc::new(Forgetful::default());
+    let around =
+        Around { policies, probes: Memory::default(), exceptions: Vec::new(), mark: None, now };
+    let next = Parts::build(world.parts.config.clone(), around, Some(&world.parts)).unwrap();
+    let scope = Scope::new(Depth::Full);
+    let after = next.surveyor.survey(&before.facts.destination, &scope, now).await;
+    assert_eq!(probes(&before), probes(&after));
+    assert!(!probes(&before).is_empty());
+}
+
 /// Attacker: a hostile recipient domain whose hosts take every connection and never greet: twenty of
 /// them would keep us for hours. What was seen is kept, and what was not is unknown.
 #[tokio::test(flavor = "multi_thread")]

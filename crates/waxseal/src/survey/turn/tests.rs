@@ -156,6 +156,30 @@ async fn who_takes_up_our_time_is_left_alone_and_a_quick_one_is_not() {
     assert!(over.take("bad".into(), ip("192.0.2.1"), soon()).await.is_ok());
 }
 
+/// Attacker: an operator whose hosts take all the time that there is; and an administrator's script that
+/// reloads every minute. A new configuration makes us no less polite, and forgets nobody who was slow.
+#[tokio::test]
+async fn turns_go_on_under_the_next_configuration() {
+    let slow =
+        Rules { fruitless: Duration::ZERO, allowance: Duration::from_nanos(1), ..rules(UNIT) };
+    let turns = Turns::new(rules(UNIT));
+    let next = turns.next(slow);
+    let held = turns.take("one".into(), ip("192.0.2.1"), soon()).await.unwrap();
+    held.pause().await;
+    for (operator, address) in [("one", "198.51.100.1"), ("other", "192.0.2.1")] {
+        let late = next.take(operator.into(), ip(address), Instant::now()).await;
+        assert_eq!(late.err(), Some(Unprobed::NoTurn), "{operator} is being asked");
+    }
+    drop(held);
+    let began = Instant::now();
+    let turn = next.take("one".into(), ip("198.51.100.1"), soon()).await.unwrap();
+    turn.pause().await;
+    assert!(began.elapsed() >= UNIT / 2, "the pause after the connection of before: {began:?}");
+    drop(turn);
+    let again = next.next(slow).take("one".into(), ip("198.51.100.1"), soon()).await;
+    assert_eq!(again.err(), Some(Unprobed::TooSlow));
+}
+
 /// An attacker with many names cannot make the list of places grow for ever.
 #[tokio::test]
 async fn forgotten_places_take_no_memory() {
