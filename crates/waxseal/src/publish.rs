@@ -11,7 +11,7 @@ mod wanted;
 pub(crate) use self::{dkim::own, wanted::spf};
 pub use self::{
     look::{Depth, DomainLook, HostLook, Looker, PolicyLook, Zone},
-    send::{Consent, How, Sender, Sent, There},
+    send::{Consent, How, Reason, Refusal, Sender, Sent, There},
     state::{State, StateError},
     wanted::{DomainWanted, HostWanted, Served, StsWanted, Wanted},
 };

@@ -36,7 +36,7 @@ pub use self::{
     agreement::{Answered, Asked, Authorities, Reply, Sides, Unasked},
     answer::{Alias, Exchange, Lookup, Mx, Record},
     authority::{
-        Views, as_exchangers, as_texts, as_tlsa, message_id, over_tcp, standing_at, text_of,
+        Unsaid, Views, as_exchangers, as_texts, as_tlsa, message_id, over_tcp, standing_at, text_of,
     },
     probe::{Health, Warning},
     servers::Apex,
@@ -63,6 +63,7 @@ struct Shared {
     known: std::sync::Mutex<Aging<Question, Arc<Known>>>,
     health: tokio::sync::Mutex<Option<(Instant, Health)>>,
     delegations: tokio::sync::Mutex<servers::Delegations>,
+    silent: std::sync::Mutex<servers::Silent>,
 }
 
 /// A finished lookup, for as long as it may be kept.
@@ -99,6 +100,7 @@ impl Resolver {
             known: std::sync::Mutex::new(Aging::new(settings.cache_entries)),
             health: tokio::sync::Mutex::new(None),
             delegations: tokio::sync::Mutex::default(),
+            silent: std::sync::Mutex::default(),
             settings,
         };
         Self(Arc::new(shared), Freshness::Kept)

@@ -9,6 +9,7 @@ use crate::{
     assess::mail::{spf::is_spf, tags::Tags},
     dane::Tlsa,
     dns::{Answer, Authenticity},
+    dnssec::Name,
     domain::Domain,
 };
 
@@ -90,6 +91,40 @@ impl Finding {
             Data::Txt(_) | Data::Cname(_) => None,
         };
         self.wanted.iter().filter_map(data).collect()
+    }
+
+    /// Whether TLSA records would be the first that any sender goes by: none stand there, or none that can
+    /// be used (RFC 7672 §2.2).
+    pub fn is_first(&self) -> bool {
+        let usable = |rdata: &Vec<u8>| match rdata.split_first_chunk::<3>() {
+            Some((&[usage, selector, matching], data)) => {
+                Tlsa { usage, selector, matching, data: data.to_vec() }.is_usable()
+            }
+            None => false,
+        };
+        match &self.standing {
+            Standing::Missing => true,
+            Standing::Differs { .. } => !self.seen.iter().any(usable),
+            Standing::Live | Standing::Unknown { .. } => false,
+        }
+    }
+
+    /// The same where its name is an alias of `to`: nothing may stand beside an alias (RFC 1034 §3.6.2), so
+    /// nothing is added there.
+    #[must_use]
+    pub fn behind(mut self, to: &Name) -> Self {
+        match self.standing {
+            Standing::Live | Standing::Unknown { .. } => {}
+            Standing::Missing | Standing::Differs { .. } => {
+                self.act = Act::ByHand;
+                self.fix = format!(
+                    "{} is an alias (CNAME) of {to}: change it there, or put it in the place of the alias; \
+                     nothing may stand beside one (RFC 1034 section 3.6.2)",
+                    self.owner
+                );
+            }
+        }
+        self
     }
 }
 

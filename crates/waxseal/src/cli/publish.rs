@@ -8,7 +8,7 @@ use waxseal_core::{
     domain::Domain,
     publish::{
         Finding, Standing,
-        gate::Door,
+        gate::{Door, State, Verdict},
         rollout::Progress,
         shown::{Held, Place},
     },
@@ -19,7 +19,8 @@ use super::{Context, Exit, Output, queue};
 use crate::{
     config::Config,
     publish::{
-        Consent, Depth, DomainLook, HostLook, Looker, Sender, Sent, StateError, There, Wanted,
+        Consent, Depth, DomainLook, HostLook, Looker, Reason, Refusal, Sender, Sent, StateError,
+        There, Wanted,
     },
     queue::system_clock,
 };
@@ -77,9 +78,20 @@ struct Look {
     /// host shows such a key
     #[arg(long, requires = "update")]
     prune: bool,
-    /// With --prune: also where it cannot be found out from here which keys the host shows
-    #[arg(long, requires = "prune")]
+    /// With --update: send the first TLSA records of a host, and with --prune remove some, also where it
+    /// cannot be found out from here which keys the host shows. Compare on the host itself before: records
+    /// without the key in use turn all mail of senders with DANE away
+    #[arg(long, requires = "update")]
     unseen: bool,
+}
+
+/// What happens to TLSA records of a host whose keys could not be seen, where wrong ones would turn mail away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unseen {
+    /// They stay as they are.
+    Holds,
+    /// They are sent, or removed: the operator has compared.
+    Passes,
 }
 
 impl Look {
@@ -87,6 +99,10 @@ impl Look {
         let surplus = if self.prune { There::Remove } else { There::Keep };
         let differing = if self.replace { There::Remove } else { There::Keep };
         Consent { surplus, differing }
+    }
+
+    const fn unseen(&self) -> Unseen {
+        if self.unseen { Unseen::Passes } else { Unseen::Holds }
     }
 }
 
@@ -209,7 +225,7 @@ pub(super) struct Seen {
     pub(super) domains: Vec<DomainLook>,
     pub(super) hosts: Vec<HostLook>,
     pub(super) sent: Vec<Sent>,
-    pub(super) refused: Vec<String>,
+    pub(super) refused: Vec<Refusal>,
 }
 
 async fn looked(
@@ -243,6 +259,9 @@ async fn looked(
             let memory = state.memory.hosts.entry(host.keys.host.clone()).or_default();
             let mut look = looker.host(host, of_host, memory, now).await;
             narrow_host(part, &mut look);
+            if asked.unseen() == Unseen::Holds {
+                look.hold_first();
+            }
             seen.hosts.push(look);
         }
     }
@@ -250,21 +269,41 @@ async fn looked(
     if let Some(sender) = sender {
         send(&mut seen, (&sender, asked), &looker, now).await;
     }
-    for look in seen.hosts.iter().filter(|look| look.is_unseen()) {
-        let host = &look.host;
-        context.say(format!(
-            "waxseal: warning: which keys {host} shows could not be found out: its TLSA records may lack \
-             the key in use (--dns-only: do not ask)"
-        ));
-    }
+    seen.hosts.iter().filter_map(warning).for_each(|words| context.say(words));
+    let verdict = verdict((part, asked), &seen);
     match (context.output, part) {
         (Output::Text, Part::Plan) => context.show(&show::looked(part, &seen, context.paint))?,
         (Output::Text, Part::All | Part::Tlsa | Part::MtaSts | Part::Tlsrpt) => {
             context.zone(&show::looked(part, &seen, context.paint))?;
         }
-        (Output::Json, _) => context.print(json::looked(part, &seen))?,
+        (Output::Json, _) => context.print(json::looked(part, &seen, verdict))?,
     }
-    Ok(exit((part, asked), &seen))
+    Ok(exit_of(verdict))
+}
+
+/// What a script sees: whether all is as it should be.
+const fn exit_of(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Open => Exit::Ok,
+        Verdict::Closed => Exit::Negative,
+        Verdict::Unknown => Exit::Unknown,
+    }
+}
+
+/// What nobody may miss of a host whose keys could not be seen.
+fn warning(look: &HostLook) -> Option<String> {
+    if !look.is_unseen() {
+        return None;
+    }
+    let host = &look.host;
+    let danger = match look.blind() {
+        Some(_) => {
+            "DO NOT PUBLISH its first TLSA records before you have compared: without the key in use they \
+             turn all mail of senders with DANE away"
+        }
+        None => "its TLSA records may lack the key in use (--dns-only: do not ask)",
+    };
+    Some(format!("waxseal: warning: which keys {host} shows could not be found out: {danger}"))
 }
 
 /// Only what was asked for.
@@ -313,12 +352,13 @@ pub(super) fn findings(part: Part, seen: &Seen) -> Vec<&Finding> {
     all
 }
 
-fn exit((part, asked): (Part, &Look), seen: &Seen) -> Exit {
+/// What all findings together say.
+fn verdict((part, asked): (Part, &Look), seen: &Seen) -> Verdict {
     if part == Part::Plan {
         let mut stages = seen.domains.iter().flat_map(|look| &look.plan);
         return match stages.any(|stage| stage.progress == Progress::Unknown) {
-            true => Exit::Unknown,
-            false => Exit::Ok,
+            true => Verdict::Unknown,
+            false => Verdict::Open,
         };
     }
     let policies = seen.domains.iter().filter_map(|look| look.policy.as_ref());
@@ -330,8 +370,14 @@ fn exit((part, asked): (Part, &Look), seen: &Seen) -> Exit {
         };
         seen.sent.iter().any(is)
     };
-    let all = findings(part, seen).into_iter().filter(|finding| !sent(finding));
-    let standings = all.map(|finding| &finding.standing);
+    // What was left for want of knowledge is not known to be wrong.
+    let held = |finding: &&Finding| {
+        let is = |one: &Refusal| one.reason.is_ignorance() && one.owner == finding.owner;
+        seen.refused.iter().any(is)
+    };
+    let (held, all): (Vec<&Finding>, Vec<&Finding>) =
+        findings(part, seen).into_iter().filter(|finding| !sent(finding)).partition(held);
+    let standings = all.into_iter().map(|finding| &finding.standing);
     let standings: Vec<&Standing> =
         standings.chain(policies.map(|policy| &policy.standing)).collect();
     let wrong =
@@ -340,15 +386,17 @@ fn exit((part, asked): (Part, &Look), seen: &Seen) -> Exit {
         .hosts
         .iter()
         .any(|look| look.places.iter().any(|one| matches!(one.1, Place::Nowhere | Place::Refused)));
-    if !seen.refused.is_empty() || strays || standings.iter().any(wrong) {
-        Exit::Negative
-    } else if standings.iter().any(|standing| matches!(standing, Standing::Unknown { .. }))
+    let refused = seen.refused.iter().any(|one| !one.reason.is_ignorance());
+    if refused || strays || standings.iter().any(wrong) {
+        Verdict::Closed
+    } else if !held.is_empty()
+        || standings.iter().any(|standing| matches!(standing, Standing::Unknown { .. }))
         // Who sends records is warned, and asks whether they were sent.
         || (!asked.update && seen.hosts.iter().any(HostLook::is_unseen))
     {
-        Exit::Unknown
+        Verdict::Unknown
     } else {
-        Exit::Ok
+        Verdict::Open
     }
 }
 
@@ -367,8 +415,12 @@ async fn send(seen: &mut Seen, (sender, asked): (&Sender, &Look), looker: &Looke
         match look.doors.iter().find(|door| door.door == Door::Id) {
             Some(door) if door.is_open() => findings.push(announcement.clone()),
             Some(door) => {
-                let owner = &announcement.owner;
-                seen.refused.push(format!("{owner}: not sent yet: {}", door.reason()));
+                let reason = match door.state {
+                    State::Unknown => Reason::Unknown,
+                    State::Open | State::Closed { .. } => Reason::NotYet,
+                };
+                let text = format!("not yet: {}", door.reason());
+                seen.refused.push(Refusal::new(&announcement.owner, reason, text));
             }
             None => {}
         }
@@ -378,10 +430,19 @@ async fn send(seen: &mut Seen, (sender, asked): (&Sender, &Look), looker: &Looke
     for look in &seen.hosts {
         work.extend(look.tlsrpt.iter().map(|finding| (finding.clone(), asked.consent())));
         let Some(tlsa) = &look.tlsa else { continue };
+        if let (Some(why), Unseen::Holds) = (look.blind(), asked.unseen()) {
+            let text = format!(
+                "the first TLSA records of a host, and {why}: without the key in use they turn all mail of \
+                 senders with DANE away; compare on {} itself, then --unseen sends them all the same",
+                look.host
+            );
+            seen.refused.push(Refusal::new(&tlsa.owner, Reason::Unseen, text));
+            continue;
+        }
         let mut consent = asked.consent();
-        if let Some(why) = pruned(look, tlsa, asked, now) {
+        if let Some((reason, why)) = pruned(look, tlsa, asked, now) {
             consent.surplus = There::Keep;
-            seen.refused.push(format!("{}: nothing is removed: {why}", tlsa.owner));
+            seen.refused.push(Refusal::new(&tlsa.owner, reason, why));
         }
         work.push((tlsa.clone(), consent));
     }
@@ -395,14 +456,21 @@ async fn send(seen: &mut Seen, (sender, asked): (&Sender, &Look), looker: &Looke
 }
 
 /// Why no TLSA record of a host may be removed; `None` where that was not asked for, or turns nobody away.
-fn pruned(look: &HostLook, tlsa: &Finding, asked: &Look, now: UnixTime) -> Option<String> {
+fn pruned(
+    look: &HostLook,
+    tlsa: &Finding,
+    asked: &Look,
+    now: UnixTime,
+) -> Option<(Reason, String)> {
     if !asked.prune || !matches!(tlsa.standing, Standing::Differs { .. }) {
         return None;
     }
-    match look.shown.as_ref()?.holds(&tlsa.tlsa(), now)? {
-        Held::Shown(why) => Some(why),
-        Held::Unknown(_) if asked.unseen => None,
-        Held::Unknown(why) => Some(format!("{why} (--unseen removes all the same)")),
+    match (look.shown.as_ref()?.holds(&tlsa.tlsa(), now)?, asked.unseen()) {
+        (Held::Shown(why), _) => Some((Reason::RemovalShown, why)),
+        (Held::Unknown(_), Unseen::Passes) => None,
+        (Held::Unknown(why), Unseen::Holds) => {
+            Some((Reason::RemovalUnseen, format!("{why} (--unseen removes all the same)")))
+        }
     }
 }
 

@@ -135,6 +135,33 @@ impl HostLook {
     pub fn is_unseen(&self) -> bool {
         self.tlsa.is_some() && self.shown.as_ref().is_some_and(|shown| !shown.unknown.is_empty())
     }
+
+    /// Why its first TLSA records would be published blindly: nobody could see whether they cover the keys
+    /// that it shows (port 25 is often closed to such machines). `None` where they are not the first, where
+    /// that was seen, or where nobody was to look.
+    pub fn blind(&self) -> Option<String> {
+        let tlsa = self.tlsa.as_ref().filter(|tlsa| tlsa.is_first())?;
+        match self.shown.as_ref()?.holds(&tlsa.tlsa(), self.at)? {
+            Held::Unknown(why) => Some(why),
+            Held::Shown(_) => None,
+        }
+    }
+
+    /// Takes first TLSA records that would be published blindly out of what is to be pasted.
+    pub fn hold_first(&mut self) {
+        if self.blind().is_none() {
+            return;
+        }
+        let host = &self.host;
+        if let Some(tlsa) = self.tlsa.as_mut().filter(|tlsa| tlsa.act == Act::Add) {
+            tlsa.act = Act::ByHand;
+            tlsa.fix = format!(
+                "NOT YET: these would be its first, and without the key that {host} shows all senders with \
+                 DANE refuse its mail. Run this on a machine with a way to port 25 of it, or compare on \
+                 {host} itself before you publish them"
+            );
+        }
+    }
 }
 
 impl Looker {
@@ -188,8 +215,8 @@ impl Looker {
             shut(announcement, &doors);
         }
         let spf = &wanted.spf;
-        let answer = self.resolver.txt(name).await.answer;
-        let spf = publish::spf(spf.0.clone(), &spf.1, &answer);
+        let lookup = self.resolver.txt(name).await;
+        let spf = behind(publish::spf(spf.0.clone(), &spf.1, &lookup.answer), &lookup);
         let mut dkim = Vec::new();
         for record in &wanted.dkim {
             dkim.push(self.text(record, "").await);
@@ -214,8 +241,8 @@ impl Looker {
     }
 
     async fn text(&self, record: &publish::Record, version: &str) -> Finding {
-        let answer = self.resolver.txt(&record.owner).await.answer;
-        publish::text(record.clone(), version, &answer)
+        let lookup = self.resolver.txt(&record.owner).await;
+        behind(publish::text(record.clone(), version, &lookup.answer), &lookup)
     }
 
     /// What is announced and served of MTA-STS.
@@ -278,8 +305,9 @@ impl Looker {
         wanted: &StsWanted,
         facts: &PolicyFacts,
     ) -> (Vec<Finding>, Option<PolicyLook>) {
-        let addresses = self.resolver.addresses(&wanted.host.owner).await.answer;
-        let host = publish::policy_host(wanted.host.clone(), &addresses);
+        let addresses = self.resolver.addresses(&wanted.host.owner).await;
+        let host = publish::policy_host(wanted.host.clone(), &addresses.answer);
+        let host = behind(host, &addresses);
         let announcement = self.text(&wanted.announcement, "v=STSv1").await;
         let (standing, why) = match &facts.served {
             Ok(served) if *served == wanted.policy => (Standing::Live, None),
@@ -458,15 +486,7 @@ impl Looker {
         };
         let places = shown.iter().flat_map(|shown| shown.places(&wanted.keys, now));
         let places = places.map(|(chain, place)| (chain.clone(), place)).collect();
-        let answer = match host.below("_25._tcp") {
-            Ok(owner) => self.resolver.tlsa(&owner).await.answer,
-            Err(error) => Answer::Failed(LookupFailure {
-                name: (&host).into(),
-                kind: waxseal_core::dns::FailureKind::Malformed,
-                detail: error.to_string(),
-            }),
-        };
-        let mut tlsa = publish::tlsa(&host, wanted.records.clone(), &answer);
+        let mut tlsa = self.tlsa(&host, wanted.records.clone()).await;
         rash(&mut tlsa, shown.as_ref(), now);
         let tlsa = (!wanted.records.is_empty()).then_some(tlsa);
         let tlsrpt = match &wanted.tlsrpt {
@@ -478,6 +498,20 @@ impl Looker {
             Err(_) => None,
         };
         HostLook { host, at: now, doors, shown, places, tlsa, tlsrpt, zone }
+    }
+
+    async fn tlsa(&self, host: &Domain, records: Vec<publish::Record>) -> Finding {
+        match host.below("_25._tcp") {
+            Ok(owner) => {
+                let lookup = self.resolver.tlsa(&owner).await;
+                behind(publish::tlsa(host, records, &lookup.answer), &lookup)
+            }
+            Err(error) => {
+                let kind = waxseal_core::dns::FailureKind::Malformed;
+                let (name, detail) = (host.into(), error.to_string());
+                publish::tlsa(host, records, &Answer::Failed(LookupFailure { name, kind, detail }))
+            }
+        }
     }
 
     /// The doors of one host: every server asked directly.
@@ -507,12 +541,20 @@ fn shut(announcement: &mut Finding, doors: &[Item]) {
     }
 }
 
+/// A finding whose name is an alias is not changed there.
+fn behind<T>(finding: Finding, lookup: &Lookup<T>) -> Finding {
+    match lookup.aliases.last() {
+        Some(alias) => finding.behind(&alias.to),
+        None => finding,
+    }
+}
+
 /// The first TLSA records of a host are nothing to publish while it shows a key that they do not cover:
 /// without any it takes mail from everybody, with these it would be refused at once by all who know them
-/// (RFC 7672 §2.2). Where its keys cannot be seen (port 25 is often closed to such machines), nobody knows.
+/// (RFC 7672 §2.2).
 fn rash(tlsa: &mut Finding, shown: Option<&HostShown>, now: UnixTime) {
     let held = shown.and_then(|shown| shown.holds(&tlsa.tlsa(), now));
-    if let (Some(Held::Shown(why)), Standing::Missing) = (held, &tlsa.standing) {
+    if let (Some(Held::Shown(why)), true) = (held, tlsa.is_first()) {
         tlsa.act = Act::ByHand;
         tlsa.fix = format!("not yet, for mail would be refused: {why}");
     }

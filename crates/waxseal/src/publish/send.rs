@@ -2,17 +2,20 @@
 
 use std::{
     collections::BTreeSet,
+    io,
+    sync::OnceLock,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Serialize;
 use waxseal_core::{
     dnssec::RecordType,
     domain::Domain,
     publish::{
         self, Act, Data, Finding, Protocol, Record, Standing,
         gate::Seen,
-        update::{Algorithm, Change, Key, Prerequisite, request, response},
+        update::{Algorithm, Change, Key, Prerequisite, UpdateError, request, response},
     },
     time::UnixTime,
 };
@@ -20,7 +23,7 @@ use waxseal_core::{
 use super::look::Looker;
 use crate::{
     config::{TsigAlgorithm, Update},
-    resolve::{message_id, over_tcp, standing_at, text_of},
+    resolve::{Unsaid, message_id, over_tcp, standing_at, text_of},
     secrets::SecretSource,
 };
 
@@ -29,6 +32,10 @@ use crate::{
 pub struct Sender {
     server: std::net::SocketAddr,
     key: Key,
+    /// What was noted when the server gave no answer to a question: the others are not waited for.
+    deaf: OnceLock<String>,
+    /// The same of an update: nothing more is sent.
+    dead: OnceLock<String>,
 }
 
 /// An update that was made.
@@ -52,6 +59,85 @@ pub enum How {
     /// They were there already: caches and other servers do not show them yet.
     There,
 }
+
+/// Something that was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The name whose records stay as they are.
+    pub owner: Domain,
+    /// What kind of reason it has.
+    pub reason: Reason,
+    /// Why, in one sentence that does not name the owner.
+    pub text: String,
+}
+
+/// Why something was not sent, or not removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The gate is closed for it.
+    NotYet,
+    /// Whether the gate may open could not be found out.
+    Unknown,
+    /// First TLSA records, and which keys the host shows could not be found out.
+    Unseen,
+    /// TLSA records to be removed, and which keys the host shows could not be found out.
+    RemovalUnseen,
+    /// TLSA records to be removed, and a key that is shown would be without one.
+    RemovalShown,
+    /// Another record stands there.
+    Occupied,
+    /// A person has to decide.
+    ByHand,
+    /// Somebody else changed the same records, or not all servers say the same of them yet.
+    Changed,
+    /// The server refused it, or was not reached.
+    Server,
+}
+
+impl Reason {
+    /// Whether it is for want of knowledge alone.
+    pub const fn is_ignorance(self) -> bool {
+        match self {
+            Self::Unknown | Self::Unseen | Self::RemovalUnseen => true,
+            Self::NotYet
+            | Self::RemovalShown
+            | Self::Occupied
+            | Self::ByHand
+            | Self::Changed
+            | Self::Server => false,
+        }
+    }
+
+    /// What was not done, for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::RemovalUnseen | Self::RemovalShown => "NOT REMOVED",
+            Self::NotYet
+            | Self::Unknown
+            | Self::Unseen
+            | Self::Occupied
+            | Self::ByHand
+            | Self::Changed
+            | Self::Server => "NOT SENT",
+        }
+    }
+}
+
+impl Refusal {
+    /// Of records at `owner`.
+    pub fn new(owner: &Domain, reason: Reason, text: impl Into<String>) -> Self {
+        Self { owner: owner.clone(), reason, text: text.into() }
+    }
+
+    /// With the name, in one sentence.
+    pub fn sentence(&self) -> String {
+        format!("{}: {}", self.owner, self.text)
+    }
+}
+
+/// A refusal before it is known of what.
+type Why = (Reason, String);
 
 /// What happens to records that are there and not wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +172,8 @@ impl Sender {
             TsigAlgorithm::HmacSha512 => Algorithm::HmacSha512,
         };
         let key = Key::new(&update.name, algorithm, &octets).map_err(|error| error.to_string())?;
-        Ok(Self { server: update.server, key })
+        let (deaf, dead) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { server: update.server, key, deaf, dead })
     }
 
     /// Brings DNS to what a finding wants, as far as `consent` goes. Nothing to do is `None`. The server is
@@ -94,63 +181,70 @@ impl Sender {
     ///
     /// # Errors
     /// It is left to a person, the server was not reached, or refused, or somebody else changed the same
-    /// records: in one sentence.
+    /// records.
     pub async fn settle(
         &self,
         finding: &Finding,
         consent: Consent,
         looker: &Looker,
-    ) -> Result<Option<Sent>, String> {
+    ) -> Result<Option<Sent>, Refusal> {
+        let settled = self.settled(finding, consent, looker).await;
+        settled.map_err(|(reason, text)| Refusal::new(&finding.owner, reason, text))
+    }
+
+    async fn settled(
+        &self,
+        finding: &Finding,
+        consent: Consent,
+        looker: &Looker,
+    ) -> Result<Option<Sent>, Why> {
         let Some(change) = change(finding, consent)? else { return Ok(None) };
         let Some(record_type) = finding.wanted.first().map(Record::record_type) else {
             return Ok(None);
         };
+        if let Some(why) = self.dead.get() {
+            return Err((Reason::Server, format!("{}: {why} before", self.server)));
+        }
         let (owner, records) = (finding.owner.clone(), finding.wanted.clone());
-        let rdata = self.standing((&owner, record_type), looker).await?;
-        let zone = looker.resolver.apex(&owner).await?.zone;
-        let unsent = |why: String| format!("{}: {why}", finding.owner);
-        let how = match done(finding, &change, &rdata) {
+        let stands = self.standing((&owner, record_type), looker).await?;
+        let zone = looker.resolver.apex(&owner).await.map_err(|why| (Reason::Server, why))?.zone;
+        let required = |rdata| Prerequisite { owner: owner.clone(), record_type, rdata };
+        let how = match done(finding, &change, &stands) {
             Left::Nothing => How::There,
             Left::Change => {
-                let required = Prerequisite { owner: owner.clone(), record_type, rdata };
-                self.send(&zone, (&[required], &[change]), looker).await.map_err(unsent)?;
+                let what = (&[required(stands.own())][..], &[change][..]);
+                self.send(&zone, what, looker).await?;
                 How::Sent
             }
-            // What was decided on is not what is there.
-            Left::Unclear => {
-                return Err(format!(
-                    "{owner}: not sent, the primary server has other records there than DNS shows: look \
-                     again when caches have them"
-                ));
-            }
-            Left::Compare => {
-                if !as_seen(finding, &rdata) {
-                    return Err(format!(
-                        "{owner}: not sent, somebody changed these records at the primary server, and DNS \
-                         does not show it yet: look again later"
-                    ));
-                }
-                let required = Prerequisite { owner: owner.clone(), record_type, rdata };
-                self.send(&zone, (&[required], &[change]), looker).await.map_err(unsent)?;
-                How::Sent
-            }
+            Left::Refused(reason, why) => return Err((reason, why.to_owned())),
         };
         Ok(Some(Sent { zone, owner, records, how }))
     }
 
     /// What stands at a name now: as the primary server says, for caches and other servers lag behind it.
     /// Where it answers no questions, what all others say.
-    async fn standing(
-        &self,
-        of: (&Domain, RecordType),
-        looker: &Looker,
-    ) -> Result<Vec<Vec<u8>>, String> {
-        let owner = of.0;
-        let refused = match standing_at(self.server, of, &looker.dialler, now()).await {
-            Ok(rdata) => return Ok(rdata),
-            Err(why) => why,
+    async fn standing(&self, of: (&Domain, RecordType), looker: &Looker) -> Result<Stands, Why> {
+        let refused = match self.ask(of, looker).await {
+            Ok(rdata) if rdata.is_empty() => return Ok(Stands::Own(rdata)),
+            Ok(rdata) => {
+                let same = match beside(of.0) {
+                    Some(name) => {
+                        let others = self.ask((&name, of.1), looker).await;
+                        others.is_ok_and(|others| same(&others, &rdata))
+                    }
+                    None => false,
+                };
+                return Ok(if same { Stands::Wildcard(rdata) } else { Stands::Own(rdata) });
+            }
+            Err(Unsaid::Alias) => {
+                let why = "it is an alias (CNAME) at the primary server, and nothing may stand beside one: \
+                           a person has to decide";
+                return Err((Reason::ByHand, why.to_owned()));
+            }
+            Err(Unsaid::Silent(why) | Unsaid::Refused(why)) => why,
         };
-        let asked = looker.resolver.ask_all(owner, of.1, &looker.dialler).await?;
+        let asked = looker.resolver.ask_all(of.0, of.1, &looker.dialler).await;
+        let asked = asked.map_err(|why| (Reason::Server, why))?;
         let said = asked.into_iter().filter_map(|view| match view.seen {
             Seen::Records { value, .. } => Some(value),
             Seen::Absent { .. } => Some(Vec::new()),
@@ -164,15 +258,35 @@ impl Sender {
             .collect();
         let mut said = said.into_iter();
         match (said.next(), said.next()) {
-            (Some(rdata), None) => Ok(rdata),
-            (Some(_), Some(_)) => Err(format!(
-                "{owner}: not sent, the servers of its zone do not say the same yet: look again later"
+            (Some(rdata), None) => Ok(Stands::Own(rdata)),
+            (Some(_), Some(_)) => Err((
+                Reason::Changed,
+                "the servers of its zone do not say the same yet: look again later".to_owned(),
             )),
-            (None, _) => Err(format!(
-                "{owner}: not sent, neither {} ({refused}) nor a server of its zone says what stands there",
-                self.server
+            (None, _) => Err((
+                Reason::Server,
+                format!(
+                    "neither {} ({refused}) nor a server of its zone says what stands there",
+                    self.server
+                ),
             )),
         }
+    }
+
+    /// What the primary server itself says of a name.
+    async fn ask(
+        &self,
+        of: (&Domain, RecordType),
+        looker: &Looker,
+    ) -> Result<Vec<Vec<u8>>, Unsaid> {
+        if let Some(why) = self.deaf.get() {
+            return Err(Unsaid::Silent(why.clone()));
+        }
+        let said = standing_at(self.server, of, &looker.dialler, now()).await;
+        if let Err(Unsaid::Silent(why)) = &said {
+            self.deaf.get_or_init(|| why.clone());
+        }
+        said
     }
 
     async fn send(
@@ -180,15 +294,64 @@ impl Sender {
         zone: &Domain,
         what: (&[Prerequisite], &[Change]),
         looker: &Looker,
-    ) -> Result<(), String> {
+    ) -> Result<(), Why> {
         let said = |error: String| format!("{} (zone {zone}): {error}", self.server);
-        let request = request(zone, what, &self.key, message_id(), now())
-            .map_err(|error| said(error.to_string()))?;
-        let answer = over_tcp(self.server, &request.message, &looker.dialler)
-            .await
-            .map_err(|error| said(error.to_string()))?;
-        response(&request, &self.key, &answer, now()).map_err(|error| said(error.to_string()))
+        let failed = |error: UpdateError| {
+            let reason = match error {
+                UpdateError::Changed(_) => Reason::Changed,
+                UpdateError::ShortKey
+                | UpdateError::TooLong
+                | UpdateError::NotAnAnswer(_)
+                | UpdateError::NotAuthentic(_)
+                | UpdateError::Refused(_) => Reason::Server,
+            };
+            (reason, said(error.to_string()))
+        };
+        let request = request(zone, what, &self.key, message_id(), now()).map_err(failed)?;
+        let answer = over_tcp(self.server, &request.message, &looker.dialler).await;
+        let answer = answer.map_err(|error| {
+            if error.kind() == io::ErrorKind::TimedOut {
+                self.dead.get_or_init(|| error.to_string());
+            }
+            (Reason::Server, said(error.to_string()))
+        })?;
+        response(&request, &self.key, &answer, now()).map_err(failed)
     }
+}
+
+/// What the primary server has at a name.
+enum Stands {
+    /// Records of that name.
+    Own(Vec<Vec<u8>>),
+    /// Records of a wildcard: nothing stands at the name itself (RFC 4592 §2.1.1), and a prerequisite sees
+    /// none (RFC 2136 §2.4).
+    Wildcard(Vec<Vec<u8>>),
+}
+
+impl Stands {
+    fn shown(&self) -> &[Vec<u8>] {
+        match self {
+            Self::Own(rdata) | Self::Wildcard(rdata) => rdata,
+        }
+    }
+
+    /// What a prerequisite has to name.
+    fn own(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Own(rdata) => rdata.clone(),
+            Self::Wildcard(_) => Vec::new(),
+        }
+    }
+}
+
+/// A name that nobody has, with the same parent: what stands there all the same comes from a wildcard, and so
+/// does what is the same beside it.
+fn beside(name: &Domain) -> Option<Domain> {
+    name.parent()?.below(&format!("waxseal-asks-{:04x}", message_id())).ok()
+}
+
+fn same(some: &[Vec<u8>], others: &[Vec<u8>]) -> bool {
+    some.iter().collect::<BTreeSet<_>>() == others.iter().collect::<BTreeSet<_>>()
 }
 
 /// Whether the primary server has what the finding was made from.
@@ -207,50 +370,65 @@ fn as_seen(finding: &Finding, rdata: &[Vec<u8>]) -> bool {
 enum Left {
     /// Everything is there already.
     Nothing,
-    /// The change, whatever else was there.
+    /// The change.
     Change,
-    /// The change, if what is there is what was looked at: it takes something away.
-    Compare,
-    /// Another record stands there than the one that was looked at, and two are worse than none.
-    Unclear,
+    /// None: what was decided on is not what is there.
+    Refused(Reason, &'static str),
 }
 
 /// Holds a change against what stands at the primary server.
-fn done(finding: &Finding, change: &Change, rdata: &[Vec<u8>]) -> Left {
+fn done(finding: &Finding, change: &Change, stands: &Stands) -> Left {
+    let rdata = stands.shown();
     let all = finding.wanted.iter().all(|record| rdata.contains(&record.rdata()));
-    match change {
-        Change::Replace { records, .. } if all && rdata.len() == records.len() => Left::Nothing,
-        Change::Replace { .. } => Left::Compare,
-        Change::Add(_) if all => Left::Nothing,
-        Change::Add(_) => match finding.wanted.as_slice() {
-            // Two texts are worse than none; sets of TLSA records take any number.
-            [record @ Record { data: Data::Txt(text), .. }] => {
-                let version = match finding.protocol {
-                    // Whatever stands at a selector is taken for its key.
-                    Protocol::Dkim => "",
-                    Protocol::Tlsrpt
-                    | Protocol::MtaSts
-                    | Protocol::Dmarc
-                    | Protocol::Spf
-                    | Protocol::Tlsa => text.split(';').next().unwrap_or_default(),
-                };
-                let Some(texts) = rdata.iter().map(|one| text_of(one)).collect::<Option<Vec<_>>>()
-                else {
-                    return Left::Unclear;
-                };
-                match publish::beside(record.clone(), version, &texts).act {
-                    Act::Nothing => Left::Nothing,
-                    Act::Add => Left::Change,
-                    Act::Replace | Act::ByHand => Left::Unclear,
-                }
+    match (change, stands, finding.wanted.as_slice()) {
+        (Change::Replace { records, .. }, _, _) if all && rdata.len() == records.len() => {
+            Left::Nothing
+        }
+        // It takes something away.
+        (Change::Replace { .. }, _, _) if !as_seen(finding, rdata) => Left::Refused(
+            Reason::Changed,
+            "somebody changed these records at the primary server, and DNS does not show it yet: look again \
+             later",
+        ),
+        (Change::Replace { .. }, _, _) => Left::Change,
+        (Change::Add(_), _, _) if all => Left::Nothing,
+        // Two texts are worse than none.
+        (Change::Add(_), _, [record @ Record { data: Data::Txt(text), .. }]) => {
+            let version = match finding.protocol {
+                // Whatever stands at a selector is taken for its key.
+                Protocol::Dkim => "",
+                Protocol::Tlsrpt
+                | Protocol::MtaSts
+                | Protocol::Dmarc
+                | Protocol::Spf
+                | Protocol::Tlsa => text.split(';').next().unwrap_or_default(),
+            };
+            let unclear = Left::Refused(
+                Reason::Changed,
+                "the primary server has other records there than DNS shows: look again when caches have them",
+            );
+            let Some(texts) = rdata.iter().map(|one| text_of(one)).collect::<Option<Vec<_>>>()
+            else {
+                return unclear;
+            };
+            match publish::beside(record.clone(), version, &texts).act {
+                Act::Nothing => Left::Nothing,
+                Act::Add => Left::Change,
+                Act::Replace | Act::ByHand => unclear,
             }
-            _ => Left::Change,
-        },
+        }
+        // Sets of TLSA records take any number; but whatever stands at the name itself hides all of a wildcard.
+        (Change::Add(_), Stands::Wildcard(_), _) => Left::Refused(
+            Reason::ByHand,
+            "the records there come from a wildcard, and records at the name itself would hide all of them: \
+             a person has to decide",
+        ),
+        (Change::Add(_), Stands::Own(_), _) => Left::Change,
     }
 }
 
 /// The change that a finding asks for.
-fn change(finding: &Finding, consent: Consent) -> Result<Option<Change>, String> {
+fn change(finding: &Finding, consent: Consent) -> Result<Option<Change>, Why> {
     let Some(first) = finding.wanted.first() else {
         return match finding.standing {
             Standing::Live | Standing::Unknown { .. } => Ok(None),
@@ -273,17 +451,15 @@ fn change(finding: &Finding, consent: Consent) -> Result<Option<Change>, String>
         (Act::Add, _) => Some(Change::Add(records)),
         (Act::Replace, _) if consent.differing == There::Remove => Some(whole()),
         (Act::Replace, _) => {
-            let owner = &finding.owner;
-            return Err(format!(
-                "{owner}: not sent, another record stands there: --replace sends it"
-            ));
+            let why = "another record stands there: --replace puts ours in its place";
+            return Err((Reason::Occupied, why.to_owned()));
         }
         (Act::ByHand, _) => return Err(by_hand(finding)),
     })
 }
 
-fn by_hand(finding: &Finding) -> String {
-    format!("{}: not sent, a person has to decide: {}", finding.owner, finding.fix)
+fn by_hand(finding: &Finding) -> Why {
+    (Reason::ByHand, format!("a person has to decide: {}", finding.fix))
 }
 
 /// The time on the wire (RFC 8945 §4.2).

@@ -150,51 +150,69 @@ impl Resolver {
         Ok(views)
     }
 
-    /// One server at each of its addresses.
+    /// One server at each of its addresses, all at once: who is dead at one is often dead at the other too.
     async fn ask_server(&self, listed: Listed, questions: &Questions, dialler: &Dialler) -> Heard {
         let found = self.server_addresses(&listed.server).await;
         let mut heard = Heard { views: Vec::new(), names: Vec::new() };
         let lost = found.failed.into_iter().map(|why| listed.lost(How::Unfound, why));
         heard.views.extend(lost);
-        let mut asked = 0;
+        let mut asking = JoinSet::new();
         for (nth, address) in found.addresses.into_iter().enumerate() {
             if nth >= MOST_LOOKED_AT {
                 let why = format!("not asked: more than {MOST_LOOKED_AT} addresses");
                 heard.views.push(listed.lost(How::NotAsked, why));
                 break;
             }
-            let seen = if gather::hostile(address).is_some() {
+            let unasked = if gather::hostile(address).is_some() {
                 Seen::lost(How::NotAsked, "not asked: no public address")
             } else if let Err(why) = way_to(address, dialler) {
                 Seen::lost(How::NoRoute, why)
-            } else if asked >= MOST_ADDRESSES {
-                Seen::lost(
-                    How::NotAsked,
-                    format!("not asked: more than {MOST_ADDRESSES} addresses"),
-                )
+            } else if asking.len() >= MOST_ADDRESSES {
+                let why = format!("not asked: more than {MOST_ADDRESSES} addresses");
+                Seen::lost(How::NotAsked, why)
             } else {
-                asked += 1;
-                match timeout(PATIENCE, self.ask_one(address, questions, dialler)).await {
-                    Ok(Ok((seen, names))) => {
-                        heard.names.extend(names);
-                        seen
-                    }
-                    Ok(Err(error)) => {
-                        Seen::lost(How::Silent, format!("no answer over TCP: {error}"))
-                    }
-                    Err(_) => {
-                        let why = format!("no answer within {} s", PATIENCE.as_secs());
-                        Seen::lost(How::Silent, why)
-                    }
-                }
+                let (resolver, dialler) = (self.clone(), dialler.clone());
+                let questions = questions.clone();
+                asking.spawn(async move {
+                    (address, resolver.ask_address(address, &questions, &dialler).await)
+                });
+                continue;
             };
+            heard.views.push(listed.view(Some(address), unasked));
+        }
+        for (address, (seen, names)) in asking.join_all().await {
             heard.views.push(listed.view(Some(address), seen));
+            heard.names.extend(names);
         }
         if heard.views.is_empty() {
             let why = "it has no address".to_owned();
             heard.views.push(listed.lost(How::NotAsked, why));
         }
         heard
+    }
+
+    /// One address within the time for it. Who said nothing to one question is not waited for at the next
+    /// one: hosts and domains of one zone are looked at one after the other.
+    async fn ask_address(
+        &self,
+        address: IpAddr,
+        questions: &Questions,
+        dialler: &Dialler,
+    ) -> (Seen<Vec<Vec<u8>>>, Vec<Domain>) {
+        let lost = |why: String| (Seen::lost(How::Silent, why), Vec::new());
+        if let Some(why) = self.silence(address) {
+            return lost(why);
+        }
+        let why = match timeout(PATIENCE, self.ask_one(address, questions, dialler)).await {
+            Ok(Ok(said)) => return said,
+            Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
+                return lost(format!("no answer over TCP: {error}"));
+            }
+            Ok(Err(error)) => format!("no answer over TCP: {error}"),
+            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        };
+        self.note_silence(address, &why);
+        lost(why)
     }
 
     /// One address: what it says of the name, and which servers it names for the zone.
@@ -359,44 +377,65 @@ fn is_alias_of(value: &[Vec<u8>], to: &Name) -> bool {
 /// One message there and one back over TCP, to a server that the administrator named.
 ///
 /// # Errors
-/// No connection, or no answer in time.
+/// No connection, or no answer in time ([`io::ErrorKind::TimedOut`]).
 pub async fn over_tcp(to: SocketAddr, message: &[u8], dialler: &Dialler) -> io::Result<Vec<u8>> {
-    let work = async {
+    in_time(async {
         let mut stream = dialler.connect(to).await?;
         framed(&mut stream, message).await
-    };
-    timeout(PATIENCE, work).await.map_err(|_| {
-        let text = format!("no answer within {} s", PATIENCE.as_secs());
-        io::Error::new(io::ErrorKind::TimedOut, text)
-    })?
+    })
+    .await
+}
+
+/// Why it is not known what a server has at a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsaid {
+    /// No answer in time, in words.
+    Silent(String),
+    /// It was not reached, or does not answer for the name: in words.
+    Refused(String),
+    /// The name is an alias there: what is added beside it is ignored in silence (RFC 2136 §3.4).
+    Alias,
+}
+
+impl From<io::Error> for Unsaid {
+    fn from(error: io::Error) -> Self {
+        let timed_out = error.kind() == io::ErrorKind::TimedOut;
+        if timed_out { Self::Silent(error.to_string()) } else { Self::Refused(error.to_string()) }
+    }
 }
 
 /// What a server has at one name, as RDATA, without any validation: the primary server, before it is told to
 /// change that. Whoever lies here is found out by the server, which compares.
 ///
 /// # Errors
-/// It does not answer for the name, in one sentence.
+/// It did not say.
 pub async fn standing_at(
     to: SocketAddr,
     (name, record_type): (&Domain, RecordType),
     dialler: &Dialler,
     now: UnixTime,
-) -> Result<Vec<Vec<u8>>, String> {
+) -> Result<Vec<Vec<u8>>, Unsaid> {
     let question = Question::new(Name::from(name), record_type);
-    let asked = timeout(PATIENCE, Server::at(to, dialler).ask_over_tcp(&question, now)).await;
-    let said = asked
-        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
-        .map_err(|error| error.to_string())?;
-    let response = said.response.map_err(|error| error.to_string())?;
+    let said = in_time(Server::at(to, dialler).ask_over_tcp(&question, now)).await?;
+    let response = said.response.map_err(|error| Unsaid::Refused(error.to_string()))?;
     if !matches!(response.rcode, 0 | 3) || said.voice != Voice::Authority {
-        return Err(format!("it does not answer for {name} (RCODE {})", response.rcode));
+        let why = format!("it does not answer for {name} (RCODE {})", response.rcode);
+        return Err(Unsaid::Refused(why));
     }
     let at_name = || response.sets.iter().filter(|set| set.owner == question.name);
     if at_name().any(|set| set.record_type == RecordType::CNAME) {
-        return Err(format!("{name} is an alias there: a person has to decide"));
+        return Err(Unsaid::Alias);
     }
     let set = at_name().find(|set| set.record_type == record_type);
     Ok(set.map(|set| set.rdata.clone()).unwrap_or_default())
+}
+
+/// What a server says within the time for it.
+async fn in_time<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(PATIENCE, work).await.map_err(|_| {
+        let text = format!("no answer within {} s", PATIENCE.as_secs());
+        io::Error::new(io::ErrorKind::TimedOut, text)
+    })?
 }
 
 /// A random message id.

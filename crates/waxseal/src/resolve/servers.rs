@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -43,6 +43,14 @@ const PATIENCE_ABOVE: Duration = Duration::from_secs(5);
 const MOST_TRIED: usize = 3;
 /// How long a delegation is good for others who ask in the same look.
 const DELEGATION_KEPT: Duration = Duration::from_secs(60);
+
+/// How long a server that said nothing is left alone by all who ask each server: as long as a look lasts.
+const SILENCE_KEPT: Duration = Duration::from_secs(300);
+/// Silent servers that are remembered; more are waited for anew.
+const MOST_SILENT: usize = 256;
+
+/// Addresses of servers that said nothing: when, and in words.
+pub(super) type Silent = HashMap<IpAddr, (Instant, String)>;
 
 /// Delegations that were asked for a moment ago.
 pub(super) type Delegations = HashMap<Domain, (Instant, Result<BTreeSet<Domain>, String>)>;
@@ -107,6 +115,22 @@ impl Resolver {
         known.retain(|_, (at, _)| at.elapsed() < DELEGATION_KEPT);
         known.insert(zone.clone(), (Instant::now(), found.clone()));
         found
+    }
+
+    /// What was noted of a server that said nothing a moment ago.
+    pub(super) fn silence(&self, address: IpAddr) -> Option<String> {
+        let silent = self.0.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, why) = silent.get(&address)?;
+        (at.elapsed() < SILENCE_KEPT).then(|| why.clone())
+    }
+
+    /// Notes that a server said nothing for as long as anybody waits for it.
+    pub(super) fn note_silence(&self, address: IpAddr, why: &str) {
+        let mut silent = self.0.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.retain(|_, (at, _)| at.elapsed() < SILENCE_KEPT);
+        if silent.len() < MOST_SILENT {
+            silent.insert(address, (Instant::now(), why.to_owned()));
+        }
     }
 
     /// The same as one server of the zone above says it: who looks at thousands of domains of strangers asks

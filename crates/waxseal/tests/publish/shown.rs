@@ -52,7 +52,11 @@ async fn the_record_of_a_key_that_is_still_shown_is_not_pruned() {
     let prune = ["tlsa", "--update", "--prune"];
     let said = world.publish(&prune).await;
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
-    assert!(said.out.contains("nothing is removed: ECDSA P-256 key"), "{}", said.out);
+    assert!(
+        said.out.contains("NOT REMOVED: _25._tcp.mx.own.test: ECDSA P-256 key"),
+        "{}",
+        said.out
+    );
     assert!(said.out.contains("which 192.0.2.25 shows"), "{}", said.out);
     assert!(!said.out.contains("127.0.0.1:1"), "nothing was sent: {}", said.out);
     // Without a wish to prune it is said as well, and by the gate.
@@ -65,7 +69,7 @@ async fn the_record_of_a_key_that_is_still_shown_is_not_pruned() {
     server.become_like(showing(&fresh));
     let said = world.publish(&prune).await;
     assert!(said.out.contains("in `current`") && said.out.contains("127.0.0.1:1"), "{}", said.out);
-    assert!(!said.out.contains("nothing is removed"), "{}", said.out);
+    assert!(!said.out.contains("NOT REMOVED"), "{}", said.out);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,7 +77,9 @@ async fn nothing_is_pruned_where_the_keys_cannot_be_seen_unless_that_is_asked_fo
     let (world, server, _) = after_a_change().await;
     server.become_like(Personality::new("mx.own.test", StartTls::Absent));
     let said = world.publish(&["tlsa", "--update", "--prune"]).await;
-    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    // Nothing was seen to be wrong with them: it could not be found out.
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    assert!(said.out.contains("NOT REMOVED: _25._tcp.mx.own.test: which keys"), "{}", said.out);
     assert!(said.out.contains("192.0.2.25: STARTTLS is not offered (--unseen"), "{}", said.out);
     assert!(!said.out.contains("127.0.0.1:1"), "{}", said.out);
     let said = world.publish(&["tlsa", "--update", "--prune", "--unseen"]).await;
@@ -117,8 +123,7 @@ async fn the_first_records_of_a_host_are_not_sent_where_they_do_not_cover_what_i
     for part in ["tlsa", "records"] {
         let said = world.publish(&[part, "--update"]).await;
         assert_eq!(said.code, 1, "{}{}", said.out, said.err);
-        let why =
-            "NOT SENT: _25._tcp.mx.own.test: not sent, a person has to decide: not yet, for mail";
+        let why = "NOT SENT: _25._tcp.mx.own.test: a person has to decide: not yet, for mail";
         let pasted = |line: &str| line.starts_with("_25._tcp");
         assert!(!said.out.lines().any(pasted), "nothing to paste: {}", said.out);
         assert!(
@@ -129,6 +134,47 @@ async fn the_first_records_of_a_host_are_not_sent_where_they_do_not_cover_what_i
         assert!(!said.out.contains("127.0.0.1:1"), "nothing was sent: {}", said.out);
     }
     server.become_like(showing(&fresh));
+    let said = world.publish(&["tlsa", "--update"]).await;
+    assert!(said.out.contains("127.0.0.1:1"), "it was sent: {}", said.out);
+}
+
+/// A mistake that nobody can see from here (port 25 is closed to this machine): `current` may name another key
+/// than the host shows, and its first records would stop all mail of senders with DANE.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_records_of_a_host_are_not_sent_where_its_keys_cannot_be_seen() {
+    let (world, server, _) = after_a_change().await;
+    server.become_like(Personality::new("mx.own.test", StartTls::Absent));
+    let text = fs::read_to_string(world.path("waxseal.toml")).unwrap();
+    // None at all, and one that nobody can use: either way ours would be the first that counts.
+    let unusable = Data::Tlsa { usage: 1, selector: 1, matching: 1, data: vec![1; 32] };
+    for zone in [own_zone(), own_zone().record("_25._tcp.mx", &unusable)] {
+        world.dns.replace(super::tree(zone));
+        world.write("root.ds", &world.dns.root_ds());
+        world.write("waxseal.toml", &text);
+        let said = world.publish(&["tlsa", "--update"]).await;
+        assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+        let why =
+            "NOT SENT: _25._tcp.mx.own.test: the first TLSA records of a host, and which keys";
+        assert!(said.out.contains(why) && said.out.contains("--unseen sends them"), "{}", said.out);
+        assert!(!said.out.contains("127.0.0.1:1"), "nothing was sent: {}", said.out);
+        assert!(said.err.contains("DO NOT PUBLISH its first TLSA records"), "{}", said.err);
+        let json = world.publish(&["tlsa", "--update", "--json"]).await.json();
+        assert_eq!(json["not_done"][0]["reason"], "unseen", "{json}");
+        assert_eq!(json["not_done"][0]["owner"], "_25._tcp.mx.own.test", "{json}");
+        assert_eq!(json["verdict"], "unknown", "{json}");
+        // Nor is there anything to paste.
+        for part in ["tlsa", "records"] {
+            let said = world.publish(&[part]).await;
+            assert!(!said.out.lines().any(|line| line.starts_with("_25._tcp")), "{}", said.out);
+            assert!(said.out.contains("; _25._tcp.mx.own.test. "), "to copy by hand: {}", said.out);
+            assert!(said.out.contains("to do: NOT YET"), "{}", said.out);
+        }
+        let said = world.publish(&["tlsa", "--update", "--unseen"]).await;
+        assert!(said.out.contains("127.0.0.1:1"), "it was sent: {}", said.out);
+    }
+    // A host with records that count takes more of them: they turn nobody away.
+    world.dns.replace(super::tree(own_zone().record("_25._tcp.mx", &tlsa(&[7; 32]))));
+    world.write("root.ds", &world.dns.root_ds());
     let said = world.publish(&["tlsa", "--update"]).await;
     assert!(said.out.contains("127.0.0.1:1"), "it was sent: {}", said.out);
 }
@@ -158,13 +204,13 @@ async fn an_update_adds_and_replaces_only_on_request() {
     world.configure(domain, &nobody(&world));
     let said = world.publish(&["records", "--update"]).await;
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
-    let dmarc = "NOT SENT: _dmarc.own.test: not sent, another record stands there: --replace";
+    let dmarc = "NOT SENT: _dmarc.own.test: another record stands there: --replace";
     assert!(said.out.contains(dmarc), "{}", said.out);
     assert!(!said.out.contains("127.0.0.1:1"), "{}", said.out);
     let said = world.publish(&["records", "--update", "--replace"]).await;
     let unsent = "NOT SENT: _dmarc.own.test: 127.0.0.1:1 (zone own.test): Connection refused";
     assert!(said.out.contains(unsent) && !said.out.contains(dmarc), "{}", said.out);
     // Texts of others at the same name: an update would take them along.
-    let by_hand = "_smtp._tls.own.test: not sent, a person has to decide";
+    let by_hand = "_smtp._tls.own.test: a person has to decide";
     assert!(said.out.contains(by_hand), "{}", said.out);
 }

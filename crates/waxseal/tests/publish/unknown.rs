@@ -191,7 +191,8 @@ async fn records_are_not_printed_for_pasting_where_they_lack_the_key_that_is_sho
     );
     let why =
         "; WARNING: which keys mx.own.test shows could not be found out:\n;   192.0.2.25: STARTTLS";
-    assert!(said.out.contains(why) && said.out.contains("before you publish, compare"));
+    assert!(said.out.contains(why) && said.out.contains("before you publish them"), "{}", said.out);
+    assert!(!pasted(&said.out), "{}", said.out);
     let said = world.publish(&["records", "--dns-only"]).await;
     assert!(said.err.is_empty() && pasted(&said.out), "{}{}", said.out, said.err);
     assert!(said.out.contains("was not asked (--dns-only)"), "{}", said.out);

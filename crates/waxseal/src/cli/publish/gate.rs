@@ -6,12 +6,12 @@ use waxseal_core::{
     domain::Domain,
     publish::{
         Memory,
-        gate::{self, Door, Item, Verdict},
+        gate::{self, Door, Item},
     },
     time::UnixTime,
 };
 
-use super::{Change, GateArgs, choose, json, open, show};
+use super::{Change, GateArgs, choose, exit_of, json, open, show};
 use crate::{
     cli::{Context, Exit, Output},
     config::Config,
@@ -65,11 +65,7 @@ pub(super) async fn run(
         Output::Text => context.show(&show::gate(&looked, state.clock, context.paint))?,
         Output::Json => context.print(json::gate(&looked, state.clock, now))?,
     }
-    Ok(match gate::verdict(&looked.items) {
-        Verdict::Open => Exit::Ok,
-        Verdict::Closed => Exit::Negative,
-        Verdict::Unknown => Exit::Unknown,
-    })
+    Ok(exit_of(gate::verdict(&looked.items)))
 }
 
 /// A host without a next key has nothing to wait for, but its keys in use are looked at.

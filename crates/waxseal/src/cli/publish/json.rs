@@ -17,7 +17,12 @@ use super::{
     gate::Looked,
     show::{host_records, unknown_steps},
 };
-use crate::publish::{Served, Wanted, Zone};
+use crate::publish::{Refusal, Served, Wanted, Zone};
+
+/// The form of what `gate` prints.
+const GATE: &str = "waxseal/publish-gate/1";
+/// The form of what all others print.
+const RECORDS: &str = "waxseal/publish/1";
 
 /// The doors.
 pub(super) fn gate(looked: &Looked, clock: ClockSet, now: UnixTime) -> String {
@@ -28,6 +33,7 @@ pub(super) fn gate(looked: &Looked, clock: ClockSet, now: UnixTime) -> String {
         ClockSet::By(seconds) => seconds,
     };
     let json = json!({
+        "schema": GATE,
         "open": verdict == gate::Verdict::Open,
         "verdict": verdict,
         "until": latest(items),
@@ -92,7 +98,8 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
         json!({ "host": host.keys.host, "records": records })
     });
     let domains: Vec<Value> = domains.collect();
-    format!("{}\n", json!({ "domains": domains, "hosts": hosts.collect::<Vec<_>>() }))
+    let hosts: Vec<Value> = hosts.collect();
+    format!("{}\n", json!({ "schema": RECORDS, "domains": domains, "hosts": hosts }))
 }
 
 fn finding_json(finding: &Finding) -> Value {
@@ -123,8 +130,8 @@ fn plan_json(plan: &[Stage]) -> Value {
     json!(plan)
 }
 
-/// The records, each with how it stands.
-pub(super) fn looked(part: Part, seen: &Seen) -> String {
+/// The records, each with how it stands; `verdict` says what the exit code says.
+pub(super) fn looked(part: Part, seen: &Seen, verdict: gate::Verdict) -> String {
     let domains = seen.domains.iter().map(|look| {
         let mut all: Vec<&Finding> = look.tlsrpt.iter().chain(&look.sts).collect();
         if part == Part::All {
@@ -174,10 +181,13 @@ pub(super) fn looked(part: Part, seen: &Seen) -> String {
         json!({ "zone": sent.zone, "owner": sent.owner, "records": records })
     });
     let whole = json!({
+        "schema": RECORDS,
+        "verdict": verdict,
         "domains": domains.collect::<Vec<_>>(),
         "hosts": hosts.collect::<Vec<_>>(),
         "sent": sent.collect::<Vec<_>>(),
-        "refused": seen.refused,
+        "refused": seen.refused.iter().map(Refusal::sentence).collect::<Vec<_>>(),
+        "not_done": seen.refused,
     });
     format!("{whole}\n")
 }

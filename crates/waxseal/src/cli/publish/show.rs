@@ -144,8 +144,9 @@ pub(super) fn looked(part: Part, seen: &Seen, paint: Paint) -> String {
         };
         comment(&mut text, &words);
     }
-    for why in &seen.refused {
-        comment(&mut text, &format!("NOT SENT: {why}"));
+    for one in &seen.refused {
+        let title = coloured(paint, one.reason.title(), 31);
+        comment(&mut text, &format!("{title}: {}", one.sentence()));
     }
     nothing(text)
 }
