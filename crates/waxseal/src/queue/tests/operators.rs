@@ -224,3 +224,105 @@ async fn a_drop_on_a_full_disk_goes_on_owing_the_report() {
     let owed = group.owed.as_ref().unwrap();
     assert_eq!((owed.fates.len(), owed.then), (1, None));
 }
+
+#[tokio::test]
+async fn a_held_message_is_shown_released_and_dropped_by_an_operator() {
+    let running = Running::start(Settings::default());
+    running.world.answer("weak.example", too_weak());
+    let id = running.accept(&["a@weak.example"], "hello").await;
+    running.world.deliveries(1).await;
+    running.left(1).await;
+    let held = async |running: &Running| loop {
+        let (page, _) = running.store.list(None, 10).await.unwrap();
+        let group = page[0].group.clone();
+        if let Some(group) = group.filter(|group| group.history.held_since.is_some()) {
+            return group;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(held(&running).await.note.as_deref(), Some("too weak: no STARTTLS"));
+    assert_eq!(running.ask(Verb::Release, Target::Message(id)).await, 1);
+    running.world.deliveries(2).await;
+    held(&running).await;
+    while running.ask(Verb::Drop, Target::Message(id)).await == 0 {}
+    running.left(0).await;
+    assert!(running.world.letters.lock().unwrap().is_empty());
+    let kind = Some(EventKind::Override);
+    let query = EventQuery { message: Some(id), kind, limit: 10, ..Default::default() };
+    let events = running.store.events(query).await.unwrap();
+    assert_eq!(events.len(), 2, "every override is on record");
+    assert_eq!(events[0].event.actor, Actor::Operator("alice".to_owned()));
+}
+
+#[tokio::test]
+async fn what_an_operator_holds_is_not_tried_and_goes_back_in_the_end() {
+    let running = Running::start(Settings::default());
+    running.world.answer("busy.example", deferred());
+    let id = running.accept(&["a@busy.example"], "hello").await;
+    running.world.deliveries(1).await;
+    let domain = Domain::parse("busy.example").unwrap();
+    while running.ask(Verb::Hold, Target::Destination(domain.clone())).await == 0 {}
+    assert_eq!(running.ask(Verb::Retry, Target::All).await, 0);
+    running.world.time.fetch_add(3_600, Ordering::SeqCst);
+    running.queue.0.tell(News::Fresh);
+    assert_eq!(running.store.count().await.unwrap(), [0, 0, 1]);
+    running.world.time.fetch_add(48 * 3_600, Ordering::SeqCst);
+    running.queue.return_overdue().await.unwrap();
+    running.left(0).await;
+    assert_eq!(*running.world.letters.lock().unwrap(), [format!("{id} a@busy.example")]);
+    assert_eq!(running.world.delivered.lock().unwrap().len(), 1);
+}
+
+/// Somebody asks for something with the whole queue: mail goes on while it is walked through.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_on_while_an_operator_speaks_of_the_whole_queue() {
+    let data = tempfile::tempdir().unwrap();
+    let keys = StoreKeys::random().unwrap().file().to_vec();
+    let running = Running::start_in(data, keys, Settings::default());
+    running.world.answer("busy.example", deferred());
+    let mut accepts = JoinSet::new();
+    for _ in 0..600 {
+        let queue = running.queue.clone();
+        accepts.spawn(async move { queue.accept(message(&["a@busy.example"], "hello")).await });
+    }
+    assert!(accepts.join_all().await.iter().all(Result::is_ok));
+    running.world.deliveries(600).await;
+    let held = async {
+        while running.store.count().await.unwrap() != [0, 600, 0] {
+            tokio::task::yield_now().await;
+        }
+    };
+    held.await;
+    let actor = Actor::Operator("alice".to_owned());
+    let command = Command { verb: Verb::Hold, target: Target::All, reason: None, actor };
+    let id = running.store.ask(&command).await.unwrap();
+    // The walk has begun.
+    while running.store.count().await.unwrap()[2] == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.accept(&["b@one.example"], "hello").await;
+    running.world.deliveries(601).await;
+    assert_eq!(running.store.answered(id).await.unwrap(), None, "the walk goes on");
+    while running.store.answered(id).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(running.store.answered(id).await.unwrap(), Some(600));
+}
+
+/// Only what is being sent cannot be called back: what waits for a slot in memory can.
+#[tokio::test]
+async fn an_operator_reaches_what_waits_for_a_slot() {
+    let running = Running::start(Settings { per_destination: 1, ..Settings::default() });
+    for _ in 0..5 {
+        running.accept(&["a@slow.example"], "hello").await;
+    }
+    running.world.until(|world| world.in_hand.load(Ordering::SeqCst) == 1).await;
+    let domain = Domain::parse("slow.example").unwrap();
+    let mut dropped = 0;
+    while dropped < 4 {
+        dropped += running.ask(Verb::Drop, Target::Destination(domain.clone())).await;
+    }
+    running.world.gate.add_permits(1);
+    running.left(0).await;
+    assert_eq!(running.world.delivered.lock().unwrap().len(), 1);
+}
