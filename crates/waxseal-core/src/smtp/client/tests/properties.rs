@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{dialog::show, *};
+use crate::outcome::Outcome;
 
 /// What the client writes before it was permitted: never an address.
 fn said_without_proof(replies: &[u8], chunk: usize) -> Vec<u8> {
