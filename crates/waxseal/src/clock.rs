@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use waxseal_core::time::UnixTime;
 
 /// A leap of so much is believed at once: clocks are corrected.
-const LEAP: Duration = Duration::from_mins(10);
+pub(crate) const LEAP: Duration = Duration::from_mins(10);
 /// A start so long after the last record is doubted. Signatures of the root are valid for longer, so
 /// of a shorter time they would say nothing.
 const AWAY: Duration = Duration::from_hours(10 * 24);

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use waxseal_core::{dns::FailureKind, org::Mode, time::UnixTime};
 use x509_cert::der::Decode;
 
-use super::{parts::Live, runner::Runner};
+use super::{in_force, parts::Live, runner::Runner};
 use crate::{
     clock::Standing,
     metrics::{self, Works},
@@ -102,6 +102,8 @@ impl Doctor {
     pub(super) async fn look(&self) {
         self.confirm_clock().await;
         let parts = self.0.live.now();
+        // Again and again: what was in hand when the clock was corrected is put on record after that.
+        in_force::correct(&self.0.store, self.0.clock.now(), parts.config.clock).await;
         let mut checks = Vec::new();
         let dns = parts.resolver.probe().await;
         if let Dns::Validating { warnings } = &dns {
@@ -226,13 +228,15 @@ fn disagreement(standing: Standing) -> Option<String> {
         )),
         Standing::Behind(behind) => Some(format!(
             "the clock of this machine is {} behind what was written last: time goes on from there until \
-             the clock has caught up. Correct the clock; if it is right, and was wrong before: clock = \"trusted\"",
+             the clock has caught up. If the clock is wrong, correct it. If it is right now, and was wrong \
+             when that was written, write clock = \"trusted\" at the top of the configuration and reload; \
+             when the log says that its time is on record, take that out and reload again",
             days(behind)
         )),
         Standing::Ahead(ahead) => Some(format!(
             "the clock of this machine is {} ahead of what was written last, and no signatures in DNS \
-             confirm that: it is believed slowly, so that nothing ends that should not. Correct the clock; if \
-             it is right: clock = \"trusted\"",
+             confirm that: it is believed slowly, so that nothing ends that should not. If the clock is wrong, \
+             correct it. If it is right, write clock = \"trusted\" at the top of the configuration and reload",
             days(ahead)
         )),
     }

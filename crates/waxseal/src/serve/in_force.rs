@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde_json::json;
 use waxseal_core::{evidence::BlobId, org::Org, time::UnixTime};
 
-use crate::store::{Actor, Change, Entry, Event, EventKind, Space, Store, StoreError};
+use crate::{
+    clock::{LEAP, Trust},
+    store::{Actor, Change, Entry, Event, EventKind, Space, Store, StoreError},
+};
 
 /// Where the digest of what was in force last is, in [`Space::Server`].
 const LAST: &str = "in-force";
@@ -50,14 +53,42 @@ async fn keep(store: &Store, org: &Org, (cause, now): (Cause, UnixTime)) -> Resu
     store.change(vec![Change::Save(Space::Server, entry)], vec![event]).await
 }
 
+/// Where a clock that is trusted contradicts the last record, that clock is on record from now on: it is
+/// believed at the next start also where it is not trusted any more.
+pub(super) async fn correct(store: &Store, now: UnixTime, trust: Trust) {
+    if trust == Trust::Guarded {
+        return;
+    }
+    let corrected = async {
+        let Some(last) = store.last_written().await?.filter(|last| *last > now + LEAP) else {
+            return Ok(());
+        };
+        let body = json!({ "cause": "clock", "before": last.0, "now": now.0 });
+        store.append(vec![event(None, &body, now)]).await?;
+        tracing::info!(
+            "the last record was of a later time than it is: the clock is trusted, and its time is on \
+             record now. Take clock = \"trusted\" out of the configuration again, unless its time comes \
+             with authentication"
+        );
+        Ok::<_, StoreError>(())
+    };
+    if let Err(error) = corrected.await {
+        tracing::error!("the corrected clock could not be put on record: {error}");
+    }
+}
+
 fn change(digest: BlobId, (cause, before): (Cause, Option<String>), now: UnixTime) -> Event {
     let body = json!({ "cause": cause.name(), "before": before, "now": digest.to_string() });
+    event(Some(digest), &body, now)
+}
+
+fn event(config: Option<BlobId>, body: &serde_json::Value, now: UnixTime) -> Event {
     Event {
         kind: EventKind::ConfigChange,
         version: 1,
         at: now,
         actor: Actor::Gateway,
-        config: Some(digest),
+        config,
         message: None,
         body: body.to_string().into_bytes(),
         personal: None,

@@ -59,9 +59,9 @@ impl Gateway {
         for listener in fresh {
             self.serve(listener);
         }
+        self.clock.trust(parts.config.clock);
         let now = (in_force::Cause::Reload, self.clock.now());
         in_force::record(&self.store, &parts.org, now).await;
-        self.clock.trust(parts.config.clock);
         let deliverer = parts.deliverer.clone();
         let before = self.live.replace(Arc::new(parts));
         deliverer.take_over();

@@ -72,6 +72,17 @@ async fn door(process: &mut Process) -> SocketAddr {
     process.logs("mail comes in at ").await.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+/// Waits until a delivery was tried and is on record.
+async fn delivered(store: &Store) {
+    let query = EventQuery { kind: Some(EventKind::Delivery), limit: 10, ..EventQuery::default() };
+    let tried = async {
+        while store.events(query).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tried).await.expect("it is tried");
+}
+
 /// A dead battery, or somebody on the path who sets the clock back while the machine starts, so that
 /// ended exceptions and old signatures hold again: time goes on from the last record, until somebody
 /// says that it is the record that was wrong.
@@ -89,10 +100,21 @@ async fn a_clock_behind_the_last_record_is_not_believed() {
     assert!(Session::open(door).await.send(&bob, "now").await.starts_with("250 "));
     let (rows, _) = store(&config, Access::Visit).list(None, 10).await.unwrap();
     assert!(rows[0].arrived >= last, "{:?} is before {last:?}", rows[0].arrived);
+    delivered(&store(&config, Access::Visit)).await;
+    // As the line says: once trusted, and it is on record what time it is.
+    assert!(line.contains("write clock = \"trusted\"") && line.contains("take that out"), "{line}");
     world.config("clock = \"trusted\"");
     process.signal(Signal::HUP);
+    process.logs("its time is on record now. Take clock").await;
     process.logs("clock works again").await;
     process.ends_by(Signal::TERM).await;
+    world.config("");
+    let written = store(&config, Access::Serve).last_written().await.unwrap().unwrap();
+    assert!(written < last, "{written:?}");
+    let mut process = Process::start(world.folder.path());
+    self::door(&mut process).await;
+    process.ends_by(Signal::TERM).await;
+    assert!(store(&config, Access::Serve).last_written().await.unwrap().unwrap() < last);
 }
 
 /// The same with a clock that somebody set far ahead: mail that waits is not returned for it, while
@@ -113,13 +135,7 @@ async fn a_clock_far_ahead_of_the_last_record_returns_no_mail() {
     let mut process = Process::start(world.folder.path());
     process.logs("ahead of what was written last").await;
     let beside = store(&config, Access::Visit);
-    let query = EventQuery { kind: Some(EventKind::Delivery), limit: 10, ..EventQuery::default() };
-    let tried = async {
-        while beside.events(query).await.unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, tried).await.expect("it is tried");
+    delivered(&beside).await;
     let (rows, _) = beside.list(None, 10).await.unwrap();
     let kept = rows.iter().find(|row| row.arrived == last).expect("it waits on");
     assert_eq!(kept.group.as_ref().unwrap().history.attempts, 1);
