@@ -56,6 +56,10 @@ async fn an_mx_that_was_never_named_is_told_as_such() {
     let letters = world.letters.0.lock().unwrap();
     let text = String::from_utf8_lossy(&letters[0].content).into_owned();
     assert!(text.contains("Subject: Mail hosts that are not ours: partner.example\r\n"), "{text}");
+    let unfolded = text.replace("=\r\n", "");
+    let advice = "If this was you: add mx.partner.example to mx in [domain.publish] of partner.example, and \
+                  reload. If not: correct the MX records";
+    assert!(unfolded.contains(advice), "{text}");
 }
 
 /// Our resolver fails, and so all domains become unknown at once: one letter about the gateway, none about

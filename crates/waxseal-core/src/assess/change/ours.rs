@@ -33,11 +33,11 @@ pub fn strangers(before: Option<&Survey>, after: &Survey, ours: &[Domain]) -> Ve
     let strange = now.into_iter().filter(|name| !ours.contains(name));
     let change = |name: String| {
         let stood = then.as_ref().is_none_or(|then| then.contains(&name));
-        let (class, because) = match (stood, signed) {
+        let (class, why) = match (stood, signed) {
             (true, _) => (
                 Class::Weakening,
-                "it was there when the domain was looked at first: correct the MX records, or \
-                 [domain.publish] mx",
+                "it was there when the domain was looked at first, and [domain.publish] mx does not \
+                 name it",
             ),
             (false, Signed::No) => (
                 Class::LikelyAttack,
@@ -46,25 +46,46 @@ pub fn strangers(before: Option<&Survey>, after: &Survey, ours: &[Domain]) -> Ve
             (false, Signed::Yes) if moved => (
                 Class::LikelyAttack,
                 "it is new, [domain.publish] mx does not name it, and the domain is at other name \
-                 servers than before: look at the account at the registrar",
+                 servers than before",
             ),
             (false, Signed::Yes) => (
                 Class::Weakening,
                 "it is new and signed by the zone, and [domain.publish] mx does not name it",
             ),
         };
-        let text = |text: &str| Quoted::new(text).into();
+        let text = |text: &str| String::from(Quoted::new(text));
+        let because = format!("{why}. {}", advice(&name, domain, (class, signed)));
         Change {
             kind: Kind::Mx,
             subject: text(&format!("{domain} MX {name}")),
             before: text(&list),
             after: text(&name),
             class,
-            because: because.into(),
+            because,
             weight: Weight::Standing,
         }
     };
     strange.map(change).collect()
+}
+
+/// What to do about it, for somebody who was woken by it.
+fn advice(name: &str, domain: &Domain, (class, signed): (Class, Signed)) -> String {
+    let domain = Quoted::new(domain.as_str());
+    let yours = match name {
+        NOBODY => format!("take mx out of [domain.publish] of {domain}"),
+        _ => format!("add {} to mx in [domain.publish] of {domain}", Quoted::new(name)),
+    };
+    let not_yours = match (class, signed) {
+        (Class::LikelyAttack, Signed::Yes) => {
+            "look at the account at the registrar: which name servers and DS records it has"
+        }
+        (Class::LikelyAttack, Signed::No) => {
+            "look at the MX records in your zone; if they are right there, somebody on the path forges \
+             them"
+        }
+        (Class::Repair | Class::Drift | Class::Weakening, _) => "correct the MX records",
+    };
+    format!("If this was you: {yours}, and reload. If not: {not_yours}")
 }
 
 /// Whether an answer was signed, or its absence was.

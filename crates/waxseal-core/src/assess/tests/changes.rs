@@ -296,6 +296,9 @@ fn an_unsigned_mail_host_that_we_never_named_is_a_likely_attack() {
     assert_eq!((found[0].class, found[0].looks_needed()), (Class::LikelyAttack, Some(2)));
     assert_eq!(found[0].subject, "example.com MX mx.attacker.example");
     assert_eq!(found[0].before, "mx.example.net");
+    let advice = "If this was you: add mx.attacker.example to mx in [domain.publish] of example.com, and \
+                  reload. If not: look at the MX records in your zone;";
+    assert!(found[0].because.contains(advice), "{found:?}");
 
     let mut beside = World::two();
     beside.unsigned();
@@ -312,6 +315,10 @@ fn an_unsigned_mail_host_that_we_never_named_is_a_likely_attack() {
     gone.survey.facts.hosts.clear();
     let found = strange(&before, &gone);
     assert_eq!((found[0].class, found[0].after.as_str()), (Class::LikelyAttack, "."));
+    assert!(
+        found[0].because.contains("take mx out of [domain.publish] of example.com"),
+        "{found:?}"
+    );
 }
 
 /// Attacker: a thief of the account at the registrar, who delegates a signed domain of ours to servers
