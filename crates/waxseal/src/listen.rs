@@ -34,7 +34,7 @@ pub use submission::{
 pub use tls::{ClientCa, ServerTls, TlsFiles, TlsFilesError};
 
 use crate::{metrics, resolve::Clock};
-use limits::{Crowded, Failures, Intake, MAX_SIGN_INS, MAX_UNKNOWN, Place};
+use limits::{Crowded, Failures, Intake, MAX_SIGN_INS, MAX_SIZES, MAX_UNKNOWN, Place};
 pub(crate) use limits::{Origin, Sessions};
 
 /// How one listener behaves.
@@ -163,6 +163,7 @@ pub struct Desk<A> {
     intake: Arc<Intake>,
     failures: Failures,
     unknown: Failures,
+    sizes: Failures,
     hashing: Semaphore,
 }
 
@@ -184,6 +185,7 @@ impl<A: Accept> Desk<A> {
             intake: Arc::default(),
             failures: Failures::of(MAX_SIGN_INS),
             unknown: Failures::of(MAX_UNKNOWN),
+            sizes: Failures::of(MAX_SIZES),
             // One hash is one core; a second one lets the next wait less.
             hashing: Semaphore::new(2),
         })

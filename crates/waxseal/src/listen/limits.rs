@@ -14,7 +14,10 @@ pub(super) const MAX_SIGN_INS: u32 = 20;
 /// Recipients that do not exist which an address may name in [`WINDOW`]: a list that nobody tended
 /// has some, who tries names has nothing else.
 pub(super) const MAX_UNKNOWN: u32 = 100;
-/// After so many of them its questions wait for each other, and not in the way of others.
+/// Questions for a longer message to a recipient who is known to exist, from an address that has named
+/// [`MAX_UNKNOWN`]: others may send from there, too (a provider's, say), but each size is work inside.
+pub(super) const MAX_SIZES: u32 = 50;
+/// After so many unknown recipients its questions wait for each other, and not in the way of others.
 const DOUBTFUL: u32 = 5;
 /// Then it may try again.
 const WINDOW: Duration = Duration::from_secs(600);

@@ -323,7 +323,13 @@ impl<A: Accept> Session<A> {
         let answer = match (recipients.remembered(&question), lane) {
             (Remembered::Answer(answer), _) => answer,
             (Remembered::Nothing, None) => return Answer::TooOften,
-            (Remembered::Existence, None) => recipients.ask(question, Lane::Narrow).await,
+            (Remembered::Existence, None) if self.desk.sizes.too_often(origin, now()) => {
+                return Answer::TooOften;
+            }
+            (Remembered::Existence, None) => {
+                self.desk.sizes.count(origin, now());
+                recipients.ask(question, Lane::Narrow).await
+            }
             (Remembered::Existence | Remembered::Nothing, Some(lane)) => {
                 recipients.ask(question, lane).await
             }

@@ -59,6 +59,8 @@ pub(crate) struct Known {
     /// With the largest size that was taken.
     taken: Shelf<u64>,
     refused: Shelf<Reply>,
+    /// With the smallest size that was refused because of it.
+    too_long: Shelf<(u64, Reply)>,
     turns: Semaphore,
     narrow: Semaphore,
     complained: AtomicU64,
@@ -70,6 +72,7 @@ impl Default for Known {
         Self {
             taken: Shelf::default(),
             refused: Shelf::default(),
+            too_long: Shelf::default(),
             turns: Semaphore::new(AT_ONCE),
             narrow: Semaphore::new(NARROW),
             complained: AtomicU64::new(0),
@@ -80,21 +83,25 @@ impl Default for Known {
 
 impl Known {
     /// Who does not exist gets no message of any size. Who does gets those that are no longer than
-    /// one that inside would have taken.
+    /// one that inside would have taken, and none that is as long as one that was too long.
     fn recall(&self, question: &Question, now: UnixTime) -> Remembered {
         let anything = Question { octets: 0, ..question.clone() };
-        match self.taken.recall(&anything, now) {
-            Some(largest) if question.octets <= largest => Remembered::Answer(Answer::Taken),
-            Some(_) => Remembered::Existence,
-            None => match self.refused.recall(&anything, now) {
-                Some(reply) => Remembered::Answer(Answer::Refused(reply)),
-                None => Remembered::Nothing,
-            },
+        let taken = self.taken.recall(&anything, now);
+        if taken.is_some_and(|largest| question.octets <= largest) {
+            return Remembered::Answer(Answer::Taken);
+        }
+        let too_long = || {
+            let (least, reply) = self.too_long.recall(&anything, now)?;
+            (question.octets >= least).then_some(reply)
+        };
+        match self.refused.recall(&anything, now).or_else(too_long) {
+            Some(reply) => Remembered::Answer(Answer::Refused(reply)),
+            None if taken.is_some() => Remembered::Existence,
+            None => Remembered::Nothing,
         }
     }
 
-    /// That nobody could be asked is not remembered: the next may be luckier. Nor is a refusal of
-    /// one size: a shorter message may be taken.
+    /// That nobody could be asked is not remembered: the next may be luckier.
     fn remember(&self, question: Question, answer: &Answer, now: UnixTime) {
         let octets = question.octets;
         let anything = Question { octets: 0, ..question };
@@ -103,7 +110,12 @@ impl Known {
             Answer::Taken if self.taken.recall(&anything, now).is_some_and(|has| has >= octets) => {
             }
             Answer::Taken => self.taken.keep(anything, octets, (now, TAKEN)),
-            Answer::Refused(reply) if octets > 0 && is_about_size(reply) => {}
+            Answer::Refused(reply) if octets > 0 && is_about_size(reply) => {
+                let known = self.too_long.recall(&anything, now);
+                if known.is_none_or(|(least, _)| octets < least) {
+                    self.too_long.keep(anything, (octets, short(reply)), (now, REFUSED));
+                }
+            }
             Answer::Refused(reply) => {
                 self.taken.forget(&anything);
                 self.refused.keep(anything, short(reply), (now, REFUSED));

@@ -308,10 +308,17 @@ async fn names_are_not_found_out_by_trying() {
     // Inside was asked for no more than that, and others are not kept from it.
     let mut wire = exchange.stranger_from(Ipv4Addr::new(127, 0, 0, 9)).await;
     hand_in(&mut wire, "<bob@elsewhere.example>", &ours("ann")).await;
-    // Who is known already still gets mail, also from there.
+    // Who is known already still gets mail, also from there, and longer mail; but inside has no work
+    // with ever larger sizes.
     drop(wire);
     let mut wire = exchange.stranger().await;
     hand_in(&mut wire, "<bob@elsewhere.example>", &ours("ann")).await;
+    for nth in 0..60 {
+        let expected = if nth < 50 { "250" } else { "451 4.7.1" };
+        wire.says(&format!("MAIL FROM:<eve@elsewhere.example> SIZE={}", 70_000 + nth), "250").await;
+        wire.says(&format!("RCPT TO:<{}>", ours("ann")), expected).await;
+        wire.says("RSET", "250").await;
+    }
     drop(wire);
     exchange.gateway.stop().await;
 }

@@ -57,9 +57,20 @@ fn the_largest_size_taken_is_remembered_and_absence_holds_for_all() {
         reply(554, EnhancedCode(5, 2, 3)),
         reply(552, EnhancedCode(5, 2, 2)),
     ] {
-        known.remember(sized("ann", 9_000), &Answer::Refused(about_size), NOW);
-        assert_eq!(known.recall(&sized("ann", 9_000), NOW), Remembered::Nothing);
-        assert_eq!(known.recall(&question("ann"), NOW), Remembered::Nothing);
+        let known = Known::default();
+        let refused = Answer::Refused(about_size);
+        known.remember(sized("ann", 9_000), &refused, NOW);
+        known.remember(sized("ann", 9_500), &refused, NOW);
+        for octets in [9_000, 9_001, 80_000] {
+            assert_eq!(
+                known.recall(&sized("ann", octets), NOW),
+                Remembered::Answer(refused.clone())
+            );
+        }
+        for octets in [0, 1, 8_999] {
+            assert_eq!(known.recall(&sized("ann", octets), NOW), Remembered::Nothing);
+        }
+        assert_eq!(known.recall(&sized("ann", 9_000), NOW + REFUSED), Remembered::Nothing);
     }
     known.remember(sized("ann", 9_000), &Answer::Taken, NOW);
     for octets in [0, 1, 8_999, 9_000] {
