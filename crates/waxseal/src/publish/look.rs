@@ -27,7 +27,7 @@ use crate::{
     config::Config,
     dial::Dialler,
     fetch::{self, PolicyFetcher},
-    gather::{self, PolicySource},
+    gather,
     resolve::{Exchange, Lookup, Mx, Record, Resolver, as_exchangers, as_texts, as_tlsa},
     serve,
     survey::probe::{self, Deliveries, Enough, Prober, Target},
@@ -258,7 +258,7 @@ impl Looker {
         };
         let known = memory.domains.get(name).is_some_and(|known| known.policy.served.is_some());
         let served = if wanted.sts.is_some() || known || announced.iter().any(anything) {
-            self.fetcher.fetch(name).await
+            self.served(name, wanted.sts.as_ref().map(|sts| &sts.policy)).await
         } else {
             Err(StsFailure::Fetch("no policy is announced".to_owned()))
         };
@@ -270,6 +270,13 @@ impl Looker {
             announced,
             mx,
         }
+    }
+
+    /// The policy as all addresses of the policy host serve it.
+    async fn served(&self, name: &Domain, wanted: Option<&Policy>) -> Result<Policy, StsFailure> {
+        let each = self.fetcher.served_each(name).await?.into_iter();
+        let read = |fetched: Result<_, _>| fetched.and_then(|file| fetch::policy(name, &file));
+        gate::everywhere(wanted, each.map(|(address, file)| (address, read(file))).collect())
     }
 
     /// TXT at `_mta-sts`, as each server of the zone gives it.

@@ -94,6 +94,38 @@ async fn a_policy_that_is_missing_or_ill_served_is_no_failure_to_find_out() {
     }
 }
 
+/// A sender takes any address of the policy host, and keeps the old file under the new id from the one that
+/// has it still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_id_waits_for_the_file_at_each_address_of_the_policy_host() {
+    const SECOND: &str = "192.0.2.81";
+    let zone = own_zone().record("mta-sts", &Data::A(SECOND.parse().unwrap()));
+    let (mut world, host, ca, key) = with_policy_host(zone).await;
+    let serving = |answer| PolicyPersonality {
+        identity: ca.issue(&key, &["mta-sts.own.test"], Validity::Current).unwrap(),
+        answer,
+    };
+    let second = PolicyHost::start(serving(Answer::NotFound)).await.unwrap();
+    world.map.push((format!("{SECOND}:443"), second.addr()));
+    world.configure(TESTING, "");
+    let json = world.publish(&["mta-sts", "--json"]).await.json();
+    let file = json["domains"][0]["policy"]["text"].as_str().unwrap().to_owned();
+    host.become_like(serving(Answer::Policy(file.clone())));
+    let old = file.replace("testing", "none");
+    for (answer, code, why) in [
+        (Answer::NotFound, 1, format!("at {SECOND}: mta-sts.own.test answered 404")),
+        (Answer::Policy(old), 1, "another policy is still served".to_owned()),
+        (Answer::Blocked, 2, format!("at {SECOND}: no TLS")),
+        (Answer::Policy(file.clone()), 0, "may be published now".to_owned()),
+    ] {
+        second.become_like(serving(answer));
+        let said = world.publish(&["gate", "--only", "id", "--json"]).await;
+        let json = said.json();
+        assert_eq!(said.code, code, "{json}");
+        assert!(json["items"][0]["because"].as_str().unwrap().contains(&why), "{json}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_doors_the_closed_one_decides_the_exit_code() {
     let (world, host, ca, key) = with_policy_host(own_zone()).await;

@@ -7,6 +7,7 @@
 mod item;
 mod keys;
 mod policy;
+mod served;
 mod view;
 
 pub(super) use self::item::Judged;
@@ -15,6 +16,7 @@ pub use self::{
     item::{Door, Guessed, Item, State, Verdict, verdict},
     keys::{HostKeys, Key, keys},
     policy::{PolicyFacts, policy},
+    served::everywhere,
     view::{Gap, How, Loss, Named, Seen, ServerView},
 };
 

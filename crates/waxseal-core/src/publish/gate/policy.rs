@@ -78,6 +78,8 @@ pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> 
 
 /// The MX hosts that senders may know.
 struct Exchangers {
+    /// The domain, where a server of its zone has no MX record.
+    alone: Option<Domain>,
     /// Those in DNS now, and those that a cache may hold: until when.
     hosts: Vec<(Domain, Option<UnixTime>)>,
     /// Why there may be more: servers with something else than MX records.
@@ -103,10 +105,14 @@ impl Exchangers {
             }
             memory.mx_first = Some(now);
         }
+        let absent = views.iter().any(|view| matches!(view.seen, Seen::Absent { .. }));
+        let alone = absent.then(|| facts.domain.clone());
         for view in views {
             let (hosts, ttl) = match &view.seen {
                 Seen::Records { value, ttl, .. } => (value.as_slice(), *ttl),
-                Seen::Absent { .. } | Seen::Wrong(_) | Seen::Lost(_) => continue,
+                // The domain is its own mail host then (RFC 5321 §5.1).
+                Seen::Absent { ttl } => (std::slice::from_ref(&facts.domain), *ttl),
+                Seen::Wrong(_) | Seen::Lost(_) => continue,
             };
             for host in hosts {
                 let until = now + ttl + ROUNDING;
@@ -132,7 +138,7 @@ impl Exchangers {
             place += 1;
             place <= MOST_MX
         });
-        Self { hosts, wrong, gaps, first }
+        Self { alone, hosts, wrong, gaps, first }
     }
 
     /// Whether mail for all of them passes a policy; if not, how a door stands that needs that.
@@ -142,6 +148,13 @@ impl Exchangers {
             .filter(|(_, until)| until.is_none())
             .map(|(host, _)| host.to_string())
             .collect();
+        if let Some(domain) = self.alone.as_ref().filter(|domain| !policy.allows(domain)) {
+            let because = format!(
+                "{domain} has no MX record at a server of its zone: mail goes to {domain} itself, which is \
+                 not in the policy, and would be turned away"
+            );
+            return Some(Judged::closed(because, "publish its MX records first"));
+        }
         if !live.is_empty() {
             let because = format!(
                 "{} has MX records and is not in the policy: mail for it would be turned away",

@@ -196,6 +196,13 @@ fn no_id_is_announced_of_a_policy_without_a_live_mx_host() {
             .ask(Door::Id, NOW)
             .is_open()
     );
+    // Without MX records the domain is its own mail host (RFC 5321 §5.1).
+    let mut alone = World::new(Some(narrow.clone()), Some(&narrow), &["new.example.com"]);
+    alone.facts.mx[0].seen = Seen::Absent { ttl: HOUR };
+    let item = alone.ask(Door::Id, NOW);
+    assert!(item.because.contains("example.com has no MX record"), "{item:?}");
+    alone.facts.mx = exchangers(&["new.example.com"], 60);
+    assert_eq!(waits(&alone.ask(Door::Id, NOW)), Some(later(3_601)), "caches know of none");
     // Taking a policy back turns no mail away.
     let none = Policy { mode: sts::Mode::None, mx: Vec::new(), max_age: HOUR };
     assert!(

@@ -309,6 +309,44 @@ fn a_policy_host_that_is_not_reached_is_unknown_and_starts_no_clock_anew() {
     }
 }
 
+/// A sender takes any address of the policy host, and keeps the old file under the new id from the one that
+/// has it still.
+#[test]
+fn a_policy_is_served_where_each_address_of_its_host_serves_it() {
+    let (old, new) = (
+        policy(sts::Mode::Testing, &["mx.example.com"]),
+        policy(sts::Mode::Enforce, &["mx.example.com"]),
+    );
+    let address = |last| Ipv4Addr::new(192, 0, 2, last).into();
+    let silent = || Err(StsFailure::Unreached("no answer".to_owned()));
+    let wrong = || Err(StsFailure::Certificate("expired".to_owned()));
+    let ask = |served: Vec<Result<Policy, StsFailure>>| {
+        let each = (1..).map(address).zip(served).collect();
+        let mut world = World::new(Some(new.clone()), Some(&old), &["mx.example.com"]);
+        world.facts.served = gate::everywhere(Some(&new), each);
+        world.ask(Door::Id, NOW)
+    };
+    assert!(ask(vec![Ok(new.clone())]).is_open());
+    assert!(ask(vec![Ok(new.clone()), Ok(new.clone())]).is_open());
+    for order in [[Ok(new.clone()), Ok(old.clone())], [Ok(old.clone()), Ok(new.clone())]] {
+        let item = ask(order.into());
+        assert!(item.because.contains("another policy is still served"), "{item:?}");
+    }
+    let item = ask(vec![Ok(new.clone()), silent()]);
+    assert_eq!(item.state, State::Unknown, "{item:?}");
+    assert!(item.because.contains("at 192.0.2.2: no answer"), "{item:?}");
+    // What was seen closes, whatever is not known beside it.
+    let item = ask(vec![silent(), Ok(old.clone()), Ok(new.clone())]);
+    assert_eq!(item.state, State::Closed { until: None }, "{item:?}");
+    let item = ask(vec![Ok(new.clone()), Ok(old.clone()), wrong(), silent()]);
+    assert!(item.because.contains("at 192.0.2.3: expired"), "{item:?}");
+    assert!(ask(Vec::new()).because.contains("no address"));
+    // Without MTA-STS in the end, the policy that still binds is the one that counts.
+    let none = Policy { mode: sts::Mode::None, mx: Vec::new(), max_age: HOUR };
+    let each = vec![(address(1), Ok(none)), (address(2), Ok(old.clone()))];
+    assert_eq!(gate::everywhere(None, each), Ok(old));
+}
+
 /// The old policy is the only one that tells which MX hosts went a moment ago.
 #[test]
 fn the_first_look_is_one_that_reached_the_policy_host() {
