@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Data, Protocol, Record, record::strings};
 use crate::{
     assess::mail::{spf::is_spf, tags::Tags},
-    dane::Tlsa,
+    dane::{self, Tlsa},
     dns::{Answer, Authenticity},
     dnssec::Name,
     domain::Domain,
@@ -328,15 +328,21 @@ pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> F
         })
         .collect();
     let (act, fix) = if lacking > 0 {
-        (Act::Add, format!("add the {lacking} of these that are not there"))
+        let fix = match value.iter().filter(|tlsa| wanted.iter().any(|w| is(w, tlsa))).count() {
+            0 => "add these".to_owned(),
+            _ => format!("add the {lacking} of these that are not there"),
+        };
+        (Act::Add, fix + outdone(&wanted, value))
     } else if authenticity == Authenticity::Insecure {
         // RFC 7672 §2.2: insecure TLSA records count for nobody.
         let fix = "sign the zone with DNSSEC: unsigned TLSA records count for nobody".to_owned();
         (Act::Nothing, fix)
     } else if !surplus.is_empty() {
         let fix = format!(
-            "{} records are of no key in the configuration: once nobody uses those keys, remove them",
-            surplus.len()
+            "{} of the records there are of no key in the configuration: once nobody uses those keys, remove \
+             them{}",
+            surplus.len(),
+            outdone(&wanted, value)
         );
         (Act::Nothing, fix)
     } else {
@@ -346,6 +352,20 @@ pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> F
         |tlsa: &Tlsa| [&[tlsa.usage, tlsa.selector, tlsa.matching], tlsa.data.as_slice()].concat();
     let seen = value.iter().map(rdata).collect();
     Finding { seen, ..finding(act, Standing::Differs { found }, fix) }
+}
+
+/// What to say where stronger digests stand beside ours: senders go by those alone (RFC 7671 §9).
+fn outdone(wanted: &[Record], value: &[Tlsa]) -> &'static str {
+    let ours = wanted.iter().filter_map(|record| match &record.data {
+        Data::Tlsa(tlsa) => Some(tlsa.clone()),
+        Data::Txt(_) | Data::Cname(_) => None,
+    });
+    let all: Vec<Tlsa> = ours.clone().chain(value.iter().cloned()).collect();
+    let counts = |tlsa: &Tlsa| dane::effective(&all).any(|(_, one)| one == tlsa);
+    if ours.clone().all(|tlsa| counts(&tlsa)) {
+        return "";
+    }
+    "; while records with SHA-512 stand there, senders go by those alone (RFC 7671 section 9)"
 }
 
 /// `mta-sts.DOMAIN` may be an alias or have addresses of its own: it has to lead somewhere.

@@ -39,7 +39,7 @@ pub(super) fn fold_zone(text: &str, columns: usize) -> String {
     let mut folded = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         match line.strip_prefix("; ") {
-            Some(words) if !words.contains(" IN ") => {
+            Some(words) if !words.contains(" IN ") && !words.contains("there is: ") => {
                 for line in fold(words, columns.saturating_sub(2)).split_inclusive('\n') {
                     folded.push_str("; ");
                     folded.push_str(line);

@@ -69,11 +69,16 @@ fn key(folder: &Path, name: &str) -> PathBuf {
 
 impl World {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more records in the zone.
+    async fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let first = key(folder.path(), "first");
         let (mx, resolver) = (own_address(81), own_address(82));
         let servers = "ns1 A 192.0.2.53\nns2 A 192.0.2.54\n";
-        let records = format!("@ NS ns1\n@ NS ns2\n{servers}@ MX 10 mx\nmx A {mx}\n");
+        let records = format!("@ NS ns1\n@ NS ns2\n{servers}@ MX 10 mx\nmx A {mx}\n{more}");
         let glue = format!(
             "{ZONE}. NS ns1.{ZONE}.\n{ZONE}. NS ns2.{ZONE}.\nns1.{ZONE}. A 192.0.2.53\n\
              ns2.{ZONE}. A 192.0.2.54\n"
@@ -368,6 +373,25 @@ async fn an_update_that_was_overtaken_changes_nothing() {
     let answer = exchange(world.primary.address, &request.message).await;
     let why = update::response(&request, &secret(), &answer, late).unwrap_err().to_string();
     assert!(why.contains("BADTIME") && why.contains("clock"), "{why}");
+}
+
+/// A habit of careful administrators: a wildcard that says that nothing below the zone sends mail. It stands at
+/// no name below it, so nothing has to be taken away, and a prerequisite sees nothing there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_wildcard_is_no_record_of_the_names_below() {
+    let world = World::with("* TXT \"v=spf1 -all\"\n").await;
+    key(world.folder.path(), "spare");
+    world.configure("first", "spare");
+    let text = fs::read_to_string(world.path("waxseal.toml")).unwrap();
+    let domain = format!(
+        "[[domain]]\nname = \"{ZONE}\"\ninside = \"127.0.0.1:1\"\ninside_tls = \"opportunistic\"\n\
+         [domain.publish]\ntlsrpt = [\"mailto:ours@{ZONE}\"]\n[publish]\n"
+    );
+    fs::write(world.path("waxseal.toml"), text.replace("[publish]\n", &domain)).unwrap();
+    let (code, said) = world.publish(&["tlsrpt", "--update"]).await;
+    assert!(code == 0 && said.contains("sent: 1 record"), "{said}");
+    let (code, said) = world.publish(&["tlsrpt"]).await;
+    assert_eq!(code, 0, "{said}");
 }
 
 /// An outsider or a mistake: another secret, another name, records that the key may not change, a

@@ -27,7 +27,7 @@ async fn records_are_printed_without_a_look() {
         "_smtp._tls.own.test. 3600 IN TXT \"v=TLSRPTv1; rua=mailto:tls@own.test\"\n",
         // There is no [web.policy]: this gateway would not answer there.
         "; mta-sts.own.test. 3600 IN CNAME gw.own.test.\n",
-        ";   mode: testing\n",
+        ";     mode: testing\n",
         // Nothing to paste before the policy is served.
         "; _mta-sts.own.test. 3600 IN TXT \"v=STSv1; id=",
         // There may be one already, and nobody looked.

@@ -192,6 +192,40 @@ async fn a_tsig_secret_that_others_can_read_is_refused() {
     assert!(said.code == 78 && said.err.contains("tsig"), "{}{}", said.out, said.err);
 }
 
+/// A hoster looks after the reports: the name is an alias, and servers ignore in silence what is added beside one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_sent_to_a_name_that_is_an_alias() {
+    let to = |name: &str| Data::Cname(waxseal_lab::dns::Name::new(name));
+    let zone = own_zone()
+        .record("_dmarc", &to("theirs.own.test"))
+        .record("_smtp._tls", &to("nothing.own.test"))
+        .record("_25._tcp.mx", &to("keys.own.test"))
+        .record("keys", &tlsa(&[7; 32]))
+        .record("theirs", &Data::txt("v=DMARC1; p=none"));
+    let world = World::new(zone).await;
+    world.key("now");
+    let file = world.path("now.pem").display().to_string();
+    let host = format!("[[publish.mx]]\nhost = \"mx.own.test\"\ncurrent = [\"{file}\"]\n");
+    let domain = "dmarc = \"reject\"\ntlsrpt = [\"mailto:t@own.test\"]\n";
+    world.configure(domain, &(nobody(&world) + &host));
+    let update = ["records", "--update", "--replace", "--prune", "--unseen", "--json"];
+    let said = world.publish(&update).await;
+    let json = said.json();
+    assert_eq!((said.code, &json["verdict"]), (1, &"closed".into()), "{json}");
+    let not_done = json["not_done"].as_array().unwrap();
+    for owner in ["_dmarc.own.test", "_smtp._tls.own.test", "_25._tcp.mx.own.test"] {
+        let one = not_done.iter().find(|one| one["owner"] == owner).unwrap();
+        assert_eq!(one["reason"], "by-hand", "{json}");
+        let text = one["text"].as_str().unwrap();
+        assert!(text.contains(&format!("{owner} is an alias (CNAME) of ")), "{text}");
+    }
+    // Pasted beside an alias they would break the zone.
+    let said = world.publish(&["records"]).await;
+    for owner in ["_dmarc", "_smtp._tls.own", "_25._tcp"] {
+        assert!(!said.out.lines().any(|line| line.starts_with(owner)), "{}", said.out);
+    }
+}
+
 /// Others may have put it there: a text that is not ours is replaced only by who asks for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_adds_and_replaces_only_on_request() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{Door, Gap, Item, Judged, Seen, ServerView, Views, list, title};
 use crate::{
-    dane::Tlsa,
+    dane::{self, Tlsa},
     dns::Authenticity,
     domain::Domain,
     publish::{HostMemory, memory, texts},
@@ -123,7 +123,8 @@ impl<'a> Everywhere<'a> {
         all
     }
 
-    /// The digests of the end entities' keys that every server has that answers, in hexadecimal.
+    /// The digests of the end entities' keys that every server has that answers, and that count there, in
+    /// hexadecimal.
     fn digests(&self) -> BTreeSet<String> {
         memory::common(self.views.iter().filter_map(|view| {
             let value = match &view.seen {
@@ -133,7 +134,7 @@ impl<'a> Everywhere<'a> {
             };
             let hex = |tlsa: &Tlsa| tlsa.data.iter().map(|octet| format!("{octet:02x}")).collect();
             let ours = |tlsa: &&Tlsa| (tlsa.usage, tlsa.selector, tlsa.matching) == (3, 1, 1);
-            Some(value.iter().filter(ours).map(hex).collect())
+            Some(dane::effective(value).map(|(_, tlsa)| tlsa).filter(ours).map(hex).collect())
         }))
     }
 
@@ -145,6 +146,18 @@ impl<'a> Everywhere<'a> {
             Seen::Wrong(_) | Seen::Lost(_) => false,
         };
         self.views.iter().filter(lacks).map(title).collect()
+    }
+
+    /// Servers that have this record for nobody: a stronger digest stands beside it, and senders go by the
+    /// strongest alone (digest agility, RFC 7671 §9).
+    fn outdone(&self, wanted: &Tlsa) -> Vec<String> {
+        let outdoes = |view: &&ServerView<Vec<Tlsa>>| match &view.seen {
+            Seen::Records { value, .. } => {
+                value.contains(wanted) && !dane::effective(value).any(|(_, tlsa)| tlsa == wanted)
+            }
+            Seen::Absent { .. } | Seen::Wrong(_) | Seen::Lost(_) => false,
+        };
+        self.views.iter().filter(outdoes).map(title).collect()
     }
 
     /// Why no record counts, where none does.
@@ -167,7 +180,8 @@ impl<'a> Everywhere<'a> {
 }
 
 fn next(key: &Key, all: &Everywhere<'_>, memory: &mut HostMemory, now: UnixTime) -> Judged {
-    let lacking = all.without(&texts::end_entity(key.spki_sha256));
+    let wanted = texts::end_entity(key.spki_sha256);
+    let lacking = all.without(&wanted);
     if !lacking.is_empty() {
         // Seen before and gone: the time counts anew.
         memory.keys.remove(&key.hex());
@@ -180,6 +194,19 @@ fn next(key: &Key, all: &Everywhere<'_>, memory: &mut HostMemory, now: UnixTime)
         };
         return Judged::closed(because, to_do);
     }
+    let outdone = all.outdone(&wanted);
+    if !outdone.is_empty() {
+        // For senders it is not there, so the time counts anew.
+        memory.keys.remove(&key.hex());
+        let because = format!(
+            "its TLSA record counts for nobody at {}: a record with SHA-512 (`3 1 2`) stands beside it, and \
+             senders go by the strongest digest alone (RFC 7671 section 9)",
+            list(&outdone)
+        );
+        let to_do = "take the records with SHA-512 away, once those with SHA-256 cover every key in use: \
+                     `waxseal publish tlsa --update --prune` does";
+        return Judged::closed(because, to_do);
+    }
     if let Some(judged) = all.worthless() {
         return judged;
     }
@@ -190,17 +217,21 @@ fn next(key: &Key, all: &Everywhere<'_>, memory: &mut HostMemory, now: UnixTime)
     let known = memory.everywhere(key.hex(), all.ttl.unwrap_or_default(), now);
     let forgotten = memory.caches.forgotten(&key.hex(), known.since, (TTLS, known.ttl));
     let until = forgotten.at + ROUNDING;
-    let servers = all.views.len() - all.aside.len();
+    let servers = match (all.views.len() - all.aside.len(), all.aside.is_empty()) {
+        (1, true) => "the only server address".to_owned(),
+        (1, false) => "the only server address that could be asked".to_owned(),
+        (some, true) => format!("all {some} server addresses"),
+        (some, false) => format!("all {some} server addresses that could be asked"),
+    };
     let judged = if now < until {
         let because = format!(
-            "its TLSA record is on all {servers} server addresses since {}; caches forget what stood \
-             there before at {until} ({})",
+            "its TLSA record is on {servers} since {}; caches forget what stood there before at {until} ({})",
             known.since, forgotten.why
         );
         Judged::until(until, because)
     } else {
         Judged::open(format!(
-            "its TLSA record is on all {servers} server addresses, signed, since {}: longer than {}",
+            "its TLSA record is on {servers}, signed, since {}: longer than {}",
             known.since, forgotten.why
         ))
     };

@@ -20,11 +20,20 @@ pub use self::{
     view::{Gap, How, Loss, Named, Seen, ServerView},
 };
 
-/// The first few, so that a list stays a sentence.
+/// The first few, so that a list stays a sentence; each once.
 pub(super) fn list(names: &[String]) -> String {
     const SHOWN: usize = 4;
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN) {
+    let mut each: Vec<&str> = Vec::new();
+    for name in names {
+        if !each.contains(&name.as_str()) {
+            each.push(name);
+        }
+    }
+    let shown: Vec<&str> = each.iter().take(SHOWN).copied().collect();
+    // Sentences have commas of their own.
+    let between = if shown.iter().any(|one| one.contains(", ")) { "; " } else { ", " };
+    let shown = shown.join(between);
+    match each.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

@@ -434,3 +434,30 @@ fn what_was_seen_survives_as_text_and_other_texts_are_refused() {
     }
     assert!(Memory::read(&"[".repeat(100_000)).is_err());
 }
+
+/// A habit of old guides: `3 1 2` beside `3 1 1`. Senders go by the stronger digest alone (RFC 7671 §9), so a next
+/// key that only `3 1 1` names would be refused by all of them.
+#[test]
+fn a_record_that_a_stronger_digest_outdoes_opens_nothing() {
+    let host = host(&[1], &[2]);
+    let mut memory = HostMemory::default();
+    let outdone = || {
+        let Seen::Records { mut value, ttl, authenticity } = has(&[1, 2], 300) else { panic!() };
+        value.push(Tlsa { usage: 3, selector: 1, matching: 2, data: vec![1; 64] });
+        Seen::Records { value, ttl, authenticity }
+    };
+    let look = |memory: &mut HostMemory, seen, now| {
+        let items = gate::keys(&host, &[view(1, has(&[1, 2], 300)), view(2, seen)], memory, now);
+        items.into_iter().find(|item| item.what.starts_with("deploy")).unwrap()
+    };
+    look(&mut memory, has(&[1], 300), NOW);
+    for day in 1..5 {
+        let item = look(&mut memory, outdone(), later(day * DAY));
+        assert_eq!(item.state, State::Closed { until: None }, "{}", item.because);
+        assert!(item.because.contains("SHA-512"), "{}", item.because);
+    }
+    // It is taken away: the time begins.
+    let item = look(&mut memory, has(&[1, 2], 300), later(5 * DAY));
+    assert_eq!(waits(&item), Some(later(5 * DAY + 601)), "{}", item.because);
+    assert!(look(&mut memory, has(&[1, 2], 300), later(5 * DAY + 601)).is_open());
+}

@@ -118,3 +118,42 @@ fn a_text_that_is_shown_in_part_ends_with_three_points() {
     let Standing::Differs { found } = spf_of(&[&long]).standing else { panic!() };
     assert!(found[0].len() == 300 && found[0].ends_with("..."), "{found:?}");
 }
+
+#[test]
+fn nothing_is_put_beside_an_alias() {
+    let record = texts::tlsrpt(&name("example.com"), &["mailto:t@example.com".into()], HOUR);
+    let record = record.unwrap();
+    let to = (&name("reports.example.net")).into();
+    let behind = |answer| text(record.clone(), "v=TLSRPTv1", &answer).behind(&to);
+    for answer in [absent(), texts_of(&["site=1"]), texts_of(&["v=TLSRPTv1; rua=mailto:x@y.z"])] {
+        let finding = behind(answer);
+        assert_eq!(finding.act, Act::ByHand);
+        assert!(
+            finding.fix.contains("is an alias (CNAME) of reports.example.net"),
+            "{}",
+            finding.fix
+        );
+    }
+    // What others say there as it is wanted is as good as our own.
+    let finding = behind(texts_of(&["v=TLSRPTv1; rua=mailto:t@example.com"]));
+    assert_eq!((finding.act, finding.standing), (Act::Nothing, Standing::Live));
+}
+
+/// Records that nobody can use bind nobody: ours would be the first (RFC 7672 §2.2).
+#[test]
+fn the_first_tlsa_records_are_those_that_count_first() {
+    let host = name("mx.example.com");
+    let of = |value: Vec<Tlsa>| {
+        let wanted = texts::tlsa(&host, vec![texts::end_entity([1; 32])], HOUR).unwrap();
+        tlsa(&host, wanted, &found(value, Authenticity::Secure))
+    };
+    let odd =
+        |usage, matching, octets| Tlsa { usage, selector: 1, matching, data: vec![7; octets] };
+    assert!(of(vec![odd(1, 1, 32)]).is_first());
+    assert!(of(vec![odd(3, 1, 31), odd(3, 9, 32)]).is_first());
+    assert!(!of(vec![odd(1, 1, 32), odd(3, 2, 64)]).is_first());
+    assert!(!of(vec![texts::end_entity([1; 32])]).is_first());
+    let finding = of(vec![odd(3, 2, 64)]);
+    assert!(finding.fix.contains("SHA-512 stand there, senders go by those"), "{}", finding.fix);
+    assert!(!of(vec![odd(3, 1, 32)]).fix.contains("SHA-512"));
+}

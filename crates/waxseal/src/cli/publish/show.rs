@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use waxseal_core::{
+    domain::Domain,
     publish::{
         Act, ClockSet, Finding, Record, Standing,
         gate::{self, Item, State, Verdict},
@@ -14,7 +15,7 @@ use waxseal_core::{
     sts::Policy,
 };
 
-use super::{Part, Seen, gate::Looked, json::latest};
+use super::{Part, Seen, findings, gate::Looked, json::latest};
 use crate::{
     cli::Paint,
     publish::{
@@ -51,7 +52,8 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
                     comment(&mut text, &sts.host.to_string());
                 }
             }
-            policy(&mut text, domain.domain.as_str(), &sts.policy);
+            comment(&mut text, &format!("the policy, for {}", place(&domain.domain)));
+            policy(&mut text, &sts.policy);
             comment(&mut text, "only once that policy is served there (RFC 8461 section 8.1):");
             comment(&mut text, &sts.announcement.to_string());
         }
@@ -68,7 +70,7 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
             if part != Part::Tlsrpt && !host.records.is_empty() {
                 let name = &host.keys.host;
                 let words = format!(
-                    "nobody looked which keys {name} shows: records without the key that it shows turn mail \
+                    "WARNING: nobody looked which keys {name} shows: records without the key that it shows turn mail \
                      away; `waxseal publish tlsa {name}` looks"
                 );
                 comment(&mut text, &words);
@@ -111,11 +113,16 @@ fn nothing(text: String) -> String {
     text
 }
 
+/// Where a policy is served (RFC 8461 §3.3).
+fn place(domain: &Domain) -> String {
+    format!("https://mta-sts.{domain}/.well-known/mta-sts.txt")
+}
+
 /// The policy file, as comments of the zone file.
-fn policy(text: &mut String, domain: &str, policy: &Policy) {
-    comment(text, &format!("https://mta-sts.{domain}/.well-known/mta-sts.txt (text/plain, CRLF):"));
+fn policy(text: &mut String, policy: &Policy) {
+    comment(text, "  as text/plain, each line ended by CRLF:");
     for one in policy.to_string().lines() {
-        comment(text, &format!("  {one}"));
+        comment(text, &format!("    {one}"));
     }
 }
 
@@ -132,13 +139,18 @@ pub(super) fn looked(part: Part, seen: &Seen, paint: Paint) -> String {
     for look in &seen.hosts {
         host(&mut text, part, look, paint);
     }
+    if part != Part::Plan && seen.sent.is_empty() && seen.refused.is_empty() {
+        tally(&mut text, part, seen);
+    }
     for sent in &seen.sent {
-        let records = sent.records.len();
+        let records = match sent.records.len() {
+            1 => "1 record".to_owned(),
+            some => format!("{some} records"),
+        };
         let words = match sent.how {
-            How::Sent => format!("sent: {records} records of {} to zone {}", sent.owner, sent.zone),
+            How::Sent => format!("sent: {records} of {} to zone {}", sent.owner, sent.zone),
             How::There => format!(
-                "not sent: {records} records of {} stand at the primary server of {} already, and DNS does \
-                 not show them yet",
+                "not sent: {records} of {} at the primary server of {} already, and not in DNS yet",
                 sent.owner, sent.zone
             ),
         };
@@ -149,6 +161,35 @@ pub(super) fn looked(part: Part, seen: &Seen, paint: Paint) -> String {
         comment(&mut text, &format!("{title}: {}", one.sentence()));
     }
     nothing(text)
+}
+
+/// One line for who reads only the last one.
+fn tally(text: &mut String, part: Part, seen: &Seen) {
+    let findings = findings(part, seen).into_iter().map(|finding| &finding.standing);
+    let policies = seen.domains.iter().filter_map(|look| look.policy.as_ref());
+    let all: Vec<&Standing> = findings.chain(policies.map(|policy| &policy.standing)).collect();
+    if all.is_empty() {
+        return;
+    }
+    let count = |is: fn(&Standing) -> bool| all.iter().filter(|one| is(one)).count();
+    let stray = |look: &HostLook| {
+        let bad = |place: &Place| matches!(place, Place::Nowhere | Place::Refused);
+        look.places.iter().filter(|one| bad(&one.1)).count()
+    };
+    let parts = [
+        (count(|one| matches!(one, Standing::Differs { .. })), "differ"),
+        (count(|one| matches!(one, Standing::Missing)), "missing"),
+        (count(|one| matches!(one, Standing::Unknown { .. })), "could not be found out"),
+        (count(|one| matches!(one, Standing::Live)), "live"),
+        (seen.hosts.iter().map(stray).sum(), "shown with a key that is not covered"),
+        (
+            seen.hosts.iter().filter(|look| look.is_unseen()).count(),
+            "host whose keys were not seen",
+        ),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+    comment(text, &format!("in all: {}", parts.join(", ")));
 }
 
 fn domain(text: &mut String, part: Part, look: &DomainLook, paint: Paint) {
@@ -164,10 +205,14 @@ fn domain(text: &mut String, part: Part, look: &DomainLook, paint: Paint) {
         comment(text, "no MTA-STS policy is wanted: set `mx` and `mta_sts` in [domain.publish]");
     }
     if let Some(PolicyLook { wanted, standing, why }) = &look.policy {
-        policy(text, look.domain.as_str(), wanted);
-        comment(text, &format!("  {}", word(standing, paint)));
+        let policy_at = format!("policy at {}", place(&look.domain));
+        comment(text, &format!("{policy_at}: {}", word(standing, paint)));
         details(text, standing);
         why.iter().for_each(|why| comment(text, &format!("  {why}")));
+        if *standing != Standing::Live {
+            comment(text, "  to do: let that address serve this");
+        }
+        policy(text, wanted);
     }
     for one in &look.sts {
         finding(text, one, paint);
@@ -407,10 +452,20 @@ fn summary(items: &[Item], paint: Paint) -> String {
     let unknown = count(|item| item.state == State::Unknown);
     let closed = count(|item| matches!(item.state, State::Closed { .. }));
     match gate::verdict(items) {
-        Verdict::Open => coloured(paint, &format!("open: all {all} may go ahead"), 32),
+        Verdict::Open => {
+            let words = match all {
+                1 => "open: it may go ahead".to_owned(),
+                _ => format!("open: all {all} may go ahead"),
+            };
+            coloured(paint, &words, 32)
+        }
         Verdict::Unknown => {
-            let words =
-                format!("not known: {unknown} of {all} could not be found out, none is closed");
+            let words = match all {
+                1 => "not known: it could not be found out".to_owned(),
+                _ => {
+                    format!("not known: {unknown} of {all} could not be found out, none is closed")
+                }
+            };
             coloured(paint, &words, 31)
         }
         Verdict::Closed => {
