@@ -267,6 +267,8 @@ ids! {
     DmarcWeak = "DMARC-WEAK",
     /// DMARC reports are asked for where nobody can send any.
     DmarcRua = "DMARC-RUA",
+    /// DMARC reports are to go to somebody who has not said that he takes them (RFC 7489 §7.1).
+    DmarcRuaConsent = "DMARC-RUA-CONSENT",
     /// A DKIM key that was asked for is missing, revoked or broken.
     DkimKey = "DKIM-KEY",
     /// At a selector of ours stands another key than the one that we sign with.

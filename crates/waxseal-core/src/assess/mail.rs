@@ -1,5 +1,6 @@
 //! What a domain says about the mail that it sends: SPF, DMARC, DKIM.
 
+pub mod consent;
 pub mod dkim;
 pub mod dmarc;
 pub mod security_txt;
@@ -10,6 +11,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::consent::{Consent, ReportDomain, Reports};
 use crate::domain::Domain;
 
 /// An SPF record (RFC 7208) as far as it matters to a reader: how it ends, and whether it can be
@@ -68,10 +70,22 @@ pub struct Dmarc {
     /// What stands in `rua` beside, to which nobody sends.
     #[serde(default)]
     pub rua_unusable: Vec<super::Quoted>,
+    /// The domains of all mailboxes that get reports, each once.
+    #[serde(default)]
+    pub report_domains: Vec<ReportDomain>,
     /// Whether SPF has to align exactly (`aspf=s`).
     pub strict_spf: bool,
     /// Whether DKIM has to align exactly (`adkim=s`).
     pub strict_dkim: bool,
+}
+
+impl Dmarc {
+    /// Whether aggregate reports are asked for and none will ever come: no domain in `rua` takes them.
+    pub fn is_unheard(&self) -> bool {
+        let mut aggregate =
+            self.report_domains.iter().filter(|to| to.reports != Reports::Failure).peekable();
+        aggregate.peek().is_some() && aggregate.all(|to| matches!(to.consent, Consent::Missing(_)))
+    }
 }
 
 /// What a DMARC record asks receivers to do.

@@ -21,7 +21,7 @@ pub use self::{
         AddressAssessment, Against, Assessment, Check, Delivery, HostAssessment, KeyAssessment,
         assess,
     },
-    mail::{DkimKey, Dmarc, DmarcPolicy, OwnKey, Spf, SpfAll},
+    mail::{Consent, DkimKey, Dmarc, DmarcPolicy, OwnKey, ReportDomain, Reports, Spf, SpfAll},
     offers::{Offer, Offers, offers},
     probe::{
         Contact, HandshakeTried, KeyKind, LegacyVersion, OfferedSession, Probe, StartTlsSeen,

@@ -1,16 +1,24 @@
 //! What a domain publishes about the mail that it sends; and CAA, which any host may have.
 
+use tokio::task::JoinSet;
 use waxseal_core::{
     assess::{
-        DkimKey, Dmarc, MailRecords, OwnKey, Published, Quoted, Spf,
-        mail::{dkim, dmarc, spf},
+        Consent, DkimKey, Dmarc, MailRecords, OwnKey, Published, Quoted, Spf,
+        mail::{
+            consent::{self, MOST_ASKED},
+            dkim, dmarc, spf,
+        },
     },
-    dns::{Absence, Answer, Authenticity, Denial},
+    dns::{Absence, Answer, Authenticity, Denial, LookupFailure},
     dnssec::RecordType,
     domain::Domain,
 };
 
-use super::{Errand, Scope, Surveyor, text::Read};
+use super::{
+    Errand, Scope, Surveyor,
+    span::{Span, USED_UP},
+    text::Read,
+};
 use crate::resolve::Lookup;
 
 /// Questions that following one SPF record may cost us.
@@ -28,7 +36,10 @@ impl Surveyor {
         let span = &errand.span;
         let (spf, dmarc, dkim, domainkey, bimi) = tokio::join!(
             span.published("the SPF record", domain, self.spf(domain)),
-            span.published("the DMARC record", domain, self.dmarc(domain)),
+            async {
+                let dmarc = span.published("the DMARC record", domain, self.dmarc(domain)).await;
+                self.consents(dmarc, span).await
+            },
             self.dkim(domain, errand),
             span.published("the name _domainkey", domain, self.domainkey(domain)),
             span.published("the BIMI record", domain, self.bimi(domain)),
@@ -81,6 +92,68 @@ impl Surveyor {
             walk.tell(self.resolver().txt(&name).await.answer);
         }
         walk.finish()
+    }
+
+    /// Whether the domains of others that DMARC reports are to go to take them (RFC 7489 §7.1, RFC 9990 §4).
+    async fn consents(&self, mut dmarc: Published<Dmarc>, span: &Span) -> Published<Dmarc> {
+        let Published::Found { value, .. } = &mut dmarc else { return dmarc };
+        let about = &value.at;
+        let others = value.report_domains.iter_mut().filter(|to| to.domain != *about);
+        let mut asking = JoinSet::new();
+        let mut waiting = Vec::new();
+        for (place, to) in others.enumerate() {
+            if place >= MOST_ASKED {
+                to.consent = Consent::Unknown(format!("only {MOST_ASKED} domains are asked"));
+                continue;
+            }
+            let (surveyor, about, of, span) =
+                (self.clone(), about.clone(), to.domain.clone(), span.clone());
+            asking.spawn(async move {
+                let what = format!("whether {of} takes the DMARC reports about {about}");
+                let said = span.within(what, surveyor.consent(&about, &of)).await;
+                (place, said.unwrap_or_else(|| Consent::Unknown(USED_UP.into())))
+            });
+            waiting.push(to);
+        }
+        for (place, said) in asking.join_all().await {
+            if let Some(to) = waiting.get_mut(place) {
+                to.consent = said;
+            }
+        }
+        dmarc
+    }
+
+    /// Whether `to` takes the reports about `about`. Who belongs to the same organisation is asked last:
+    /// it takes up to sixteen questions.
+    async fn consent(&self, about: &Domain, to: &Domain) -> Consent {
+        let said = match consent::name(about, to) {
+            Ok(name) => match self.resolver().txt(&name).await.answer {
+                Answer::Found { value, .. } => match consent::read(to, &value) {
+                    Ok(()) => return Consent::Given,
+                    Err(why) => Consent::Missing(why),
+                },
+                Answer::Absent { .. } => Consent::Missing("there is no such record".into()),
+                Answer::Failed(failure) => Consent::Unknown(failure.detail),
+            },
+            Err(error) => Consent::Missing(error.to_string()),
+        };
+        let ours = tokio::join!(self.organisation(about), self.organisation(to));
+        match ours {
+            (Ok(about), Ok(to)) if about == to => Consent::NotNeeded,
+            (Ok(_), Ok(_)) => said,
+            (Err(failure), _) | (_, Err(failure)) => {
+                Consent::Unknown(format!("whose domain it is: {}", failure.detail))
+            }
+        }
+    }
+
+    /// The organisation that a domain belongs to (RFC 9989 §4.10.2).
+    async fn organisation(&self, domain: &Domain) -> Result<Domain, LookupFailure> {
+        let mut walk = dmarc::Walk::to_organisation(domain);
+        while let Some(name) = walk.needs() {
+            walk.tell(self.resolver().txt(&name).await.answer);
+        }
+        walk.organisation()
     }
 
     /// DKIM keys (RFC 6376 §3.6.1) at our own selectors, and at those that were given.

@@ -1,5 +1,6 @@
 //! What an assessment asks of the world, and what it makes of the answers.
 
+mod consents;
 pub(crate) mod file;
 mod names;
 mod openssl;

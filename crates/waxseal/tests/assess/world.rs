@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(super) roots: Vec<TrustAnchor<'static>>,
     /// For the program itself.
     pub(crate) configuration: PathBuf,
-    _dns: [Vec<DnsServer>; 2],
+    dns: [Vec<DnsServer>; 2],
     hosts: (Vec<MxServer>, Vec<Attacker>, Vec<PolicyHost>, Vec<openssl::Server>),
     _folder: tempfile::TempDir,
 }
@@ -114,7 +114,7 @@ impl World {
             surveyor,
             roots,
             configuration,
-            _dns: [vec![first, second], others],
+            dns: [vec![first, second], others],
             hosts,
             _folder: folder,
         }
@@ -125,6 +125,13 @@ impl World {
     /// How many connections each host has seen that answers, in the order of the file.
     pub(super) fn connections(&self) -> Vec<usize> {
         self.hosts.0.iter().map(|server| server.transcript().sessions()).collect()
+    }
+
+    /// What DNS was asked so far: names in lower case with a final dot.
+    pub(super) fn questions(&self) -> Vec<String> {
+        let [ours, _] = &self.dns;
+        let all = ours.iter().flat_map(DnsServer::questions);
+        all.map(|question| question.name).collect()
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     assess::{
-        DkimKey, Dmarc, DmarcPolicy, Id, OwnKey, Published, Quoted, Severity, Spf, SpfAll,
-        mail::restricts_issuance,
+        Consent, DkimKey, Dmarc, DmarcPolicy, Id, OwnKey, Published, Quoted, ReportDomain, Reports,
+        Severity, Spf, SpfAll, mail::restricts_issuance,
     },
     domain::Domain,
     facts::MxFact,
@@ -119,6 +119,7 @@ fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
         }
         Published::Found { value, text, .. } => {
             report_addresses(value, place(), out);
+            consents(value, place, out);
             let open = value.at == *domain && value.subdomains == Some(DmarcPolicy::None);
             let evidence = match (value.policy, value.testing) {
                 (DmarcPolicy::None, _) => "p=none: nothing is asked of receivers",
@@ -154,6 +155,38 @@ fn report_addresses(dmarc: &Dmarc, place: Place, out: &mut Findings) {
     out.add(Id::DmarcRua, severity, place, said(evidence, fix));
 }
 
+/// Domains of others that have not said that they take the reports (RFC 7489 §7.1, RFC 9990 §4).
+fn consents(dmarc: &Dmarc, place: impl Fn() -> Place, out: &mut Findings) {
+    let (about, unheard) = (&dmarc.at, dmarc.is_unheard());
+    for ReportDomain { domain, reports, consent } in &dmarc.report_domains {
+        let asked = format!("{about}._report._dmarc.{domain}");
+        let (severity, says, again) = match consent {
+            Consent::NotAsked | Consent::NotNeeded | Consent::Given => continue,
+            Consent::Missing(why) if unheard && *reports != Reports::Failure => {
+                let says = format!(
+                    "does not say that it takes them ({why}), so that no report ever comes"
+                );
+                (Severity::Warning, says, "")
+            }
+            Consent::Missing(why) => {
+                let says = format!("does not say that it takes them ({why}): none are sent there");
+                (Severity::Notice, says, "")
+            }
+            Consent::Unknown(why) => {
+                let says = format!("could not be asked whether it takes them: {why}");
+                (Severity::Unknown, says, "check again; if it stays, look at its name servers. ")
+            }
+        };
+        let evidence =
+            format!("{} has reports sent to {domain}, and {asked} {says}", reports.tags());
+        let fix = format!(
+            "{again}{domain} has to publish {asked}. IN TXT \"v=DMARC1\", or *._report._dmarc.{domain}. \
+             IN TXT \"v=DMARC1\" if it takes those about anybody; otherwise name a mailbox of yours"
+        );
+        out.add(Id::DmarcRuaConsent, severity, place(), said(evidence, fix));
+    }
+}
+
 /// Where reports go, until somebody says where.
 const MAILBOX: &str = "mailto:<a mailbox that somebody reads>";
 
@@ -172,6 +205,10 @@ fn next_step(domain: &Domain, record: &Dmarc, text: &Quoted) -> String {
         true => "sp",
         false => "p",
     };
+    if record.policy == DmarcPolicy::None && record.is_unheard() {
+        return "first have reports arrive: no domain in `rua` takes any (DMARC-RUA-CONSENT)"
+            .into();
+    }
     let (step, why) = match (record.policy, record.rua.is_empty()) {
         (DmarcPolicy::None, true) => {
             let rua = ("rua".to_owned(), MAILBOX.to_owned());

@@ -6,7 +6,7 @@ use crate::domain::Domain;
 
 use super::{
     super::{Published, Quoted},
-    Dmarc, DmarcPolicy,
+    Consent, Dmarc, DmarcPolicy, ReportDomain, Reports,
     tags::Tags,
 };
 use crate::dns::{Answer, Authenticity, LookupFailure};
@@ -37,6 +37,7 @@ struct Record {
     testing: bool,
     rua: Vec<Quoted>,
     rua_unusable: Vec<Quoted>,
+    report_domains: Vec<ReportDomain>,
     strict_spf: bool,
     strict_dkim: bool,
     suffix: Suffix,
@@ -53,10 +54,20 @@ enum Suffix {
     Unsaid,
 }
 
+/// What a walk is to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// The record that counts: that of the domain itself ends the walk.
+    Record,
+    /// Whose domain it is: a record of its own does not say that it belongs to nobody above.
+    Organisation,
+}
+
 /// Walks from a domain towards the root.
 #[derive(Clone, Debug)]
 pub struct Walk {
     domain: Domain,
+    purpose: Purpose,
     next: Option<Domain>,
     asked: usize,
     found: Vec<Found>,
@@ -68,10 +79,20 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Begins at the domain itself.
+    /// Begins at the domain itself, and looks for the record that counts.
     pub fn new(domain: &Domain) -> Self {
+        Self::with(domain, Purpose::Record)
+    }
+
+    /// Begins at the domain itself, and looks for the organisation that it belongs to (RFC 9989 §4.10.2).
+    pub fn to_organisation(domain: &Domain) -> Self {
+        Self::with(domain, Purpose::Organisation)
+    }
+
+    fn with(domain: &Domain, purpose: Purpose) -> Self {
         Self {
             domain: domain.clone(),
+            purpose,
             next: Some(domain.clone()),
             asked: 0,
             found: Vec::new(),
@@ -87,7 +108,8 @@ impl Walk {
         self.next.as_ref()?.below("_dmarc").ok()
     }
 
-    /// What came of it. The record of the domain itself ends the walk: no other can count.
+    /// What came of it. Where the record is looked for, that of the domain itself ends the walk: no
+    /// other can count.
     pub fn tell(&mut self, answer: Answer<Vec<Vec<u8>>>) {
         let Some(at) = self.next.take() else { return };
         self.asked += 1;
@@ -105,7 +127,8 @@ impl Walk {
             }
         }
         let stops = self.found.last().is_some_and(|found| {
-            found.at == at && (at == self.domain || !matches!(found.record.suffix, Suffix::Unsaid))
+            let own = self.purpose == Purpose::Record && at == self.domain;
+            found.at == at && (own || !matches!(found.record.suffix, Suffix::Unsaid))
         });
         if !stops && self.asked < MOST_QUERIES {
             self.next = above(&at);
@@ -167,6 +190,31 @@ impl Walk {
     }
 }
 
+impl Walk {
+    /// The domain of the organisation (RFC 9989 §4.10.2): marked `psd=n`, or one label below `psd=y`, or
+    /// the highest with a record; without any record the domain itself.
+    ///
+    /// # Errors
+    /// A lookup failed, so that it is not known.
+    pub fn organisation(self) -> Result<Domain, LookupFailure> {
+        if let Some(failure) = self.failed {
+            return Err(failure);
+        }
+        let below = |suffix: &Domain| {
+            let all: Vec<&str> = self.domain.labels().collect();
+            let rest = all.get(all.len().checked_sub(labels(suffix) + 1)?..)?;
+            Domain::parse(&rest.join(".")).ok()
+        };
+        // The walk went up: the last has the fewest labels, and what is marked ended it.
+        let Some(top) = self.found.last() else { return Ok(self.domain) };
+        let organisation = match top.record.suffix {
+            Suffix::Yes => below(&top.at),
+            Suffix::No | Suffix::Unsaid => None,
+        };
+        Ok(organisation.unwrap_or_else(|| top.at.clone()))
+    }
+}
+
 /// Of the records of a walk the one of the organisation: marked `psd=n`, or just below `psd=y`,
 /// or with the fewest labels (RFC 9989 §4.10).
 fn organisation(found: &[Found]) -> Option<&Found> {
@@ -188,9 +236,22 @@ impl Found {
             Some(subdomains) if at != *domain => subdomains,
             Some(_) | None => record.policy,
         };
+        let mut report_domains = record.report_domains;
+        for own in report_domains.iter_mut().filter(|to| to.domain == at) {
+            own.consent = Consent::NotNeeded;
+        }
         let Record { subdomains, testing, rua, rua_unusable, strict_spf, strict_dkim, .. } = record;
-        let value =
-            Dmarc { at, policy, subdomains, testing, rua, rua_unusable, strict_spf, strict_dkim };
+        let value = Dmarc {
+            at,
+            policy,
+            subdomains,
+            testing,
+            rua,
+            rua_unusable,
+            report_domains,
+            strict_spf,
+            strict_dkim,
+        };
         Published::Found { value, text, authenticity, expires }
     }
 }
@@ -208,7 +269,7 @@ fn above(domain: &Domain) -> Option<Domain> {
 }
 
 /// The text of a DMARC record; `None` for any other TXT record.
-fn ours(text: &[u8]) -> Option<&str> {
+pub(super) fn ours(text: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(text).ok()?;
     let (name, rest) = text.split_once('=')?;
     let value = rest.split(';').next().unwrap_or(rest);
@@ -224,14 +285,8 @@ fn record(text: &str) -> Result<Record, String> {
         Some("reject") => Ok(Some(DmarcPolicy::Reject)),
         Some(other) => Err(format!("`{name}={}` is no policy", Quoted::new(other))),
     };
-    let (usable, unusable): (Vec<&str>, Vec<&str>) = tags
-        .value("rua")
-        .into_iter()
-        .flat_map(|all| all.split(','))
-        .map(str::trim)
-        .filter(|uri| !uri.is_empty())
-        .take(MOST_ADDRESSES)
-        .partition(|uri| is_mailbox(uri));
+    let (usable, unusable): (Vec<&str>, Vec<&str>) =
+        uris(&tags, "rua").partition(|uri| mailbox(uri).is_some());
     let quoted = |all: Vec<&str>| all.into_iter().map(Quoted::new).collect::<Vec<_>>();
     let (rua, rua_unusable) = (quoted(usable), quoted(unusable));
     // A record without `p` counts as `p=none`, so that its reports are sent; without reports it
@@ -247,6 +302,7 @@ fn record(text: &str) -> Result<Record, String> {
         testing: tags.value("t").is_some_and(|value| value.eq_ignore_ascii_case("y")),
         rua,
         rua_unusable,
+        report_domains: report_domains(&tags),
         strict_spf: strict("aspf"),
         strict_dkim: strict("adkim"),
         suffix: match tags.value("psd").map(str::to_ascii_lowercase).as_deref() {
@@ -257,13 +313,33 @@ fn record(text: &str) -> Result<Record, String> {
     })
 }
 
-/// Whether reports can be sent there: `mailto:` and an address, perhaps with the largest size
-/// (RFC 7489 §6.2). Of other schemes nobody says what would be done with them.
-fn is_mailbox(uri: &str) -> bool {
-    let Some((scheme, rest)) = uri.split_once(':') else { return false };
+/// The addresses that a tag lists.
+fn uris<'t>(tags: &Tags<'t>, tag: &str) -> impl Iterator<Item = &'t str> {
+    let all = tags.value(tag).into_iter().flat_map(|all| all.split(','));
+    all.map(str::trim).filter(|uri| !uri.is_empty()).take(MOST_ADDRESSES)
+}
+
+/// Where reports are to go, each domain once.
+fn report_domains(tags: &Tags<'_>) -> Vec<ReportDomain> {
+    let mut all: Vec<ReportDomain> = Vec::new();
+    for (tag, reports) in [("rua", Reports::Aggregate), ("ruf", Reports::Failure)] {
+        for domain in uris(tags, tag).filter_map(mailbox) {
+            match all.iter_mut().find(|known| known.domain == domain) {
+                Some(known) if known.reports != reports => known.reports = Reports::Both,
+                Some(_) => {}
+                None => all.push(ReportDomain { domain, reports, consent: Consent::NotAsked }),
+            }
+        }
+    }
+    all
+}
+
+/// The domain of a mailbox that reports can be sent to: `mailto:` and an address, perhaps with the
+/// largest size (RFC 7489 §6.2). Of other schemes nobody says what would be done with them.
+pub(super) fn mailbox(uri: &str) -> Option<Domain> {
+    let (scheme, rest) = uri.split_once(':')?;
     let address = rest.split(['!', '?']).next().unwrap_or(rest);
-    scheme.eq_ignore_ascii_case("mailto")
-        && address
-            .rsplit_once('@')
-            .is_some_and(|(local, domain)| !local.is_empty() && Domain::parse(domain).is_ok())
+    let (local, domain) = address.rsplit_once('@')?;
+    let is_mailbox = scheme.eq_ignore_ascii_case("mailto") && !local.is_empty();
+    is_mailbox.then(|| Domain::parse(domain).ok()).flatten()
 }

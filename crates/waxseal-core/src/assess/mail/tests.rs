@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     super::{Published, SpfAll},
-    DmarcPolicy, dkim, dmarc, security_txt,
+    Consent, DmarcPolicy, Reports, consent, dkim, dmarc, security_txt,
     spf::{self, Needs, Told},
 };
 use crate::{
@@ -427,4 +427,97 @@ proptest::proptest! {
         walk.tell(Answer::Found { value: vec![record], authenticity: Authenticity::Secure, expires: UnixTime(0), chain: None });
         let _ = walk.finish();
     }
+}
+
+#[test]
+fn each_domain_that_gets_dmarc_reports_is_listed_once() {
+    let record = "v=DMARC1; p=none; rua=mailto:a@example.com, mailto:b@r.example!10m, nobody; \
+                  ruf=mailto:c@R.example,mailto:d@s.example";
+    let (published, _) = walk("example.com", &[("_dmarc.example.com", record)]);
+    let listed: Vec<_> = published
+        .value()
+        .unwrap()
+        .report_domains
+        .iter()
+        .map(|to| (to.domain.as_str(), to.reports, to.consent.clone()))
+        .collect();
+    let (own, open) = (Consent::NotNeeded, Consent::NotAsked);
+    let wanted = [
+        ("example.com", Reports::Aggregate, own),
+        ("r.example", Reports::Both, open.clone()),
+        ("s.example", Reports::Failure, open),
+    ];
+    assert_eq!(listed, wanted);
+    // What a subdomain is told of is the record of its organisation, and its reports go by that.
+    let (above, _) = walk("sub.example.com", &[("_dmarc.example.com", record)]);
+    assert_eq!(above.value().unwrap().report_domains[0].consent, Consent::NotNeeded);
+}
+
+/// RFC 7489 §7.1, RFC 9990 §4. Attacker: a stranger who has reports sent to a victim, or whoever writes
+/// a consent that sends them on.
+#[test]
+fn a_consent_is_a_dmarc_record_that_keeps_the_reports_where_they_were_to_go() {
+    let (about, to) = (name("blue.example.com"), name("red.example.net"));
+    let asked = consent::name(&about, &to).unwrap();
+    assert_eq!(asked.as_str(), "blue.example.com._report._dmarc.red.example.net");
+    let long = name(&format!("{}example.com", "label-of-ten.".repeat(17)));
+    assert!(consent::name(&long, &to).is_err());
+
+    let read = |texts: &[&str]| {
+        let texts: Vec<_> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+        consent::read(&to, &texts)
+    };
+    for good in [
+        &["v=DMARC1"][..],
+        &["v=DMARC1;"],
+        &["v=spf1 -all", "v=DMARC1"],
+        &["v=DMARC1; rua=mailto:x@red.example.net"],
+        &["v=DMARC1; rua=mailto:x@victim.example", "v=DMARC1"],
+    ] {
+        assert_eq!(read(good), Ok(()), "{good:?}");
+    }
+    for bad in [
+        &[][..],
+        &["v=spf1 -all"],
+        &["v=DMARC2"],
+        &["p=none; v=DMARC1"],
+        &["v=DMARC1; p=none; p=none"],
+        &["v=DMARC1; rua=mailto:x@victim.example"],
+        &["v=DMARC1; ruf=mailto:a@red.example.net,mailto:x@sub.red.example.net"],
+    ] {
+        assert!(read(bad).is_err(), "{bad:?}");
+    }
+}
+
+/// RFC 9989 §4.10.2
+#[test]
+fn the_organisation_of_a_domain_is_marked_or_the_highest_with_a_record() {
+    let find = |domain: &str, world: &[(&str, &str)]| {
+        let mut walk = dmarc::Walk::to_organisation(&name(domain));
+        while let Some(at) = walk.needs() {
+            let texts: Vec<_> =
+                world.iter().filter(|(n, _)| *n == at.as_str()).map(|(_, text)| *text).collect();
+            walk.tell(if texts.is_empty() { absent() } else { found(&texts) });
+        }
+        walk.organisation().unwrap().to_string()
+    };
+    let (plain, no, yes) =
+        ("v=DMARC1; p=none", "v=DMARC1; p=none; psd=n", "v=DMARC1; p=none; psd=y");
+    let own = ("_dmarc.a.mail.example.com", plain);
+    assert_eq!(find("a.mail.example.com", &[]), "a.mail.example.com");
+    assert_eq!(find("a.mail.example.com", &[own]), "a.mail.example.com");
+    assert_eq!(find("a.mail.example.com", &[own, ("_dmarc.example.com", plain)]), "example.com");
+    let marked = [own, ("_dmarc.mail.example.com", no), ("_dmarc.example.com", plain)];
+    assert_eq!(find("a.mail.example.com", &marked), "mail.example.com");
+    assert_eq!(find("a.mail.example.com", &[("_dmarc.com", yes)]), "example.com");
+    assert_eq!(find("com", &[("_dmarc.com", yes)]), "com");
+
+    let mut walk = dmarc::Walk::to_organisation(&name("a.example.com"));
+    let _ = walk.needs();
+    walk.tell(Answer::Failed(LookupFailure {
+        name: (&name("a.example.com")).into(),
+        kind: FailureKind::Timeout,
+        detail: "no answer in time".into(),
+    }));
+    assert!(walk.organisation().is_err());
 }

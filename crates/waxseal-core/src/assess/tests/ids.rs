@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::world::*;
 use crate::{
     assess::{
-        Contact, Delegation, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion, Published,
-        Reachable, ReportTarget, Servers, Signing, SpfAll, StartTlsSeen, Tried,
+        Consent, Contact, Delegation, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion,
+        Published, Reachable, ReportTarget, Servers, Signing, SpfAll, StartTlsSeen, Tried,
     },
     channel::{Legacy, TlsVersion},
     dane::Tlsa,
@@ -311,6 +311,12 @@ const MAIL: &[(Id, Spoil)] = &[
     (Id::DmarcRua, |w| {
         if let Published::Found { value, .. } = &mut w.survey.mail.dmarc {
             value.rua_unusable = vec!["dmarc@example.com".into()];
+        }
+    }),
+    (Id::DmarcRuaConsent, |w| {
+        if let Published::Found { value, .. } = &mut w.survey.mail.dmarc {
+            let consent = Consent::Missing("there is no such record".into());
+            value.report_domains = vec![report_domain("reports.example", consent)];
         }
     }),
     (Id::DmarcWeak, |w| {

@@ -7,7 +7,7 @@ use super::{
     world::*,
 };
 use crate::{
-    assess::{DmarcPolicy, Id, Published, Severity, Signing},
+    assess::{Consent, Dmarc, DmarcPolicy, Finding, Id, Published, Reports, Severity, Signing},
     pki::bench::NOW,
 };
 /// The next step and no other (docs/findings.md): whoever jumps to `reject` loses mail, and a mailbox
@@ -138,4 +138,79 @@ fn reports_that_nobody_can_send_are_told_before_a_stricter_policy() {
     assert_eq!(severity, Severity::Warning);
     assert!(fix.contains("first have reports sent") && fix.contains("rua=mailto:<"), "{fix}");
     assert_eq!(told(&["mailto:us@example.com"]).0, Severity::Notice);
+}
+
+/// The findings about reports that go to others, of a domain whose record is changed like this.
+fn consents(change: impl Fn(&mut Dmarc)) -> Vec<Finding> {
+    let mut world = World::new();
+    if let Published::Found { value, .. } = &mut world.survey.mail.dmarc {
+        change(value);
+    }
+    let assessment = world.assess();
+    assert_eq!(assessment.level, World::new().assess().level, "reports touch no level");
+    let about = |finding: &Finding| finding.id == Id::DmarcRuaConsent;
+    assessment.findings.into_iter().filter(about).collect()
+}
+
+/// Receivers send no report to whoever has not said that he takes it (RFC 7489 §7.1).
+#[test]
+fn reports_to_somebody_who_has_not_consented_are_told_once_with_the_record_that_is_missing() {
+    let missing = || Consent::Missing("there is no such record".into());
+    let alone = |dmarc: &mut Dmarc| {
+        let mut to = report_domain("reports.example", missing());
+        to.reports = Reports::Both;
+        dmarc.report_domains = vec![to];
+    };
+    let findings = consents(alone);
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    assert_eq!(finding.severity, Severity::Warning);
+    let name = "example.com._report._dmarc.reports.example";
+    assert!(finding.evidence.contains(name), "{finding:?}");
+    assert!(finding.evidence.starts_with("`rua` and `ruf`"), "{finding:?}");
+    let record = format!("{name}. IN TXT \"v=DMARC1\"");
+    assert!(finding.fix.contains(&record), "{finding:?}");
+    assert!(finding.fix.contains("*._report._dmarc.reports.example. IN TXT"), "{finding:?}");
+
+    // Others get reports; or only those of single failures are lost.
+    let beside = consents(|dmarc| dmarc.report_domains.push(report_domain("b.example", missing())));
+    assert_eq!(beside.iter().map(|one| one.severity).collect::<Vec<_>>(), [Severity::Notice]);
+    let failures = consents(|dmarc| {
+        alone(dmarc);
+        dmarc.report_domains[0].reports = Reports::Failure;
+    });
+    assert_eq!(failures[0].severity, Severity::Notice);
+    for consent in [Consent::NotAsked, Consent::NotNeeded, Consent::Given] {
+        let told = consents(|dmarc| {
+            dmarc.report_domains = vec![report_domain("reports.example", consent.clone())];
+        });
+        assert_eq!(told, []);
+    }
+}
+
+#[test]
+fn a_consent_that_could_not_be_asked_for_is_unknown_and_lets_nobody_think_that_none_arrive() {
+    let unknown = |dmarc: &mut Dmarc| {
+        let consent = Consent::Unknown("no answer in time".into());
+        dmarc.report_domains = vec![report_domain("reports.example", consent)];
+        dmarc.policy = DmarcPolicy::None;
+    };
+    let findings = consents(unknown);
+    assert_eq!(findings[0].severity, Severity::Unknown);
+    assert!(findings[0].evidence.ends_with("no answer in time"), "{findings:?}");
+    let step = |consent: Consent| {
+        let mut world = World::new();
+        if let Published::Found { value, text, .. } = &mut world.survey.mail.dmarc {
+            unknown(value);
+            value.report_domains[0].consent = consent;
+            *text = "v=DMARC1; p=none; rua=mailto:a@reports.example".into();
+        }
+        only(&world, Id::DmarcWeak).fix
+    };
+    assert!(step(Consent::Unknown("time".into())).contains("p=quarantine"));
+    // Nothing was read that could show who sends for the domain: no step further yet.
+    let missing = step(Consent::Missing("none".into()));
+    assert!(
+        missing.contains("have reports arrive") && !missing.contains("quarantine"),
+        "{missing}"
+    );
 }

@@ -6,11 +6,11 @@ use rustls_pki_types::TrustAnchor;
 
 use crate::{
     assess::{
-        AddressSurvey, Against, Assessment, Contact, Delegation, DkimKey, Dmarc, DmarcPolicy,
-        HandshakeTried, HostSurvey, Id, KeyKind, MailRecords, MxSurvey, NameServer, NameServers,
-        Observed, OfferedSession, OwnKey, PolicySurvey, Probe, Published, Quoted, ServerAnswer,
-        ServerName, Servers, Signing, Spf, SpfAll, StartTlsSeen, Survey, Tried, Unused, UnusedHost,
-        WeakOffer, ZoneSurvey, assess,
+        AddressSurvey, Against, Assessment, Consent, Contact, Delegation, DkimKey, Dmarc,
+        DmarcPolicy, HandshakeTried, HostSurvey, Id, KeyKind, MailRecords, MxSurvey, NameServer,
+        NameServers, Observed, OfferedSession, OwnKey, PolicySurvey, Probe, Published, Quoted,
+        ReportDomain, Reports, ServerAnswer, ServerName, Servers, Signing, Spf, SpfAll,
+        StartTlsSeen, Survey, Tried, Unused, UnusedHost, WeakOffer, ZoneSurvey, assess,
     },
     channel::TlsVersion,
     dane::Tlsa,
@@ -269,6 +269,7 @@ fn records() -> MailRecords {
             subdomains: None,
             rua: vec!["mailto:dmarc@example.com".into()],
             rua_unusable: Vec::new(),
+            report_domains: vec![report_domain("example.com", Consent::NotNeeded)],
             strict_spf: true,
             strict_dkim: true,
         }),
@@ -278,6 +279,11 @@ fn records() -> MailRecords {
         bimi: absent(),
         security_txt: found(NOW + DAY * 100),
     }
+}
+
+/// A domain that aggregate reports go to.
+pub(super) fn report_domain(name: &str, consent: Consent) -> ReportDomain {
+    ReportDomain { domain: domain(name), reports: Reports::Aggregate, consent }
 }
 
 /// The digest of the DKIM key that signs.
