@@ -11,7 +11,8 @@
 //! | `schedule` | whose turn it is |
 //! | `looks` | which looks are under way, and for whom there is room |
 //! | `alert` | what somebody is told |
-//! | `outbox` | which alerts wait for the webhook |
+//! | `outbox` | which alerts wait for the webhook, or for the queue |
+//! | `unkept` | what a store that fails did not take |
 //! | `webhook` | one POST over HTTPS |
 //! | `board` | how everything stands, for the status page |
 //!
@@ -30,6 +31,7 @@ mod schedule;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod unkept;
 pub(crate) mod webhook;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -56,9 +58,10 @@ pub use self::{
 };
 use self::{
     looks::{Ended, Looks},
-    outbox::{Outbox, Waiting},
+    outbox::{Outbox, Waiting, Way},
     outlook::Outlook,
     schedule::Schedule,
+    unkept::{Owing, Unkept},
 };
 use crate::{
     author::Letter,
@@ -132,6 +135,7 @@ pub struct Watcher {
     post: Arc<dyn Post>,
     outbox: Outbox,
     outlook: Outlook,
+    unkept: Unkept,
     board: Board,
 }
 
@@ -199,29 +203,28 @@ impl Watcher {
     pub fn new(tools: Tools) -> Self {
         let Tools { live, store, clock, partners, post, board } = tools;
         let outbox = Outbox::new(store.clone());
-        let outlook = Outlook::default();
-        Self { live, store, clock, partners, post, outbox, outlook, board }
+        let (outlook, unkept) = (Outlook::default(), Unkept::default());
+        Self { live, store, clock, partners, post, outbox, outlook, unkept, board }
     }
 
-    /// One look at one domain: kept, compared, and logged. Answers what was kept and what somebody
+    /// One look at one domain: compared, logged, kept, and told. Answers what was kept and what somebody
     /// has to be told.
     ///
     /// # Errors
-    /// The store fails; nothing was taken in then.
+    /// The store fails; what was seen is in the log and in memory then, for the next look.
     pub async fn look(&self, domain: &Domain, whose: Whose) -> Seen {
         let seen = self.look_at(domain, whose).await;
         // Whatever became of this look; and what an earlier one could not tell.
         if let Err(error) = self.tell_of_us().await {
             tracing::error!("whether the gateway can look is told after the next look: {error}");
         }
+        self.post_letters().await;
         seen
     }
 
     async fn look_at(&self, domain: &Domain, whose: Whose) -> Seen {
         let (parts, now) = (self.live.now(), self.clock.now());
-        let known = history(&self.store, domain, now).await?;
-        let mut history = known.unwrap_or_else(|| History::new(whose));
-        history.whose = whose;
+        let Owing { mut history, mut alerts } = self.known(domain, whose, now).await?;
         let checks = &parts.config.checks;
         let interval = match whose {
             Whose::Own => checks.own,
@@ -249,21 +252,58 @@ impl Watcher {
         };
         let survey = parts.surveyor.survey(domain, &scope, now).await;
         let outcome = self.judge(&mut history, &survey, &parts, now);
-        // Before the history: rather told twice than never, where we end in between.
-        if let (Some(alert), Some(_)) = (&outcome.alert, &parts.webhook) {
-            self.outbox.put(whose, alert.json(&parts.hostname), now).await?;
-        }
-        let value = serde_json::to_vec(&history)?;
-        let name = domain.as_str().to_owned();
-        let entry = Entry { name, value, expires: Some(now + FORGOTTEN) };
-        self.store.save(Space::Check, entry).await?;
         for change in &outcome.fresh {
             tracing::debug!(%domain, kind = ?change.kind, class = %change.class, "a checked domain changed");
         }
+        // Before anything that a full disk can keep us from.
         if let Some(alert) = &outcome.alert {
             alert.log();
+            alerts.push(alert.clone());
+        }
+        match self.keep(&history, domain, &mut alerts).await {
+            Ok(()) => self.unkept.written(domain),
+            Err(error) => {
+                self.unkept.keep(domain, Owing { history, alerts });
+                return Err(error);
+            }
         }
         Ok((history, outcome.alert))
+    }
+
+    /// What was known before a look, and what is still to be told.
+    async fn known(
+        &self,
+        domain: &Domain,
+        whose: Whose,
+        now: UnixTime,
+    ) -> Result<Owing, StoreError> {
+        let mut owing = match self.unkept.of(domain) {
+            Some(owing) => owing,
+            None => {
+                let known = history(&self.store, domain, now).await?;
+                let history = known.unwrap_or_else(|| History::new(whose));
+                Owing { history, alerts: Vec::new() }
+            }
+        };
+        owing.history.whose = whose;
+        Ok(owing)
+    }
+
+    /// Keeps what is to be told, and then the history that says that it was: rather told twice than
+    /// never, where we end in between. What is left of `alerts` was not kept.
+    async fn keep(
+        &self,
+        history: &History,
+        domain: &Domain,
+        alerts: &mut Vec<Alert>,
+    ) -> Result<(), StoreError> {
+        while let Some(alert) = alerts.first() {
+            self.put(alert).await?;
+            alerts.remove(0);
+        }
+        let value = serde_json::to_vec(history)?;
+        let (name, expires) = (domain.as_str().to_owned(), Some(self.clock.now() + FORGOTTEN));
+        self.store.save(Space::Check, Entry { name, value, expires }).await
     }
 
     fn judge(
@@ -299,36 +339,50 @@ impl Watcher {
     /// log already.
     async fn tell_of_us(&self) -> Result<(), StoreError> {
         let (parts, now) = (self.live.now(), self.clock.now());
-        let put = async |turn| match &parts.webhook {
-            Some(_) => {
-                let alert = outlook::alert(&parts.hostname, turn, now);
-                self.outbox.put(alert.whose, alert.json(&parts.hostname), now).await
-            }
-            None => Ok(()),
-        };
-        if let Some(turn) = self.outlook.tell(&self.store, put).await? {
-            self.tell(&outlook::alert(&parts.hostname, turn, now)).await;
+        let put = async |turn| self.put(&outlook::alert(&parts.hostname, turn, now)).await;
+        self.outlook.tell(&self.store, put).await?;
+        Ok(())
+    }
+
+    /// Has an alert wait for each way that the configuration names; durable when it answers `Ok`.
+    async fn put(&self, alert: &Alert) -> Result<(), StoreError> {
+        let (parts, now) = (self.live.now(), self.clock.now());
+        if parts.webhook.is_some() {
+            let body = alert.json(&parts.hostname);
+            self.outbox.put(alert.whose, Way::Webhook, body, now).await?;
+        }
+        if parts.config.checks.mail == MailAlerts::Sent {
+            let way = Way::Mail { subject: alert.subject() };
+            self.outbox.put(alert.whose, way, alert.text().into_bytes(), now).await?;
         }
         Ok(())
     }
 
-    /// Tells of an alert by mail, where the configuration says so. What fails is logged and counted;
-    /// the log line of the alert itself is there already.
-    pub async fn tell(&self, alert: &Alert) {
-        let (parts, now) = (self.live.now(), self.clock.now());
-        if parts.config.checks.mail == MailAlerts::Sent {
-            let letter = parts.author.alert(&alert.subject(), &alert.text(), now);
-            if let Err(error) = self.post.post(message(letter, now)).await {
-                metrics::alert_lost("mail");
-                tracing::error!("an alert could not be queued as mail: {error}");
+    /// Queues the letters that wait.
+    async fn post_letters(&self) {
+        while let Some(letter) = self.outbox.take_letter(self.clock.now()) {
+            if let Err(error) = self.post_one(letter).await {
+                tracing::error!("the alerts that wait: {error}");
+                return;
             }
         }
     }
 
     async fn post_one(&self, alert: Waiting) -> Result<(), StoreError> {
         let (parts, now) = (self.live.now(), self.clock.now());
-        let Some(webhook) = &parts.webhook else { return self.outbox.clear().await };
-        let result = webhook.post(&alert.id, alert.body.as_bytes(), now).await;
+        let result = match (&alert.way, &parts.webhook, parts.config.checks.mail) {
+            (Way::Webhook, Some(webhook), _) => {
+                webhook.post(&alert.id, alert.body.as_bytes(), now).await
+            }
+            (Way::Mail { subject }, _, MailAlerts::Sent) => {
+                let letter = parts.author.alert(subject, &alert.body, now);
+                let posted = self.post.post(message(letter, now)).await;
+                posted.map_err(|error| Failure::Later(error.to_string()))
+            }
+            (Way::Webhook, None, _) | (Way::Mail { .. }, _, MailAlerts::NotSent) => {
+                return self.outbox.give_up(&alert, "it is not configured any more").await;
+            }
+        };
         self.outbox.tried(alert, result, self.clock.now()).await
     }
 
@@ -370,7 +424,7 @@ impl Watcher {
                 }
                 () = tokio::time::sleep(nap) => continue,
             };
-            self.take_in(ended, &mut schedule).await;
+            self.take_in(ended, &mut schedule);
         }
         looks.shutdown().await;
         told.shutdown().await;
@@ -400,15 +454,12 @@ impl Watcher {
         self.board.write(Standing { domains: schedule.rows(), waiting: self.outbox.len() });
     }
 
-    async fn take_in(&self, ended: Ended, schedule: &mut Schedule) {
+    fn take_in(&self, ended: Ended, schedule: &mut Schedule) {
         let Ended { domain, whose, seen } = ended;
         match seen {
-            Ok(Ok((history, alert))) => {
+            Ok(Ok((history, _))) => {
                 metrics::checked(whose.as_str(), result(&history));
                 schedule.done(&domain, &history);
-                if let Some(alert) = alert {
-                    self.tell(&alert).await;
-                }
             }
             Ok(Err(error)) => {
                 metrics::checked(whose.as_str(), Checked::Failed);

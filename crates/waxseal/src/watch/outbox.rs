@@ -1,5 +1,5 @@
-//! Alerts on their way to the webhook. Each is in the store until it was taken or is given up, so
-//! that neither a restart nor an outage of the other side loses it.
+//! Alerts on their way to the webhook, or into the queue as mail. Each is in the store until it was
+//! taken or is given up, so that neither a restart nor an outage of the other side loses it.
 
 use std::{
     cmp::Reverse,
@@ -17,8 +17,8 @@ use crate::{
     store::{Entry, Space, Store, StoreError},
 };
 
-/// Alerts that wait at most; beyond it one is given up, those about partners first, of them the oldest:
-/// no number of strangers pushes out what is to be told of ourselves.
+/// Alerts that wait at most on each way; beyond it one is given up, those about partners first, of them
+/// the oldest: no number of strangers pushes out what is to be told of ourselves.
 const MOST: usize = 256;
 /// After so long an alert is given up: whoever repairs the webhook after a weekend still gets it.
 const LIFE: Duration = Duration::from_hours(72);
@@ -35,12 +35,42 @@ const REFUSED: Duration = Duration::from_secs(3_600);
 /// Read from the store in one step.
 const PAGE: usize = 64;
 
+/// How an alert reaches somebody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Way {
+    /// Posted as JSON.
+    #[default]
+    Webhook,
+    /// A letter in our own queue.
+    Mail { subject: String },
+}
+
+impl Way {
+    /// As it is written in labels.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Mail { .. } => "mail",
+        }
+    }
+
+    const fn is_mail(&self) -> bool {
+        match self {
+            Self::Webhook => false,
+            Self::Mail { .. } => true,
+        }
+    }
+}
+
 /// One alert that waits. Its id is the same in every attempt, so that a receiver sees one alert
 /// that came twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Waiting {
     pub(super) id: String,
     pub(super) body: String,
+    #[serde(default)]
+    pub(super) way: Way,
     /// Whose domain it is about.
     #[serde(default)]
     whose: Whose,
@@ -92,7 +122,7 @@ impl Outbox {
                         self.lock().waiting.insert(alert.id.clone(), alert);
                     }
                     Err(error) => {
-                        lost(&format!("it cannot be read any more: {error}"));
+                        lost(&Way::Webhook, &format!("it cannot be read any more: {error}"));
                         self.store.remove(Space::Alert, &entry.name).await?;
                     }
                 }
@@ -106,27 +136,35 @@ impl Outbox {
     pub(super) async fn put(
         &self,
         whose: Whose,
+        way: Way,
         body: Vec<u8>,
         now: UnixTime,
     ) -> Result<(), StoreError> {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let body = String::from_utf8(body).unwrap_or_default();
-        let alert = Waiting { id, body, whose, since: now, next: now, tries: 0 };
+        let alert = Waiting { id, body, way, whose, since: now, next: now, tries: 0 };
         self.save(&alert).await?;
         let surplus = {
             let mut shared = self.lock();
+            let is_mail = alert.way.is_mail();
             shared.waiting.insert(alert.id.clone(), alert);
-            let full = shared.waiting.len() > MOST;
-            let first =
-                shared.waiting.values().min_by_key(|alert| (Reverse(alert.whose), &alert.id));
-            first.filter(|_| full).map(|alert| alert.id.clone())
+            let beside = || shared.waiting.values().filter(|one| one.way.is_mail() == is_mail);
+            let full = beside().count() > MOST;
+            beside().min_by_key(|alert| (Reverse(alert.whose), &alert.id)).filter(|_| full).cloned()
         };
         if let Some(surplus) = surplus {
-            lost(&format!("more than {MOST} wait: those about partners go first, then the oldest"));
-            self.forget(&surplus).await?;
+            let why =
+                format!("more than {MOST} wait: those about partners go first, then the oldest");
+            self.give_up(&surplus, &why).await?;
         }
         self.count();
         Ok(())
+    }
+
+    /// Nobody is told of it any more, on this way.
+    pub(super) async fn give_up(&self, alert: &Waiting, why: &str) -> Result<(), StoreError> {
+        lost(&alert.way, why);
+        self.forget(&alert.id).await
     }
 
     async fn save(&self, alert: &Waiting) -> Result<(), StoreError> {
@@ -146,11 +184,21 @@ impl Outbox {
 
     /// One whose turn it is: about our own domains first, of those the oldest.
     pub(super) fn take(&self, now: UnixTime) -> Option<Waiting> {
+        self.take_one(now, |_| true)
+    }
+
+    /// The same of those that go out as mail.
+    pub(super) fn take_letter(&self, now: UnixTime) -> Option<Waiting> {
+        self.take_one(now, Way::is_mail)
+    }
+
+    fn take_one(&self, now: UnixTime, wanted: impl Fn(&Way) -> bool) -> Option<Waiting> {
         let mut shared = self.lock();
         let due = shared
             .waiting
             .values()
             .filter(|alert| alert.next <= now && !shared.in_hand.contains(&alert.id))
+            .filter(|alert| wanted(&alert.way))
             .min_by_key(|alert| (alert.whose, &alert.id))?;
         let due = due.clone();
         shared.in_hand.push(due.id.clone());
@@ -185,11 +233,18 @@ impl Outbox {
         };
         let pause = pause.unwrap_or(REFUSED);
         if now.since(alert.since) + pause > LIFE {
-            lost(&format!("{failure}; tried for {} hours", LIFE.as_secs() / 3_600));
-            return self.forget(&alert.id).await;
+            let why = format!("{failure}; tried for {} hours", LIFE.as_secs() / 3_600);
+            return self.give_up(&alert, &why).await;
         }
         if alert.tries == 0 {
-            tracing::warn!("the webhook did not take an alert, which waits: {failure}");
+            match alert.way {
+                Way::Webhook => {
+                    tracing::warn!("the webhook did not take an alert, which waits: {failure}");
+                }
+                Way::Mail { .. } => {
+                    tracing::warn!("an alert could not be queued as mail, and waits: {failure}");
+                }
+            }
         }
         let tries = alert.tries.saturating_add(1);
         let alert = Waiting { next: now + pause, tries, ..alert };
@@ -224,19 +279,9 @@ impl Outbox {
         }
     }
 
-    /// Everything is given up: the webhook is not configured any more.
-    pub(super) async fn clear(&self) -> Result<(), StoreError> {
-        let ids: Vec<_> = self.lock().waiting.keys().cloned().collect();
-        for id in ids {
-            lost("no webhook is configured any more");
-            self.forget(&id).await?;
-        }
-        Ok(())
-    }
-
-    /// How many wait.
+    /// How many wait for the webhook.
     pub(super) fn len(&self) -> usize {
-        self.lock().waiting.len()
+        self.lock().waiting.values().filter(|alert| !alert.way.is_mail()).count()
     }
 
     fn count(&self) {
@@ -244,9 +289,10 @@ impl Outbox {
     }
 }
 
-fn lost(why: &str) {
-    metrics::alert_lost("webhook");
-    tracing::error!("an alert to the webhook is given up: {why}; `check --history` has it");
+fn lost(way: &Way, why: &str) {
+    let way = way.as_str();
+    metrics::alert_lost(way);
+    tracing::error!("an alert by {way} is given up: {why}; `check --history` has it");
 }
 
 #[cfg(test)]

@@ -52,7 +52,6 @@ async fn an_mx_that_was_never_named_is_told_as_such() {
     assert_eq!(world.look(0).await.1, None);
     let alert = world.look(60).await.1.unwrap();
     assert_eq!(kinds(&alert), [(Kind::Mx, Class::Weakening)], "{alert:?}");
-    world.watcher().tell(&alert).await;
     let letters = world.letters.0.lock().unwrap();
     let text = String::from_utf8_lossy(&letters[0].content).into_owned();
     assert!(text.contains("Subject: Mail hosts that are not ours: partner.example\r\n"), "{text}");
@@ -105,7 +104,8 @@ async fn a_store_that_fails_does_not_lose_that_the_gateway_cannot_look() {
     for _ in 0..2 {
         gateway.round().await.unwrap();
     }
-    assert_eq!(gateway.subjects(), [CANNOT_LOOK, "Over: gw.sender.example"]);
+    let of_us = gateway.subjects().into_iter().filter(|one| one.ends_with("gw.sender.example"));
+    assert_eq!(of_us.collect::<Vec<_>>(), [CANNOT_LOOK, "Over: gw.sender.example"]);
 }
 
 const CANNOT_LOOK: &str = "The gateway cannot look: gw.sender.example";

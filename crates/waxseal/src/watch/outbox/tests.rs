@@ -21,7 +21,7 @@ fn later() -> Result<(), Failure> {
 async fn an_alert_survives_a_restart_and_keeps_its_id() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::new(store(folder.path()));
-    outbox.put(Whose::Own, b"{\"a\":1}".to_vec(), NOW).await.unwrap();
+    outbox.put(Whose::Own, Way::Webhook, b"{\"a\":1}".to_vec(), NOW).await.unwrap();
     let first = outbox.take(NOW).unwrap();
     assert_eq!(outbox.take(NOW), None, "it is in hand");
     outbox.tried(first.clone(), later(), NOW).await.unwrap();
@@ -44,7 +44,7 @@ async fn an_alert_survives_a_restart_and_keeps_its_id() {
 async fn an_alert_that_nobody_takes_is_given_up_after_three_days() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::new(store(folder.path()));
-    outbox.put(Whose::Own, b"{}".to_vec(), NOW).await.unwrap();
+    outbox.put(Whose::Own, Way::Webhook, b"{}".to_vec(), NOW).await.unwrap();
     let (mut now, mut tries) = (NOW, 0);
     while let Some(alert) = outbox.take(now) {
         tries += 1;
@@ -66,12 +66,17 @@ async fn the_oldest_goes_where_too_many_wait() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::new(store(folder.path()));
     for number in 0..MOST + 3 {
-        outbox.put(Whose::Partner, format!("{number}").into_bytes(), NOW).await.unwrap();
+        outbox
+            .put(Whose::Partner, Way::Webhook, format!("{number}").into_bytes(), NOW)
+            .await
+            .unwrap();
     }
     assert_eq!(outbox.len(), MOST);
     assert_eq!(outbox.take(NOW).unwrap().body, "3");
-    outbox.clear().await.unwrap();
-    assert_eq!(outbox.len(), 0);
+    while let Some(alert) = outbox.take(NOW) {
+        outbox.give_up(&alert, "no webhook is configured any more").await.unwrap();
+    }
+    assert_eq!(outbox.len(), 1, "what is in hand");
 }
 
 /// Attacker: hostile partner domains raise one alarm after the other while the webhook is down. What
@@ -80,21 +85,45 @@ async fn the_oldest_goes_where_too_many_wait() {
 async fn a_storm_about_partners_pushes_out_nothing_about_ourselves() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::new(store(folder.path()));
-    outbox.put(Whose::Partner, b"first".to_vec(), NOW).await.unwrap();
-    outbox.put(Whose::Own, b"ours".to_vec(), NOW).await.unwrap();
+    outbox.put(Whose::Partner, Way::Webhook, b"first".to_vec(), NOW).await.unwrap();
+    outbox.put(Whose::Own, Way::Webhook, b"ours".to_vec(), NOW).await.unwrap();
     for number in 0..MOST {
-        outbox.put(Whose::Partner, format!("{number}").into_bytes(), NOW).await.unwrap();
+        outbox
+            .put(Whose::Partner, Way::Webhook, format!("{number}").into_bytes(), NOW)
+            .await
+            .unwrap();
     }
     assert_eq!(outbox.len(), MOST);
     assert_eq!(outbox.take(NOW).unwrap().body, "ours");
     assert_eq!(outbox.take(NOW).unwrap().body, "1");
 }
 
+/// Attacker: whoever raises alarms while the webhook is down. Letters have places of their own, and go.
+#[tokio::test]
+async fn alerts_that_wait_for_the_webhook_hold_up_no_letter() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::new(store(folder.path()));
+    let letter = Way::Mail { subject: "Likely attack: partner.example".into() };
+    outbox.put(Whose::Partner, letter.clone(), b"text".to_vec(), NOW).await.unwrap();
+    for _ in 0..MOST + 3 {
+        outbox.put(Whose::Own, Way::Webhook, b"{}".to_vec(), NOW).await.unwrap();
+    }
+    let alert = outbox.take_letter(NOW).unwrap();
+    assert_eq!((&alert.way, alert.body.as_str()), (&letter, "text"));
+    assert_eq!(outbox.take_letter(NOW), None);
+    outbox.tried(alert, later(), NOW).await.unwrap();
+    drop(outbox);
+    let again = Outbox::new(store(folder.path()));
+    again.load(NOW).await.unwrap();
+    assert_eq!(again.take_letter(NOW).unwrap().way, letter);
+    assert_eq!(again.len(), MOST);
+}
+
 #[tokio::test]
 async fn a_refusal_is_not_hammered() {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::new(store(folder.path()));
-    outbox.put(Whose::Own, b"{}".to_vec(), NOW).await.unwrap();
+    outbox.put(Whose::Own, Way::Webhook, b"{}".to_vec(), NOW).await.unwrap();
     let alert = outbox.take(NOW).unwrap();
     outbox.tried(alert, Err(Failure::Never("403".into())), NOW).await.unwrap();
     assert_eq!(outbox.nap(NOW), REFUSED);
