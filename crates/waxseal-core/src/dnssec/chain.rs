@@ -7,7 +7,7 @@ use super::{
     anchors::Anchor,
     denial::{NoDs, Proven},
     rrset::{Ds, Key},
-    run::{Held, MOST_SAME_TAG, Run, Status, Stop, ds_of, keys_of},
+    run::{Held, Keys, MOST_SAME_TAG, Run, Status, Stop, Zone, ds_of, keys_of},
     verify::{Algorithm, DS_SHA1, ds_digest},
 };
 
@@ -16,26 +16,6 @@ const MOST_CUTS: usize = 24;
 
 /// How many DS records of a zone are compared with its keys.
 const MOST_DIGESTS: usize = 16;
-
-/// What the walk knows of the zone around a name.
-#[derive(Clone, Debug)]
-pub(super) enum Zone {
-    /// Its keys are known.
-    Secure(Arc<Keys>),
-    /// It is provably unsigned, or signed only in ways that we cannot check.
-    Insecure(String),
-    /// The chain to it is broken.
-    Bogus(Flaw, String),
-    /// No anchor is above it (RFC 4033 §5, indeterminate).
-    Unanchored,
-}
-
-/// The validated keys of a zone.
-#[derive(Clone, Debug)]
-pub(super) struct Keys {
-    pub(super) apex: Name,
-    pub(super) keys: Vec<Key>,
-}
 
 /// What lies at a name below a secure zone.
 enum Cut {

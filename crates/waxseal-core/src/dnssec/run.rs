@@ -9,7 +9,6 @@ use super::{
     Anchors, Bundle, Flaw, Memo, Name, Question, RecordType, RrSet,
     bundle::Asked,
     canonical::{signed_labels, signed_octets},
-    chain::Zone,
     rrset::{Key, Signature},
     verify::Algorithm,
 };
@@ -56,6 +55,26 @@ pub(super) enum Held {
     FromWildcard(Name),
     /// No signature holds.
     Not(Flaw, String),
+}
+
+/// What the walk knows of the zone around a name.
+#[derive(Clone, Debug)]
+pub(super) enum Zone {
+    /// Its keys are known.
+    Secure(Arc<Keys>),
+    /// It is provably unsigned, or signed only in ways that we cannot check.
+    Insecure(String),
+    /// The chain to it is broken.
+    Bogus(Flaw, String),
+    /// No anchor is above it (RFC 4033 §5, indeterminate).
+    Unanchored,
+}
+
+/// The validated keys of a zone.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    pub(super) apex: Name,
+    pub(super) keys: Vec<Key>,
 }
 
 pub(super) struct Run<'a> {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     Anchors, Bundle, Memo, Name, Question, RecordType,
-    chain::{Toward, Zone},
+    chain::Toward,
     denial::Denied,
-    run::{Run, Status, Stop},
+    run::{Run, Status, Stop, Zone},
 };
 use crate::{
     dns::{Denial, FailureKind, Proof},

@@ -12,8 +12,7 @@ pub(super) use self::nsec3::hash;
 
 use super::{
     Name, RecordType,
-    chain::Keys,
-    run::{Run, Stop},
+    run::{Keys, Run, Stop},
 };
 use crate::dns::Denial;
 

@@ -9,8 +9,7 @@ use crate::{
     dns::Denial,
     dnssec::{
         Name, RecordType,
-        chain::Keys,
-        run::{Held, Run, Stop},
+        run::{Held, Keys, Run, Stop},
     },
 };
 
