@@ -2,6 +2,7 @@
 //! path (RFC 5321 §4.5.5), always marked as automatic (RFC 3834 §5), and never an answer to
 //! mail that has the null reverse path itself: so no loop can begin here.
 
+mod fate;
 mod notice;
 mod quote;
 mod report;
@@ -25,9 +26,9 @@ use waxseal_core::{
     time::UnixTime,
 };
 
+pub use fate::{Action, Fate, Report};
 pub use notice::{Event, Notice, Redacted, is_report};
 pub use quote::{Quote, quote};
-pub use report::{Action, Fate, Report};
 
 /// Who writes, and how it is signed.
 #[derive(Clone, Debug)]

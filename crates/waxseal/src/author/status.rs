@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use mail_builder::headers::date::Date;
 use waxseal_core::{envelope::Charset, facts::Peer, reply::EnhancedCode, time::UnixTime};
 
-use super::report::{Action, Fate, Report};
+use super::{Action, Fate, Report};
 
 /// Fields are folded before they get longer.
 const LINE: usize = 900;
