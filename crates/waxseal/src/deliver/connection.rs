@@ -3,7 +3,12 @@
 mod exchange;
 mod stream;
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls_pki_types::ServerName;
 use tokio::{
@@ -16,7 +21,7 @@ use waxseal_core::{
     decide::HostRoute,
     domain::Domain,
     outcome::{Cause, Outcome},
-    smtp::client::{Client, Hello, Mail, Purpose, StartTls, Step, Tls},
+    smtp::client::{Client, Credentials, Hello, Mail, Purpose, StartTls, Step, Tls},
     time::UnixTime,
 };
 
@@ -24,7 +29,7 @@ use self::{
     exchange::{Settled, settle, transact},
     stream::Stream,
 };
-use super::{Intent, Shared, Timeouts, limit::Limit, pool::Key};
+use super::{Intent, Shared, Timeouts, limit::Limit};
 use crate::{
     store::Dsn,
     tls::{self, Parameters},
@@ -60,6 +65,16 @@ impl Clock {
     pub(super) fn now(&self) -> UnixTime {
         self.start + self.since.elapsed()
     }
+}
+
+/// What makes two connections exchangeable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) address: SocketAddr,
+    pub(crate) sni: Option<Domain>,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) parameters: Parameters,
 }
 
 /// A connection that came as far as to be judged.

@@ -7,26 +7,16 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep};
-use waxseal_core::{domain::Domain, smtp::client::Credentials};
 
-use super::{Shared, connection::Link};
-use crate::tls::Parameters;
-
-/// What makes two connections exchangeable.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    pub(crate) address: SocketAddr,
-    pub(crate) sni: Option<Domain>,
-    pub(crate) source: Option<IpAddr>,
-    pub(crate) credentials: Option<Credentials>,
-    pub(crate) parameters: Parameters,
-}
+use super::{
+    Shared,
+    connection::{Key, Link},
+};
 
 /// The unused connections.
 #[derive(Debug, Default)]

@@ -14,11 +14,10 @@ use waxseal_core::{
 
 use super::{
     Aside, Connection, Delivery, Intent, Job, Shared, Try,
-    connection::{Bounds, Call, Clock, Failed, Link, TOO_LONG},
+    connection::{Bounds, Call, Clock, Failed, Key, Link, TOO_LONG},
     hindrance::{From, Hindrance},
     limit::Limit,
     pace::Wait,
-    pool::Key,
 };
 use crate::{
     store::{Dsn, Remote},
