@@ -13,7 +13,6 @@ use super::{
     Author, Config, Delivery, Dkim, Dns, Family, Fault, FirstPolicy, HostDemand, Identity, Limits,
     Log, LogFormat, LogLevel, PeerTls, PolicySite, Roots, Route, RouteAuth, Rules, RulesMode,
     SecretRef, SenderDomain, Store, StorePlace, Sts, Timeouts, Tls, Web,
-    checks::Ground,
     raw::{
         Raw, RawAuthor, RawDelivery, RawDns, RawDomain, RawLimits, RawRoute, RawSite, RawStore,
         RawSts, RawTimeouts, RawTls, RawWeb,
@@ -31,6 +30,15 @@ pub(super) struct Build<'a> {
     faults: Vec<Fault>,
     /// Relative paths are relative to the file that names them.
     base: &'a Path,
+}
+
+/// Whose hosts are asked.
+#[derive(Clone, Copy)]
+pub(super) enum Ground {
+    /// Those of strangers.
+    Internet,
+    /// Our own, where `[network] map` leads.
+    TestBed,
 }
 
 /// What the file means.

@@ -5,7 +5,12 @@ use std::time::Duration;
 use hyper::Uri;
 use waxseal_core::domain::Domain;
 
-use super::{SecretRef, SenderDomain, build::Build, raw::RawChecks, values::Span};
+use super::{
+    SecretRef, SenderDomain,
+    build::{Build, Ground},
+    raw::RawChecks,
+    values::Span,
+};
 
 /// `[checks]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +90,6 @@ pub enum Private {
     Allowed,
     /// They are not.
     Refused,
-}
-
-/// Whose hosts are asked.
-#[derive(Clone, Copy)]
-pub(super) enum Ground {
-    /// Those of strangers.
-    Internet,
-    /// Our own, where `[network] map` leads.
-    TestBed,
 }
 
 /// The most that `partners_max` can be.
