@@ -7,6 +7,7 @@ mod exceptions;
 mod health;
 mod in_force;
 mod inspect;
+mod known;
 mod letters;
 mod notify;
 mod open;

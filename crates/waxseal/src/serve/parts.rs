@@ -13,7 +13,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{preload, recipients::Known, routes::Routes, settings};
+use super::{known::Known, preload, routes::Routes, settings};
 use crate::{
     author::Author,
     config::Config,

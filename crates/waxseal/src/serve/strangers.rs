@@ -1,17 +1,13 @@
 //! What is told of mail from outside that was taken and cannot be handed inside: nothing to an
 //! address that anybody may have written there (RFC 5321 §6.2), and not nothing to everybody.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use mail_parser::MessageParser;
 use tokio::time::timeout;
 use waxseal_core::{
     decide::{DelayNotice, Settled},
     envelope::{Direction, Mailbox, ReversePath},
-    time::UnixTime,
 };
 
 use super::{dkim, parts::Parts};
@@ -22,9 +18,6 @@ use crate::{
 
 /// How long the keys of a signature are looked for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Seconds between two letters to the postmaster about this: a wave of spam is one letter, not a
-/// second wave.
-const BETWEEN: u64 = 3_600;
 
 /// Spares whoever stands in the reverse path of a stranger's message: no word of a delay, and of a
 /// failure only where the message itself proves that it is his. Otherwise it ends with a record,
@@ -79,27 +72,6 @@ fn is_from(content: &[u8], sender: &Mailbox) -> bool {
         return false;
     };
     local == sender.local && domain.eq_ignore_ascii_case(sender.domain.as_str())
-}
-
-/// When the postmaster was last told, and how much has come since.
-#[derive(Debug, Default)]
-pub(super) struct Unreported {
-    last: AtomicU64,
-    more: AtomicU64,
-}
-
-impl Unreported {
-    /// How many messages besides this one a letter of now speaks of; `None`: not now.
-    pub(super) fn due(&self, now: UnixTime) -> Option<u64> {
-        let order = Ordering::Relaxed;
-        let last = self.last.load(order);
-        let late = now.0 >= last.saturating_add(BETWEEN) || now.0 < last;
-        if late && self.last.compare_exchange(last, now.0, order, order).is_ok() {
-            return Some(self.more.swap(0, order));
-        }
-        self.more.fetch_add(1, order);
-        None
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Whose address it is, and how often the postmaster hears of it.
+//! Whose address it is.
 
 use waxseal_core::domain::Domain;
 
@@ -28,18 +28,4 @@ fn a_signature_proves_nothing_for_another_mailbox_of_its_domain() {
     ] {
         assert!(!is_bobs(header), "{header}");
     }
-}
-
-/// Attacker: a spammer whose mail is refused inside by the thousand.
-#[test]
-fn the_postmaster_hears_once_an_hour_how_many_there_were() {
-    let unreported = Unreported::default();
-    let start = UnixTime(1_800_000_000);
-    assert_eq!(unreported.due(start), Some(0), "the first is told at once");
-    for second in 0..BETWEEN {
-        assert_eq!(unreported.due(start + Duration::from_secs(second)), None);
-    }
-    assert_eq!(unreported.due(start + Duration::from_secs(BETWEEN)), Some(BETWEEN));
-    // A clock that was wrong does not silence it.
-    assert_eq!(unreported.due(start), Some(0));
 }
