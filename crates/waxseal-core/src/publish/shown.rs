@@ -122,11 +122,9 @@ impl HostShown {
     /// What is shown and matches none of these records: a sender that goes by them delivers nothing there
     /// (RFC 7672 §2.2). Each with the reason and what to do.
     pub fn uncovered(&self, records: &[Tlsa], now: UnixTime) -> Vec<String> {
-        let fails = |chain: &Chain| {
-            let fault = self.fault(chain, records, now)?;
-            Some(format!("{}: {fault}", chain.title()))
-        };
-        self.chains.iter().filter_map(fails).collect()
+        let fails = |chain| Some((chain, self.fault(chain, records, now)?));
+        let said = together(self.chains.iter().filter_map(fails), String::clone);
+        said.into_iter().map(|(title, fault)| format!("{title}: {fault}")).collect()
     }
 
     /// Why senders that go by these records refuse a chain, and what to do; `None` where they do not.
@@ -173,11 +171,13 @@ impl HostShown {
             return vec![format!("{} is not in the policy", self.host)];
         }
         let names = std::slice::from_ref(&self.host);
-        let fault = |chain: &Chain| {
+        let faults = self.chains.iter().filter_map(|chain| {
             let fault = pki::valid_for(&chain.certificates, anchors, names, now).err()?;
-            Some(format!("{} at {}: {fault}", chain.title(), self.host))
-        };
-        self.chains.iter().filter_map(fault).collect()
+            Some((chain, fault.to_string()))
+        });
+        let said = together(faults, String::clone);
+        let host = &self.host;
+        said.into_iter().map(|(title, fault)| format!("{title} at {host}: {fault}")).collect()
     }
 
     /// Where each key stands in the configuration.
@@ -211,7 +211,7 @@ impl HostShown {
     /// One door for each key that is shown and that nobody configured, or whose chain senders refuse: mail
     /// is being turned away, or will be.
     pub fn doors(&self, keys: &HostKeys, now: UnixTime) -> Vec<Item> {
-        let door = |(chain, place): (&Chain, Place)| {
+        let judge = |(chain, place)| {
             let judged = match place {
                 Place::Current | Place::Next | Place::Issuer => return None,
                 Place::Refused => {
@@ -226,23 +226,44 @@ impl HostShown {
                     "name its certificate in `current`, or deploy the key that is named there",
                 ),
             };
-            let what = format!("cover {}", chain.title());
-            Some(Item::new(&self.host, Door::Key, what, judged))
+            Some((chain, judged))
         };
-        self.places(keys, now).filter_map(door).collect()
+        let judged = self.places(keys, now).filter_map(judge);
+        let doors = together(judged, |judged| judged.because.clone());
+        let door =
+            |(title, judged)| Item::new(&self.host, Door::Key, format!("cover {title}"), judged);
+        doors.into_iter().map(door).collect()
     }
+}
+
+/// What is said of chains, once for each key and reason: `ECDSA P-256 key 3f5c..., which 192.0.2.25 and
+/// 2001:db8::25 show`.
+fn together<'c, T>(
+    said: impl Iterator<Item = (&'c Chain, T)>,
+    reason: impl Fn(&T) -> String,
+) -> Vec<(String, T)> {
+    let mut groups: Vec<(&Key, Vec<String>, T)> = Vec::new();
+    for (chain, what) in said {
+        let same = |group: &&mut (&Key, Vec<String>, T)| {
+            *group.0 == chain.key && reason(&group.2) == reason(&what)
+        };
+        let address = chain.address.to_string();
+        match groups.iter_mut().find(same) {
+            Some((_, addresses, _)) if addresses.contains(&address) => {}
+            Some((_, addresses, _)) => addresses.push(address),
+            None => groups.push((&chain.key, vec![address], what)),
+        }
+    }
+    let title = |(key, addresses, what): (&Key, Vec<String>, T)| {
+        let show = if addresses.len() == 1 { "shows" } else { "show" };
+        (format!("{}, which {} {show}", key.title(), addresses.join(" and ")), what)
+    };
+    groups.into_iter().map(title).collect()
 }
 
 /// The records of the configured issuers.
 fn issuers(keys: &HostKeys) -> Vec<Tlsa> {
     keys.issuers.iter().map(|key| texts::issuer(key.spki_sha256)).collect()
-}
-
-impl Chain {
-    /// `ECDSA P-256 key 3f5c..., which 192.0.2.25 shows`
-    fn title(&self) -> String {
-        format!("{}, which {} shows", self.key.title(), self.address)
-    }
 }
 
 /// Why nothing of TLS was seen; `None` where it was tried.

@@ -1,6 +1,6 @@
 //! What is printed, and how it stands.
 
-use waxseal_lab::dns::{Act, Data, Tampering, rtype};
+use waxseal_lab::dns::{Act, Data, Tampering, Tree, Zone, rtype};
 
 use super::{World, own_zone, tlsa};
 
@@ -87,6 +87,10 @@ async fn each_record_is_live_missing_different_or_unknown() {
     assert_eq!(json["hosts"][0]["dnssec"][0]["state"], "signed", "{json}");
     // Nobody answers at the policy host: not known, and not "there is none".
     assert_eq!(json["domains"][0]["policy"]["standing"], "unknown", "{json}");
+    // Who reads only the last line knows as well.
+    let text = place.publish(&["records"]).await;
+    let last = "in all: 2 different, 1 missing, 1 could not be found out, 4 live, 1 host shows unknown keys";
+    assert_eq!(text.out.lines().last(), Some(format!("; {last}").as_str()), "{}", text.out);
     let text = place.publish(&["tlsrpt"]).await;
     assert_eq!(text.code, 0, "{}{}", text.out, text.err);
     assert!(
@@ -167,4 +171,32 @@ async fn what_cannot_be_used_is_refused_with_its_name() {
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(said.err.contains("is not what `publish` remembered"), "{}", said.err);
     assert_eq!(std::fs::read_to_string(&state).unwrap(), "{\"mail\":1}");
+}
+
+/// Names that a hoster looks after: zones of their own below ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn delegated_names_are_looked_at_in_their_own_zones() {
+    let own = |name: &str| Zone::new(name).signed();
+    let world = World::new(own_zone()).await;
+    let zones = vec![
+        own("test"),
+        own("invalid").record("ns.lab", &Data::A(super::NS.parse().unwrap())),
+        own_zone(),
+        own("_dmarc.own.test").record("@", &Data::txt("v=DMARC1; p=reject")),
+        own("_mta-sts.own.test").record("@", &Data::txt("v=STSv1; id=theirs;")),
+    ];
+    world.dns.replace(Tree::build(zones).unwrap());
+    world.configure("mx = [\"mx.own.test\"]\nmta_sts = \"testing\"\ndmarc = \"reject\"\n", "");
+    let json = world.publish(&["records", "--json"]).await.json();
+    let findings = json["domains"][0]["findings"].as_array().unwrap();
+    let of = |owner: &str| findings.iter().find(|one| one["owner"] == owner).unwrap();
+    assert_eq!(of("_dmarc.own.test")["standing"], "live", "{json}");
+    assert_eq!(of("_mta-sts.own.test")["standing"], "differs", "{json}");
+    // Their servers are found and asked: only the policy host is not.
+    let json = world.publish(&["gate", "--json"]).await.json();
+    for item in json["items"].as_array().unwrap() {
+        for gap in item["unknown"].as_array().unwrap() {
+            assert_eq!(gap["of"], "mta-sts.own.test", "{json}");
+        }
+    }
 }

@@ -104,7 +104,7 @@ impl Item {
 #[derive(Clone, Debug)]
 pub(in crate::publish) struct Judged {
     pub(super) state: State,
-    pub(super) because: String,
+    pub(in crate::publish) because: String,
     pub(super) to_do: Vec<String>,
     pub(super) unknown: Vec<Gap>,
     pub(super) guessed: Guessed,

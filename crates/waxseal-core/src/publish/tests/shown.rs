@@ -226,3 +226,20 @@ fn the_step_to_enforce_is_held_by_a_certificate_that_would_fail() {
     assert_eq!(enforce(testing, &Certificates::Pass).progress, Progress::Current { until: None });
     assert_eq!(enforce(binding, &Certificates::Pass).progress, Progress::Done);
 }
+
+/// A host with IPv4 and IPv6 has one trouble, not two.
+#[test]
+fn one_key_at_two_addresses_is_said_once() {
+    let (good, _) = certificate(&["mx.example.com"]);
+    let mut shown = showing(&[&good]);
+    let sixth = probed(spoke(StartTlsSeen::Ready), vec![(KeyKind::Ecdsa, session(&[&good]))]);
+    shown.add("2001:db8::25".parse().unwrap(), &sixth);
+    assert_eq!(shown.chains.len(), 2);
+    let keys = super::doors::host(&[1], &[]);
+    let doors = shown.doors(&keys, NOW);
+    assert_eq!(doors.len(), 1, "{doors:?}");
+    let end = "which 192.0.2.25 and 2001:db8::25 show";
+    assert!(doors[0].what.ends_with(end), "{doors:?}");
+    let uncovered = shown.uncovered(&[texts::end_entity([1; 32])], NOW);
+    assert!(uncovered.len() == 1 && uncovered[0].contains(end), "{uncovered:?}");
+}

@@ -157,3 +157,21 @@ fn the_first_tlsa_records_are_those_that_count_first() {
     assert!(finding.fix.contains("SHA-512 stand there, senders go by those"), "{}", finding.fix);
     assert!(!of(vec![odd(3, 1, 32)]).fix.contains("SHA-512"));
 }
+
+/// Ours may be the one that is too many: then nobody's mail passes.
+#[test]
+fn an_spf_record_that_asks_dns_too_often_is_said_before_it_is_pasted() {
+    let includes = |count: usize| {
+        let words: Vec<String> = (0..count).map(|nth| format!("include:s{nth}.example")).collect();
+        format!("v=spf1 ip4:192.0.2.9 {} ~all", words.join(" "))
+    };
+    let own = ["a:gw.example.com".to_owned()];
+    let with = |live: &str| {
+        let wanted = texts::spf(&name("example.com"), &own, HOUR);
+        spf(wanted, &own, &texts_of(&[live]))
+    };
+    assert!(!with(&includes(9)).fix.contains("NOT YET"));
+    let finding = with(&includes(10));
+    assert!(finding.fix.contains("NOT YET: more than 10 terms"), "{}", finding.fix);
+    assert_eq!(finding.act, Act::Replace);
+}

@@ -176,16 +176,18 @@ fn tally(text: &mut String, part: Part, seen: &Seen) {
         let bad = |place: &Place| matches!(place, Place::Nowhere | Place::Refused);
         look.places.iter().filter(|one| bad(&one.1)).count()
     };
+    let strays: usize = seen.hosts.iter().map(stray).sum();
+    let unseen = seen.hosts.iter().filter(|look| look.is_unseen()).count();
     let parts = [
-        (count(|one| matches!(one, Standing::Differs { .. })), "differ"),
+        (count(|one| matches!(one, Standing::Differs { .. })), "different"),
         (count(|one| matches!(one, Standing::Missing)), "missing"),
         (count(|one| matches!(one, Standing::Unknown { .. })), "could not be found out"),
         (count(|one| matches!(one, Standing::Live)), "live"),
-        (seen.hosts.iter().map(stray).sum(), "shown with a key that is not covered"),
         (
-            seen.hosts.iter().filter(|look| look.is_unseen()).count(),
-            "host whose keys were not seen",
+            strays,
+            if strays == 1 { "shown key is not covered" } else { "shown keys are not covered" },
         ),
+        (unseen, if unseen == 1 { "host shows unknown keys" } else { "hosts show unknown keys" }),
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
