@@ -1,13 +1,12 @@
 //! What a DKIM-Signature claims, and whether it holds (RFC 6376 §3.5, §6.1).
 
-use std::fmt;
-
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{
     MOST_SIGNATURES,
     canon::{self, Form},
-    key::{Key, Strict, base64, tag, tags},
+    fault::Fault,
+    key::{Algorithm, Key, Strict, base64, tag, tags},
 };
 use crate::{domain::Domain, time::UnixTime};
 
@@ -27,41 +26,6 @@ pub struct Claim {
     identity: Option<Domain>,
     /// The field itself with `b=` emptied (§3.7).
     unsigned: Vec<u8>,
-}
-
-/// How it was signed; the hash is always SHA-256.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Algorithm {
-    Rsa,
-    Ed25519,
-}
-
-/// Why a signature proves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The key cannot be used.
-    Key(&'static str),
-    /// It has ended (`x=`).
-    Expired,
-    /// The body was changed.
-    Body,
-    /// The header was changed, or it is not that key's signature.
-    Signature,
-    /// There is no From, or more than one.
-    From,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key(what) => write!(f, "the DKIM key {what}"),
-            Self::Expired => f.write_str("the DKIM signature has ended"),
-            Self::Body => f.write_str("the body was changed after it was signed"),
-            Self::Signature => f.write_str("the DKIM signature does not hold"),
-            Self::From => f.write_str("a signed message has exactly one From"),
-        }
-    }
 }
 
 /// The well-formed signatures of a message that could vouch for all of it, from the top.

@@ -3,7 +3,14 @@
 use aws_lc_rs::signature::{ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::claim::{Algorithm, Fault};
+use super::fault::Fault;
+
+/// The kind of a key; the hash is always SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Rsa,
+    Ed25519,
+}
 
 /// A key record that may be used.
 #[derive(Debug)]

@@ -7,12 +7,14 @@
 
 mod canon;
 mod claim;
+mod fault;
 mod key;
 mod sign;
 #[cfg(test)]
 mod tests;
 
-pub use claim::{Claim, Fault, claims};
+pub use claim::{Claim, claims};
+pub use fault::Fault;
 pub use sign::{Signer, SignerError};
 
 /// Signatures of one message that are looked at (RFC 6376 §8.4: denial of service).

@@ -1,11 +1,14 @@
-//! Whether those whom DMARC reports are to go to have said that they take them (RFC 7489 §7.1,
+//! Whom DMARC reports are to go to, and whether they have said that they take them (RFC 7489 §7.1,
 //! RFC 9990 §4; reports of single failures RFC 9991 §5). Receivers send none to others: anybody could
 //! have a victim flooded with reports.
 
 use serde::{Deserialize, Serialize};
 
-use super::{dmarc, tags::Tags};
+use super::tags::{self, Tags};
 use crate::domain::{Domain, DomainError};
+
+/// Report addresses of one tag that are kept.
+const MOST_ADDRESSES: usize = 8;
 
 /// The most domains that are asked for one record: whoever writes it must not send us to everybody.
 pub const MOST_ASKED: usize = 8;
@@ -76,7 +79,7 @@ pub fn name(about: &Domain, to: &Domain) -> Result<Domain, DomainError> {
 /// # Errors
 /// None of them is a consent.
 pub fn read(to: &Domain, texts: &[Vec<u8>]) -> Result<(), String> {
-    let ours = texts.iter().filter_map(|text| dmarc::ours(text));
+    let ours = texts.iter().filter_map(|text| tags::dmarc(text));
     let mut records = ours.filter_map(|text| Tags::read(text).ok()).peekable();
     if records.peek().is_none() {
         return Err("no TXT record there is one with v=DMARC1".into());
@@ -91,5 +94,36 @@ pub fn read(to: &Domain, texts: &[Vec<u8>]) -> Result<(), String> {
 /// (RFC 7489 §7.1).
 fn keeps(to: &Domain, instead: Option<&str>) -> bool {
     let uris = instead.into_iter().flat_map(|uris| uris.split(',')).map(str::trim);
-    uris.filter(|uri| !uri.is_empty()).all(|uri| dmarc::mailbox(uri).is_none_or(|at| at == *to))
+    uris.filter(|uri| !uri.is_empty()).all(|uri| mailbox(uri).is_none_or(|at| at == *to))
+}
+
+/// The addresses that a tag lists.
+pub(super) fn uris<'t>(tags: &Tags<'t>, tag: &str) -> impl Iterator<Item = &'t str> {
+    let all = tags.value(tag).into_iter().flat_map(|all| all.split(','));
+    all.map(str::trim).filter(|uri| !uri.is_empty()).take(MOST_ADDRESSES)
+}
+
+/// Where reports are to go, each domain once.
+pub(super) fn report_domains(tags: &Tags<'_>) -> Vec<ReportDomain> {
+    let mut all: Vec<ReportDomain> = Vec::new();
+    for (tag, reports) in [("rua", Reports::Aggregate), ("ruf", Reports::Failure)] {
+        for domain in uris(tags, tag).filter_map(mailbox) {
+            match all.iter_mut().find(|known| known.domain == domain) {
+                Some(known) if known.reports != reports => known.reports = Reports::Both,
+                Some(_) => {}
+                None => all.push(ReportDomain { domain, reports, consent: Consent::NotAsked }),
+            }
+        }
+    }
+    all
+}
+
+/// The domain of a mailbox that reports can be sent to: `mailto:` and an address, perhaps with the
+/// largest size (RFC 7489 §6.2). Of other schemes nobody says what would be done with them.
+pub(super) fn mailbox(uri: &str) -> Option<Domain> {
+    let (scheme, rest) = uri.split_once(':')?;
+    let address = rest.split(['!', '?']).next().unwrap_or(rest);
+    let (local, domain) = address.rsplit_once('@')?;
+    let is_mailbox = scheme.eq_ignore_ascii_case("mailto") && !local.is_empty();
+    is_mailbox.then(|| Domain::parse(domain).ok()).flatten()
 }

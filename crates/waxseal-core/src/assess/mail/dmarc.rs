@@ -6,8 +6,9 @@ use crate::domain::Domain;
 
 use super::{
     super::{Published, Quoted},
-    Consent, Dmarc, DmarcPolicy, ReportDomain, Reports,
-    tags::Tags,
+    Consent, Dmarc, DmarcPolicy, ReportDomain,
+    consent::{mailbox, report_domains, uris},
+    tags::{self, Tags},
 };
 use crate::dns::{Answer, Authenticity, LookupFailure};
 
@@ -16,9 +17,6 @@ const LONG: usize = 8;
 
 /// The most questions of one walk.
 const MOST_QUERIES: usize = LONG;
-
-/// Report addresses that are kept.
-const MOST_ADDRESSES: usize = 8;
 
 /// A record as it was found, before anybody asked what it means for one domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +140,7 @@ impl Walk {
         authenticity: Authenticity,
         expires: crate::time::UnixTime,
     ) {
-        let ours: Vec<_> = texts.iter().filter_map(|text| ours(text)).collect();
+        let ours: Vec<_> = texts.iter().filter_map(|text| tags::dmarc(text)).collect();
         let (first, why) = match ours.as_slice() {
             [] => return,
             [text] => match record(text) {
@@ -268,14 +266,6 @@ fn above(domain: &Domain) -> Option<Domain> {
     Domain::parse(&rest.join(".")).ok()
 }
 
-/// The text of a DMARC record; `None` for any other TXT record.
-pub(super) fn ours(text: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (name, rest) = text.split_once('=')?;
-    let value = rest.split(';').next().unwrap_or(rest);
-    (name.trim() == "v" && value.trim() == "DMARC1").then_some(text)
-}
-
 fn record(text: &str) -> Result<Record, String> {
     let tags = Tags::read(text)?;
     let policy = |name: &str| match tags.value(name).map(str::to_ascii_lowercase).as_deref() {
@@ -311,35 +301,4 @@ fn record(text: &str) -> Result<Record, String> {
             Some(_) | None => Suffix::Unsaid,
         },
     })
-}
-
-/// The addresses that a tag lists.
-fn uris<'t>(tags: &Tags<'t>, tag: &str) -> impl Iterator<Item = &'t str> {
-    let all = tags.value(tag).into_iter().flat_map(|all| all.split(','));
-    all.map(str::trim).filter(|uri| !uri.is_empty()).take(MOST_ADDRESSES)
-}
-
-/// Where reports are to go, each domain once.
-fn report_domains(tags: &Tags<'_>) -> Vec<ReportDomain> {
-    let mut all: Vec<ReportDomain> = Vec::new();
-    for (tag, reports) in [("rua", Reports::Aggregate), ("ruf", Reports::Failure)] {
-        for domain in uris(tags, tag).filter_map(mailbox) {
-            match all.iter_mut().find(|known| known.domain == domain) {
-                Some(known) if known.reports != reports => known.reports = Reports::Both,
-                Some(_) => {}
-                None => all.push(ReportDomain { domain, reports, consent: Consent::NotAsked }),
-            }
-        }
-    }
-    all
-}
-
-/// The domain of a mailbox that reports can be sent to: `mailto:` and an address, perhaps with the
-/// largest size (RFC 7489 §6.2). Of other schemes nobody says what would be done with them.
-pub(super) fn mailbox(uri: &str) -> Option<Domain> {
-    let (scheme, rest) = uri.split_once(':')?;
-    let address = rest.split(['!', '?']).next().unwrap_or(rest);
-    let (local, domain) = address.rsplit_once('@')?;
-    let is_mailbox = scheme.eq_ignore_ascii_case("mailto") && !local.is_empty();
-    is_mailbox.then(|| Domain::parse(domain).ok()).flatten()
 }

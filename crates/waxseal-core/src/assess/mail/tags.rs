@@ -51,6 +51,14 @@ impl<'t> Tags<'t> {
     }
 }
 
+/// The text of a DMARC record; `None` for any other TXT record.
+pub(crate) fn dmarc(text: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (name, rest) = text.split_once('=')?;
+    let value = rest.split(';').next().unwrap_or(rest);
+    (name.trim() == "v" && value.trim() == "DMARC1").then_some(text)
+}
+
 fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
