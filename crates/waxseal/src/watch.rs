@@ -12,6 +12,7 @@
 //! | `looks` | which looks are under way, and for whom there is room |
 //! | `alert` | what somebody is told |
 //! | `outbox` | which alerts wait for the webhook, or for the queue |
+//! | `told` | what somebody was told, and when they are told again |
 //! | `unkept` | what a store that fails did not take |
 //! | `webhook` | one POST over HTTPS |
 //! | `board` | how everything stands, for the status page |
@@ -31,6 +32,7 @@ mod schedule;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod told;
 mod unkept;
 pub(crate) mod webhook;
 

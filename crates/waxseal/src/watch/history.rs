@@ -23,6 +23,7 @@ use super::{
     expiry::{Expiries, expiries},
     outlook::{Seeing, Vantage},
     standing::Standing,
+    told::{News, Told},
 };
 
 /// Looks that are kept: two and a half days of an own domain, two months of a partner.
@@ -31,8 +32,6 @@ const MOST_LOOKS: usize = 64;
 const MOST_CHANGES: usize = 64;
 /// Findings that are kept of one look.
 const MOST_FINDINGS: usize = 24;
-/// Changes that were announced and are remembered, so that they are not announced again.
-const MOST_ANNOUNCED: usize = 128;
 /// After so long what is different is how the domain is now: as long as downgrade memory stands.
 const TERM: std::time::Duration = waxseal_core::memory::TERM;
 /// Octets of one look in the store. With a hostile domain of twenty hosts with large certificates the
@@ -54,7 +53,7 @@ pub struct History {
     pub expiries: Expiries,
     /// What was different at the last look.
     last: Vec<Change>,
-    announced: Vec<Announced>,
+    announced: Told,
     testing_since: Option<UnixTime>,
     baseline: Option<Baseline>,
     /// Looks in a row after which something was suspicious.
@@ -108,16 +107,6 @@ pub struct Noted {
     pub at: UnixTime,
     /// What.
     pub change: Change,
-}
-
-/// What somebody was told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Announced {
-    kind: Kind,
-    subject: String,
-    class: Class,
-    at: UnixTime,
-    over: Option<UnixTime>,
 }
 
 /// The look that held before any change that is watched.
@@ -257,7 +246,7 @@ impl History {
         };
         let mut events = self.watch.observe(&found, certainty, now);
         events.extend(self.stands(survey, assessment, (strangers, certainty)));
-        let (mut raised, cleared) = self.announce(&events, given.repeat, now);
+        let News { mut raised, cleared } = self.announce(&events, given.repeat, now);
         raised.sort_by_key(|change| Reverse(change.class));
         self.advance(kept, now, sight);
         self.last = if self.watch.open.is_empty() { Vec::new() } else { found };
@@ -348,52 +337,10 @@ impl History {
         }
     }
 
-    /// What has to be told: what is raised and was not told, or became worse; and what is over.
-    fn announce(
-        &mut self,
-        events: &[Event],
-        repeat: std::time::Duration,
-        now: UnixTime,
-    ) -> (Vec<Change>, Vec<Change>) {
-        let (mut raised, mut cleared) = (Vec::new(), Vec::new());
+    /// What has to be told.
+    fn announce(&mut self, events: &[Event], repeat: std::time::Duration, now: UnixTime) -> News {
         let open = self.watch.open.iter().chain(self.standing.open());
-        for open in open.filter(|open| open.raised && open.gone == 0) {
-            let change = &open.change;
-            let before = self
-                .announced
-                .iter_mut()
-                .find(|one| one.kind == change.kind && one.subject == change.subject);
-            let told = Announced {
-                kind: change.kind,
-                subject: change.subject.clone(),
-                class: change.class,
-                at: now,
-                over: None,
-            };
-            match before {
-                Some(before) if change.class > before.class => *before = told,
-                Some(before) if before.over.is_some() && now.since(before.at) >= repeat => {
-                    *before = told;
-                }
-                Some(_) => continue,
-                None => self.announced.push(told),
-            }
-            raised.push(change.clone());
-        }
-        for event in events {
-            let Event::Cleared(change) = event else { continue };
-            let told = self.announced.iter_mut().find(|one| {
-                one.kind == change.kind && one.subject == change.subject && one.over.is_none()
-            });
-            if let Some(told) = told {
-                told.over = Some(now);
-                cleared.push(change.clone());
-            }
-        }
-        self.announced.retain(|one| one.over.is_none_or(|_| now.since(one.at) < repeat));
-        let surplus = self.announced.len().saturating_sub(MOST_ANNOUNCED);
-        self.announced.drain(..surplus);
-        (raised, cleared)
+        self.announced.news(open, events, repeat, now)
     }
 
     /// The next look is compared with this one where nothing is watched; otherwise with the one
@@ -405,14 +352,7 @@ impl History {
         let old = |baseline: &Baseline| now.since(baseline.assessment.checked_at) > TERM;
         if self.baseline.as_ref().is_some_and(old) {
             self.watch = Watch::default();
-            // Things are as they are: what comes back later is news again.
-            let standing = |one: &Announced| {
-                let mut open = self.standing.open().iter();
-                open.any(|open| open.change.kind == one.kind && open.change.subject == one.subject)
-            };
-            for one in self.announced.iter_mut().filter(|one| !standing(one)) {
-                one.over = one.over.or(Some(now));
-            }
+            self.announced.usual(self.standing.open().iter(), now);
         } else if !calm && self.baseline.is_some() {
             return;
         }

@@ -211,6 +211,37 @@ async fn starttls_stripped_before_one_address_is_a_likely_attack_within_a_minute
     assert!(text.contains("To: <postmaster@sender.example>\r\n"), "{text}");
 }
 
+/// Attacker on the path to one address, who stops to be forgotten, and begins again within the day. The return
+/// is told, once; and its end only when it lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attack_that_comes_and_goes_is_never_last_heard_of_as_over() {
+    let world = World::start(&identity(&ServerKey::generate().unwrap())).await;
+    world.look(0).await;
+    let strip = async || {
+        world.attacker.begin(Method::StripStartTls);
+        [world.look(HOUR).await.1, world.look(60).await.1]
+    };
+    let stop = async || {
+        world.attacker.begin(Method::Absent);
+        [world.look(HOUR).await.1, world.look(HOUR).await.1]
+    };
+    let attack = |alerts: [Option<Alert>; 2]| -> Option<Class> {
+        alerts.into_iter().flatten().next().and_then(|alert| alert.class())
+    };
+    assert_eq!(attack(strip().await), Some(Class::LikelyAttack));
+    let [_, over] = stop().await;
+    assert!(over.is_some_and(|over| over.raised.is_empty() && !over.cleared.is_empty()));
+    assert_eq!(attack(strip().await), Some(Class::LikelyAttack), "it is back");
+    for _ in 0..3 {
+        assert_eq!(stop().await, [None, None], "nobody believes that it is over");
+        assert_eq!(strip().await, [None, None], "who would say so is told nothing new");
+    }
+    assert_eq!(stop().await, [None, None]);
+    let over = world.look(24 * HOUR).await.1.expect("it lasts");
+    assert!(over.raised.is_empty() && !over.cleared.is_empty(), "{over:?}");
+    assert_eq!(attack(strip().await), Some(Class::LikelyAttack), "another day");
+}
+
 /// Attacker: on the path to one address, then to DNS as well. The look that confirms does not ask the
 /// cache, which was filled before; ordinary looks and mail do, and lose nothing.
 #[tokio::test(flavor = "multi_thread")]

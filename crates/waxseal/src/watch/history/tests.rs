@@ -33,7 +33,7 @@ fn what_became_usual_is_told_when_it_comes_back() {
     let stripped = |history: &mut History, at: UnixTime| {
         let open = Open { change: change.clone(), since: at, seen: 2, gone: 0, raised: true };
         history.watch.open = vec![open];
-        history.announce(&[], DAY, at).0
+        history.announce(&[], DAY, at).raised
     };
     let mut history = History::default();
     assert_eq!(stripped(&mut history, NOW), std::slice::from_ref(&change));
