@@ -86,4 +86,9 @@ async fn a_report_that_cannot_be_written_in_the_end_is_told() {
     assert!(said.err.contains("/dev/full: the report cannot be written"), "{}", said.err);
     assert!(said.out.contains("✓ dane"), "{}", said.out);
     assert!(world.read("r.csv").contains(&domain));
+    let list = world.output("list");
+    let names: String = (0..9).map(|n| format!("none{n}.invalid\n")).collect();
+    std::fs::write(&list, names).unwrap();
+    let said = world.run(&["check", "--from", &list, "--dns-only", "--csv", "/dev/full"]).await;
+    assert!(said.out.contains("what should tell all of it could not be written"), "{}", said.out);
 }

@@ -2,9 +2,10 @@
 //! were asked for need in the end: thousands of domains are looked at for hours.
 
 use std::{
-    fs::File,
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -136,6 +137,7 @@ impl<'a> Forms<'a> {
     pub(super) fn finish(&mut self, began: UnixTime) -> anyhow::Result<()> {
         let Self { args, context, .. } = *self;
         let (providers, left_out) = std::mem::take(&mut self.compared).providers();
+        let written = self.write(&providers, began);
         if args.compare {
             for (name, why) in &left_out {
                 context.say(format!("not compared: {}: {why}", text::shown(name.as_str())));
@@ -145,15 +147,15 @@ impl<'a> Forms<'a> {
                 Output::Text => compare::table(&providers, left_out.len(), context.paint),
             })?;
         } else if context.output == Output::Text && self.total > FEW {
-            let told = args.html.as_deref().or(args.csv.as_deref());
-            let told = told.map_or_else(
-                || "--html or --csv tells all of it".to_owned(),
-                |path| format!("{} tells all of it", path.display()),
-            );
+            let told = match (args.html.as_deref().or(args.csv.as_deref()), &written) {
+                (Some(path), Ok(())) => format!("{} tells all of it", path.display()),
+                (Some(_), Err(_)) => "what should tell all of it could not be written".to_owned(),
+                (None, _) => "--html or --csv tells all of it".to_owned(),
+            };
             let tally = standing::lines(&self.tally, context.paint);
             context.show(&format!("\n{} domains; {told}\n{tally}", self.exits.done))?;
         }
-        self.write(&providers, began)
+        written
     }
 
     /// The files. What can be written is, whatever becomes of the others.
@@ -190,11 +192,78 @@ pub(super) fn compared(providers: &[Provider], left_out: &[(Quoted, String)]) ->
     })
 }
 
-fn write(path: &Path, text: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
-    let written = File::create(path).and_then(|file| {
+/// The whole of it, or what was there before: whoever makes a report each night keeps the last one when
+/// the disk is full.
+pub(super) fn write(
+    path: &Path,
+    text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let place = Place::of(path);
+    let written = place.open().and_then(|file| {
         let mut out = BufWriter::new(file);
         text(&mut out)?;
-        out.flush()
+        out.flush()?;
+        place.keep()
     });
+    if written.is_err() {
+        place.clear();
+    }
     written.with_context(|| format!("{}: the report cannot be written", path.display()))
+}
+
+/// Where a report is written.
+enum Place {
+    /// Beside the file whose place it takes in the end.
+    Beside { fresh: PathBuf, file: PathBuf },
+    /// To what is no file (`/dev/stdout`, a pipe), or where nothing can be put beside it.
+    There(PathBuf),
+}
+
+impl Place {
+    fn of(path: &Path) -> Self {
+        Self::beside(path).unwrap_or_else(|| Self::There(path.to_owned()))
+    }
+
+    fn beside(path: &Path) -> Option<Self> {
+        // Where links lead; it is there since we asked whether it can be written.
+        let file = path.canonicalize().ok().filter(|file| file.is_file())?;
+        let mut name = OsString::from(".");
+        name.push(file.file_name()?);
+        name.push(format!(".{}", std::process::id()));
+        let fresh = file.with_file_name(name);
+        // Follows no link that somebody laid there.
+        let made = File::create_new(&fresh).ok()?;
+        // Who may not read the old one may not read the new one.
+        let mode = fs::metadata(&file).and_then(|old| made.set_permissions(old.permissions()));
+        let place = Self::Beside { fresh, file };
+        match mode {
+            Ok(()) => Some(place),
+            Err(_) => {
+                place.clear();
+                None
+            }
+        }
+    }
+
+    fn open(&self) -> io::Result<File> {
+        match self {
+            Self::Beside { fresh, .. } => OpenOptions::new().write(true).open(fresh),
+            Self::There(file) => File::create(file),
+        }
+    }
+
+    fn keep(&self) -> io::Result<()> {
+        match self {
+            Self::Beside { fresh, file } => fs::rename(fresh, file),
+            Self::There(_) => Ok(()),
+        }
+    }
+
+    fn clear(&self) {
+        match self {
+            // The first fault is the one that is told.
+            Self::Beside { fresh, .. } => drop(fs::remove_file(fresh)),
+            Self::There(_) => {}
+        }
+    }
 }

@@ -461,3 +461,30 @@ fn a_report_that_is_open_or_old_is_not_done() {
     let none = Report { input: "a..b".into(), outcome: Outcome::NoDomain("empty label".into()) };
     assert!(none.is_settled(at + day * 100), "it will never be one");
 }
+
+/// A full disk at night takes the report of the day before from nobody, leaves nothing half done, and
+/// whoever could not read the old one cannot read the new one.
+#[test]
+fn a_report_is_replaced_by_a_whole_one_or_not_at_all() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("report.html"), folder.path().join("link"));
+    std::fs::write(&file, "of yesterday").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let full = |out: &mut dyn std::io::Write| {
+        out.write_all(&[b'x'; 100_000])?;
+        Err(std::io::ErrorKind::StorageFull.into())
+    };
+    let read = || std::fs::read_to_string(&file).unwrap();
+    for path in [&file, &link] {
+        let error = super::forms::write(path, full).unwrap_err();
+        assert!(error.to_string().contains("the report cannot be written"), "{error:#}");
+        assert_eq!(read(), "of yesterday");
+    }
+    super::forms::write(&link, |out| out.write_all(b"of today")).unwrap();
+    assert_eq!(read(), "of today");
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left beside it");
+}
