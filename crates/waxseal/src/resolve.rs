@@ -32,6 +32,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
+pub(crate) use self::typed::mx as read_mx;
 pub use self::{
     agreement::{Answered, Asked, Authorities, Reply, Sides, Unasked},
     answer::{Alias, Exchange, Lookup, Mx, Record},

@@ -10,6 +10,7 @@ mod addresses;
 mod dkim;
 mod dnssec;
 mod hosts;
+mod keepers;
 mod level;
 mod mx;
 mod ours;
@@ -23,6 +24,7 @@ use std::{collections::HashSet, fmt};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    keepers::Keepers,
     ours::strangers,
     watch::{Certainty, Event, Open, Watch},
 };

@@ -30,10 +30,10 @@ pub use self::{
     published::Published,
     quoted::Quoted,
     survey::{
-        AddressSurvey, Delegation, HostSurvey, MOST_UNASKED, MOST_UNUSED, MailRecords, MxSurvey,
-        NameServer, NameServers, Observed, PolicyElsewhere, PolicySurvey, PolicyThere, Reachable,
-        ReportTarget, ServerAnswer, ServerName, Servers, Signing, Survey, Unprobed, Unused,
-        UnusedHost, ZoneSurvey,
+        AddressSurvey, Delegation, HostSurvey, MOST_EXCHANGES, MOST_UNASKED, MOST_UNUSED,
+        MailRecords, MxSurvey, NameServer, NameServers, Observed, PolicyElsewhere, PolicySurvey,
+        PolicyThere, Reachable, ReportTarget, ServerAnswer, ServerName, Servers, Signing, Survey,
+        Unprobed, Unused, UnusedHost, ZoneSurvey,
     },
 };
 

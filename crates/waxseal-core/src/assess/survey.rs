@@ -213,7 +213,14 @@ pub struct ServerAnswer {
     pub bogus: Option<Quoted>,
     /// How many records.
     pub records: usize,
+    /// The hosts in its MX records, at most [`MOST_EXCHANGES`]; `None` for `.` (RFC 7505 §3). Names that
+    /// are none are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exchanges: Vec<Option<Domain>>,
 }
+
+/// The most entries of [`ServerAnswer::exchanges`].
+pub const MOST_EXCHANGES: usize = 32;
 
 /// One mail host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

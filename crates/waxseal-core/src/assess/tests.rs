@@ -6,6 +6,7 @@ mod dkim;
 mod elsewhere;
 mod hosts;
 mod ids;
+mod keepers;
 mod levels;
 mod offers;
 mod policy_host;

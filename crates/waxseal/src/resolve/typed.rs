@@ -34,7 +34,7 @@ impl Lookup<Vec<Record>> {
 }
 
 /// RFC 1035 §3.3.9
-pub(super) fn mx(rdata: &[u8]) -> Option<Mx> {
+pub(crate) fn mx(rdata: &[u8]) -> Option<Mx> {
     let (preference, host) = rdata.split_first_chunk::<2>()?;
     let host = Name::from_octets(host)?;
     let exchange = if host.is_root() {

@@ -4,14 +4,17 @@ use std::net::Ipv6Addr;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use waxseal_core::{
-    assess::{Delegation, NameServer, NameServers, Quoted, ServerAnswer, ServerName, Servers},
+    assess::{
+        Delegation, MOST_EXCHANGES, NameServer, NameServers, Quoted, ServerAnswer, ServerName,
+        Servers,
+    },
     dns::Answer,
     dnssec::{Name, RecordType, Response},
     domain::Domain,
 };
 
 use super::{Depth, Surveyor};
-use crate::resolve::{Answered, Sides, Unasked};
+use crate::resolve::{Answered, Exchange, Sides, Unasked, read_mx};
 
 /// Names that are looked at; the root has thirteen.
 const MOST_NAMES: usize = 13;
@@ -83,6 +86,7 @@ fn told(answered: &Answered) -> NameServer {
             signed: false,
             bogus: None,
             records: 0,
+            exchanges: Vec::new(),
         },
     });
     NameServer {
@@ -117,6 +121,13 @@ fn read(name: &Domain, record_type: RecordType, response: &Response) -> ServerAn
         false => sets.iter().any(|set| !set.signatures.is_empty()),
     };
     let digest = hash.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+    let mx = sets.iter().filter(|set| set.record_type == RecordType::MX);
+    let exchanges =
+        mx.flat_map(|set| &set.rdata).filter_map(|rdata| match read_mx(rdata)?.exchange {
+            Exchange::Host(name) => Some(Some(name)),
+            Exchange::Null => Some(None),
+            Exchange::Invalid(_) => None,
+        });
     ServerAnswer {
         name: name.clone(),
         record_type: record_type.to_string(),
@@ -128,5 +139,6 @@ fn read(name: &Domain, record_type: RecordType, response: &Response) -> ServerAn
         signed,
         bogus: None,
         records,
+        exchanges: exchanges.take(MOST_EXCHANGES).collect(),
     }
 }

@@ -7,7 +7,8 @@ use waxseal_core::{
     assess::{
         Assessment, Delivery, Id, Observed, Servers, Severity, Survey, Tried, Unused,
         change::{
-            Certainty, Change, Class, Event, Kind, Look, Open, Watch, Weight, changes, strangers,
+            Certainty, Change, Class, Event, Keepers, Kind, Look, Open, Watch, Weight, changes,
+            strangers,
         },
     },
     channel::Level,
@@ -62,6 +63,9 @@ pub struct History {
     /// What is told of an own domain though nothing changed.
     #[serde(default)]
     standing: Standing,
+    /// Who answers for an own domain.
+    #[serde(default)]
+    keepers: Keepers,
 }
 
 /// What a look is taken in with.
@@ -205,8 +209,7 @@ impl History {
             ),
             None => Vec::new(),
         };
-        let before = self.baseline.as_ref().map(|baseline| &baseline.survey);
-        let strangers = strangers(before, survey, given.ours);
+        let strangers = self.strangers(survey, given.ours, now);
         if strangers.iter().any(|change| change.class == Class::LikelyAttack) {
             found.iter_mut().for_each(led_away);
         }
@@ -262,6 +265,22 @@ impl History {
             cleared,
         });
         Outcome { fresh, alert }
+    }
+
+    /// Where the mail of an own domain goes beside the hosts that we named; and who says so.
+    fn strangers(&mut self, survey: &Survey, ours: &[Domain], now: UnixTime) -> Vec<Change> {
+        if self.whose != Whose::Own {
+            self.keepers = Keepers::default();
+            return Vec::new();
+        }
+        let before = self.baseline.as_ref().map(|baseline| &baseline.survey);
+        if let Some(before) = before.filter(|_| self.keepers.is_empty()) {
+            // Another version kept none.
+            self.keepers.observe(before, now);
+        }
+        let strangers = strangers(before, survey, ours, (&self.keepers, now));
+        self.keepers.observe(survey, now);
+        strangers
     }
 
     /// What stands at an own domain, whatever was before.

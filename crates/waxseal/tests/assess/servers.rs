@@ -5,7 +5,7 @@ use waxseal::{
     survey::{Depth, Scope},
 };
 use waxseal_core::{
-    assess::{Against, Id, Severity, assess},
+    assess::{Against, Id, Servers, Severity, assess},
     domain::Domain,
     org::Terms,
 };
@@ -52,6 +52,23 @@ async fn a_zone_whose_servers_are_down_hides_nothing_of_the_next_one() {
     }
     let told = found(&world, "receiver.example").await;
     assert!(told.contains(&DIVERGES) && !told.contains(&UNREACHED), "{told:?}");
+}
+
+/// Which hosts each server names, so that one that leads mail elsewhere is told from the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_server_is_heard_of_its_mail_hosts() {
+    let world = World::start(&file()).await;
+    let (name, now) = (Domain::parse("receiver.example").unwrap(), Clock::system().now());
+    let survey = world.surveyor.survey(&name, &Scope::new(Depth::Full), now).await;
+    let Servers::Asked(servers) = &survey.zone.servers else { panic!("{:?}", survey.zone) };
+    assert_eq!(servers.len(), 2, "{servers:?}");
+    let host = Some(Domain::parse("mx1.receiver.example").unwrap());
+    for server in servers {
+        let mx = server.answers.iter().find(|answer| answer.record_type == "MX").unwrap();
+        assert_eq!((&mx.name, &mx.exchanges[..]), (&name, std::slice::from_ref(&host)));
+        let others = server.answers.iter().filter(|answer| answer.record_type != "MX");
+        assert!(others.into_iter().all(|answer| answer.exchanges.is_empty()), "{server:?}");
+    }
 }
 
 /// Where the port is closed to us, a few zones show that, and the others are told so without the wait.

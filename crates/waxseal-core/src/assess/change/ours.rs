@@ -2,65 +2,67 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Class, Kind, Weight};
+use super::{Change, Class, Keepers, Kind, Weight};
 use crate::{
-    assess::{NameServers, Quoted, Survey},
+    assess::{Quoted, Survey},
     dns::{Absence, Authenticity},
     domain::Domain,
     facts::MxFact,
+    time::UnixTime,
 };
 
 /// What stands for a null MX (RFC 7505 §3).
-const NOBODY: &str = ".";
+pub(super) const NOBODY: &str = ".";
 
 /// Where the mail of a domain of ours goes beside `ours`, the hosts that its configuration names; none
-/// where that names none, and none where the records could not be had.
+/// where that names none, and none where the records could not be had. `keepers` are
+/// the name servers that were seen before this look.
 ///
 /// Who can bring that about decides: an answer that nobody signs is changed on the path, and whoever
 /// took over the account at the registrar delegates the domain anew, with keys of their own where they
-/// care to sign. Either is a likely attack. A signed answer from the servers of before comes from
-/// whoever keeps the zone, and a host that was there at the first look may be missing in the list:
-/// a weakening.
-pub fn strangers(before: Option<&Survey>, after: &Survey, ours: &[Domain]) -> Vec<Change> {
-    let Some((signed, now)) = mail_hosts(after).filter(|_| !ours.is_empty()) else {
+/// care to sign. Either is a likely attack, also where only some resolvers are led away because some
+/// servers of before were left in place. What one of those says as well comes from whoever keeps the
+/// zone, and a host that was there at the first look may be missing in the list: a weakening.
+pub fn strangers(
+    before: Option<&Survey>,
+    after: &Survey,
+    ours: &[Domain],
+    (keepers, at): (&Keepers, UnixTime),
+) -> Vec<Change> {
+    let Some((signed, mut now)) = mail_hosts(after).filter(|_| !ours.is_empty()) else {
         return Vec::new();
     };
+    // Our resolver may have asked one of the others.
+    now.extend(keepers.named_by_new_ones(after, at));
     let then = before.and_then(mail_hosts).map(|(_, names)| names);
     let ours: BTreeSet<String> = ours.iter().map(Domain::to_string).collect();
     let list = ours.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    let moved = before.is_some_and(|before| delegated_anew(before, after));
     let domain = &after.facts.destination;
     let strange = now.into_iter().filter(|name| !ours.contains(name));
     let change = |name: String| {
         let stood = then.as_ref().is_none_or(|then| then.contains(&name));
-        let (class, why) = match (stood, signed) {
-            (true, _) => (
-                Class::Weakening,
-                "it was there when the domain was looked at first, and [domain.publish] mx does not \
-                 name it",
+        let moved = keepers.moved(after, &name, at);
+        let (who, why) = match (stood, signed) {
+            (true, _) => (Who::Keeper, "it was there when the domain was looked at first, and"),
+            (false, _) if moved => (
+                Who::Registrar,
+                "it is new, only name servers that were not there a month ago say so, and",
             ),
-            (false, Signed::No) => (
-                Class::LikelyAttack,
-                "it is new, nothing signs it, and [domain.publish] mx does not name it",
-            ),
-            (false, Signed::Yes) if moved => (
-                Class::LikelyAttack,
-                "it is new, [domain.publish] mx does not name it, and the domain is at other name \
-                 servers than before",
-            ),
-            (false, Signed::Yes) => (
-                Class::Weakening,
-                "it is new and signed by the zone, and [domain.publish] mx does not name it",
-            ),
+            (false, Signed::No) => (Who::Path, "it is new, nothing signs it, and"),
+            (false, Signed::Yes) => (Who::Keeper, "it is new and signed by the zone, and"),
         };
         let text = |text: &str| String::from(Quoted::new(text));
-        let because = format!("{why}. {}", advice(&name, domain, (class, signed)));
+        let because =
+            format!("{why} [domain.publish] mx does not name it. {}", advice(&name, domain, who));
         Change {
             kind: Kind::Mx,
             subject: text(&format!("{domain} MX {name}")),
             before: text(&list),
             after: text(&name),
-            class,
+            class: match who {
+                Who::Path | Who::Registrar => Class::LikelyAttack,
+                Who::Keeper => Class::Weakening,
+            },
             because,
             weight: Weight::Standing,
         }
@@ -68,22 +70,33 @@ pub fn strangers(before: Option<&Survey>, after: &Survey, ours: &[Domain]) -> Ve
     strange.map(change).collect()
 }
 
+/// Who can have brought a host into the records.
+#[derive(Clone, Copy)]
+enum Who {
+    /// Somebody on the path.
+    Path,
+    /// Whoever has the account at the registrar.
+    Registrar,
+    /// Whoever keeps the zone: most often us.
+    Keeper,
+}
+
 /// What to do about it, for somebody who was woken by it.
-fn advice(name: &str, domain: &Domain, (class, signed): (Class, Signed)) -> String {
+fn advice(name: &str, domain: &Domain, who: Who) -> String {
     let domain = Quoted::new(domain.as_str());
     let yours = match name {
         NOBODY => format!("take mx out of [domain.publish] of {domain}"),
         _ => format!("add {} to mx in [domain.publish] of {domain}", Quoted::new(name)),
     };
-    let not_yours = match (class, signed) {
-        (Class::LikelyAttack, Signed::Yes) => {
+    let not_yours = match who {
+        Who::Registrar => {
             "look at the account at the registrar: which name servers and DS records it has"
         }
-        (Class::LikelyAttack, Signed::No) => {
+        Who::Path => {
             "look at the MX records in your zone; if they are right there, somebody on the path forges \
              them"
         }
-        (Class::Repair | Class::Drift | Class::Weakening, _) => "correct the MX records",
+        Who::Keeper => "correct the MX records",
     };
     format!("If this was you: {yours}, and reload. If not: {not_yours}")
 }
@@ -117,18 +130,4 @@ fn mail_hosts(survey: &Survey) -> Option<(Signed, BTreeSet<String>)> {
         }
     };
     Some((signed, names))
-}
-
-/// Whether none of the name servers is one of before.
-fn delegated_anew(before: &Survey, after: &Survey) -> bool {
-    let names = |survey: &Survey| -> BTreeSet<String> {
-        match &survey.name_servers {
-            NameServers::Found(servers) => {
-                servers.iter().map(|server| server.name.to_string()).collect()
-            }
-            NameServers::NotAsked | NameServers::Failed(_) => BTreeSet::new(),
-        }
-    };
-    let (then, now) = (names(before), names(after));
-    !then.is_empty() && !now.is_empty() && then.is_disjoint(&now)
 }

@@ -4,7 +4,9 @@ use super::world::*;
 use crate::{
     assess::{
         Delivery, Id, Observed, Published, Severity, Signing, StartTlsSeen, Unprobed,
-        change::{Certainty, Change, Class, Event, Kind, Look, Watch, Weight, changes, strangers},
+        change::{
+            Certainty, Change, Class, Event, Keepers, Kind, Look, Watch, Weight, changes, strangers,
+        },
     },
     dns::{Absence, Authenticity, FailureKind},
     facts::{Dane, MxFact, NoTlsa, StsFailure},
@@ -271,7 +273,13 @@ fn an_unsigned_move_to_other_hosts_is_told() {
 /// What is strange at a domain of ours whose configuration names `mx.example.net` alone.
 fn strange(before: &World, after: &World) -> Vec<Change> {
     let ours = [crate::domain::Domain::parse("mx.example.net").unwrap()];
-    strangers(Some(&before.survey), &after.survey, &ours)
+    strange_after(before, after, &ours)
+}
+
+fn strange_after(before: &World, after: &World, ours: &[crate::domain::Domain]) -> Vec<Change> {
+    let mut keepers = Keepers::default();
+    keepers.observe(&before.survey, NOW);
+    strangers(Some(&before.survey), &after.survey, ours, (&keepers, NOW + DAY))
 }
 
 /// A domain of ours, and the same with a host that we never named.
@@ -330,6 +338,8 @@ fn a_signed_mail_host_that_we_never_named_is_judged_by_who_can_have_signed_it() 
     let found = strange(&before, &after);
     assert_eq!((found[0].class, found[0].looks_needed()), (Class::Weakening, Some(2)));
     let mut stolen = after.clone();
+    stolen.survey.zone.servers = crate::assess::Servers::Unreached("no way to port 53".into());
+    assert_eq!(strange(&before, &stolen)[0].class, Class::Weakening, "the same names");
     stolen.survey.name_servers =
         crate::assess::NameServers::Found(vec![server_name("ns.attacker.example", "2001:db8::66")]);
     let found = strange(&before, &stolen);
@@ -348,9 +358,12 @@ fn a_mail_host_of_the_first_look_is_a_weakening_and_one_of_ours_is_nothing() {
     assert_eq!(strange(&after, &after)[0].class, Class::Weakening);
     let ours = ["mx.example.net", "mx2.example.net"]
         .map(|name| crate::domain::Domain::parse(name).unwrap());
-    assert_eq!(strangers(None, &after.survey, &ours)[0].class, Class::Weakening);
-    assert_eq!(strangers(Some(&after.survey), &before.survey, &ours), [], "and back again");
-    assert_eq!(strangers(Some(&before.survey), &after.survey, &[]), []);
+    assert_eq!(
+        strangers(None, &after.survey, &ours, (&Keepers::default(), NOW))[0].class,
+        Class::Weakening
+    );
+    assert_eq!(strange_after(&after, &before, &ours), [], "and back again");
+    assert_eq!(strange_after(&before, &after, &[]), []);
     let mut unseen = after.clone();
     unseen.survey.facts.mx = MxFact::Failed(failure(FailureKind::Timeout));
     assert_eq!(strange(&before, &unseen), []);

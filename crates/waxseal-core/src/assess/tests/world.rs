@@ -122,6 +122,7 @@ pub(super) fn zone(name: &str) -> ZoneSurvey {
         signed: true,
         bogus: None,
         records: 2,
+        exchanges: Vec::new(),
     };
     let server = |text: &str, address| NameServer {
         name: domain(text),

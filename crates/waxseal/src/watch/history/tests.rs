@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use waxseal_core::{
     assess::{
-        Against, Delegation, DkimKey, Finding, MailRecords, MxSurvey, OwnKey, PolicySurvey,
-        Published, Signing, UnusedHost, ZoneSurvey, assess, change::Open,
+        Against, Delegation, DkimKey, Finding, MailRecords, MxSurvey, NameServer, NameServers,
+        OwnKey, PolicySurvey, Published, ServerAnswer, ServerName, Signing, UnusedHost, ZoneSurvey,
+        assess, change::Open,
     },
     dns::{Absence, Answer, Authenticity, FailureKind, LookupFailure},
     facts::{Dane, Facts, HostFacts, MxFact, Peer},
@@ -332,6 +333,49 @@ fn signed(until: UnixTime, findings: &[Finding], at: UnixTime) -> (Survey, Asses
     assessment.findings = findings.to_vec();
     assessment.delivery = Delivery::Delivers;
     (survey, assessment)
+}
+
+/// Attacker: a thief of the account at the registrar, who puts a name server beside ours that leads the mail
+/// of a domain of ours elsewhere. Told after a second look, though our resolver asks the old one and the
+/// gateway was started anew in between.
+#[test]
+fn a_name_server_that_was_put_beside_ours_is_told_within_a_minute() {
+    let name = |text: &str| Domain::parse(text).unwrap();
+    let server = |server: &str, address: &str, host: &str| NameServer {
+        name: name(server),
+        address: address.parse().unwrap(),
+        answers: vec![ServerAnswer {
+            name: name("partner.example"),
+            record_type: "MX".into(),
+            digest: Ok(host.into()),
+            signed: true,
+            bogus: None,
+            records: 1,
+            exchanges: vec![Some(name(host))],
+        }],
+    };
+    let ours = [name("mx.partner.example")];
+    let given = Given { ours: &ours, ..GIVEN };
+    let old = server("ns1.provider.example", "192.0.2.53", "mx.partner.example");
+    let thief = server("ns1.attacker.example", "203.0.113.53", "mx.attacker.example");
+    let mut history = History::new(Whose::Own);
+    let mut look = |at: UnixTime, servers: Vec<NameServer>| {
+        let (mut survey, assessment) = signed(NOW + DAY * 30, &[], at);
+        let named =
+            |server: &NameServer| ServerName { name: server.name.clone(), ipv6: Ok(vec![]) };
+        survey.name_servers = NameServers::Found(servers.iter().map(named).collect());
+        survey.zone.servers = Servers::Asked(servers);
+        let alert = history.observe(&survey, &assessment, &given).alert;
+        let suspicious = history.is_suspicious();
+        history = serde_json::from_slice(&serde_json::to_vec(&history).unwrap()).unwrap();
+        (alert, suspicious)
+    };
+    assert_eq!(look(NOW, vec![old.clone()]), (None, false));
+    assert_eq!(look(NOW + DAY, vec![old.clone(), thief.clone()]), (None, true));
+    let minute = Duration::from_secs(60);
+    let alert = look(NOW + DAY + minute, vec![old, thief]).0.unwrap();
+    assert_eq!(alert.class(), Some(Class::LikelyAttack));
+    assert_eq!(alert.raised[0].subject, "partner.example MX mx.attacker.example");
 }
 
 fn expires(severity: Severity) -> Finding {

@@ -1,0 +1,171 @@
+//! Who answers for the zone of a domain of ours, and since when.
+//!
+//! Whoever took over the account at the registrar says which servers resolvers are sent to (RFC 1034
+//! §4.2.2). They may leave some of the old ones in place, and they may wait. So what counts is whether
+//! a server that was there long before says the same.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::ours::NOBODY;
+use crate::{
+    assess::{Delegation, NameServer, NameServers, Servers, Survey},
+    domain::Domain,
+    memory::TERM,
+    time::UnixTime,
+};
+
+/// Names, and addresses, that are remembered: those that are there longest. A zone has thirteen servers at
+/// most that we ask.
+const MOST: usize = 64;
+
+/// The name servers of one domain, as they were seen. What is there for thirty days is how the domain is,
+/// and so is what was there at the first look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keepers {
+    names: BTreeMap<Domain, Span>,
+    addresses: BTreeMap<IpAddr, Span>,
+}
+
+/// When something was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Span {
+    /// `None`: at the first look.
+    since: Option<UnixTime>,
+    last: UnixTime,
+}
+
+impl Span {
+    fn is_long(self, now: UnixTime) -> bool {
+        self.since.is_none_or(|since| now.since(since) > TERM)
+    }
+}
+
+impl Keepers {
+    /// Whether nothing was seen yet.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Takes in who answers now.
+    pub fn observe(&mut self, survey: &Survey, now: UnixTime) {
+        note(&mut self.names, names(survey), now);
+        note(&mut self.addresses, asked(survey).iter().map(|server| server.address), now);
+    }
+
+    /// Mail hosts that servers name which were not there long before, and none that was. Their
+    /// signatures hold, where the zone has any: whoever delegates it anew signs with keys of their own.
+    pub(super) fn named_by_new_ones(&self, survey: &Survey, now: UnixTime) -> Vec<String> {
+        let (old, new) = self.sides(survey, now);
+        let hosts = new.iter().flat_map(|server| hosts(server, survey));
+        let mut hosts: Vec<_> = hosts.filter(|host| !says(&old, survey, host)).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
+    }
+
+    /// Whether the zone is at servers that were not there long before, and none that was says that mail
+    /// goes to this host: they say otherwise, say nothing, or are gone. Where no server could be asked
+    /// it is known only whether all of them have other names.
+    pub(super) fn moved(&self, survey: &Survey, host: &str, now: UnixTime) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let (old, new) = self.sides(survey, now);
+        if old.is_empty() && new.is_empty() {
+            let mut names = names(survey).peekable();
+            return names.peek().is_some() && names.all(|name| !self.is_known(&name, now));
+        }
+        !new.is_empty() && !says(&old, survey, host)
+    }
+
+    /// Servers that answered or should have, by whether they were there long before.
+    fn sides<'s>(
+        &self,
+        survey: &'s Survey,
+        now: UnixTime,
+    ) -> (Vec<&'s NameServer>, Vec<&'s NameServer>) {
+        // The registrar has the addresses of servers inside the zone as well (glue); other
+        // names are kept by whoever runs the server, who may give it another address.
+        let is_old = |server: &&NameServer| {
+            let glued = server.name.is_within(&survey.zone.zone) && !self.addresses.is_empty();
+            let address = self.addresses.get(&server.address);
+            address.is_some_and(|span| span.is_long(now))
+                || (!glued && self.is_known(&server.name, now))
+        };
+        match self.is_empty() {
+            true => (asked(survey).iter().collect(), Vec::new()),
+            false => asked(survey).iter().partition(is_old),
+        }
+    }
+
+    fn is_known(&self, name: &Domain, now: UnixTime) -> bool {
+        self.names.get(name).is_some_and(|span| span.is_long(now))
+    }
+}
+
+fn note<K: Clone + Ord>(
+    known: &mut BTreeMap<K, Span>,
+    seen: impl Iterator<Item = K>,
+    now: UnixTime,
+) {
+    let since = if known.is_empty() { None } else { Some(now) };
+    for one in seen {
+        known.entry(one).or_insert(Span { since, last: now }).last = now;
+    }
+    known.retain(|_, span| now.since(span.last) <= TERM);
+    while known.len() > MOST {
+        let newest = known.iter().max_by_key(|(_, span)| span.since);
+        let Some(newest) = newest.map(|(one, _)| one.clone()) else { break };
+        known.remove(&newest);
+    }
+}
+
+/// As the zone itself and the zone above name them.
+fn names(survey: &Survey) -> impl Iterator<Item = Domain> {
+    let within: Vec<_> = match &survey.name_servers {
+        NameServers::Found(servers) => servers.iter().map(|server| server.name.clone()).collect(),
+        NameServers::NotAsked | NameServers::Failed(_) => Vec::new(),
+    };
+    let above = match &survey.zone.delegation {
+        Delegation::Compared { above_only, .. } => above_only.clone(),
+        Delegation::NotAsked | Delegation::Failed(_) => Vec::new(),
+    };
+    within.into_iter().chain(above)
+}
+
+fn asked(survey: &Survey) -> &[NameServer] {
+    match &survey.zone.servers {
+        Servers::Asked(servers) => servers,
+        Servers::NotAsked(_) | Servers::Unreached(_) => &[],
+    }
+}
+
+/// Where a server says that mail goes, by MX records whose signatures hold.
+fn hosts(server: &NameServer, survey: &Survey) -> Vec<String> {
+    let domain = &survey.facts.destination;
+    let answers = server.answers.iter().filter(|answer| {
+        (&answer.name, answer.record_type.as_str()) == (domain, "MX")
+            && answer.digest.is_ok()
+            && answer.bogus.is_none()
+    });
+    let named = answers.flat_map(|answer| &answer.exchanges);
+    named.map(|name| name.as_ref().map_or_else(|| NOBODY.to_owned(), Domain::to_string)).collect()
+}
+
+/// Whether one of these servers says that mail goes there. Without MX records it goes to the domain
+/// itself (RFC 5321 §5.1).
+fn says(servers: &[&NameServer], survey: &Survey, host: &str) -> bool {
+    let domain = &survey.facts.destination;
+    servers.iter().any(|server| {
+        let implied = server.answers.iter().any(|answer| {
+            (&answer.name, answer.record_type.as_str()) == (domain, "MX")
+                && answer.digest.is_ok()
+                && answer.bogus.is_none()
+                && answer.records == 0
+        });
+        (implied && host == domain.as_str())
+            || hosts(server, survey).iter().any(|named| named == host)
+    })
+}
