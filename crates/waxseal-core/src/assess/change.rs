@@ -129,6 +129,29 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether a dialogue with a mail host shows it, in which that host said something else than before:
+    /// whoever cannot look at other domains has seen it all the same.
+    pub const fn is_in_dialogue(self) -> bool {
+        match self {
+            Self::TlsaMatch | Self::Certificate | Self::Starttls => true,
+            Self::Level
+            | Self::Delivery
+            | Self::Dnssec
+            | Self::Mx
+            | Self::Tlsa
+            | Self::Addresses
+            | Self::Sts
+            | Self::Tlsrpt
+            | Self::Spf
+            | Self::Dmarc
+            | Self::Dkim
+            | Self::Comparison
+            | Self::Found
+            | Self::Expiry
+            | Self::View => false,
+        }
+    }
+
     /// Whether DNS alone shows it: whoever cannot reach hosts sees it all the same.
     pub const fn is_in_dns(self) -> bool {
         match self {

@@ -216,11 +216,16 @@ impl History {
         let blind =
             (given.vantage, Self::seeing(survey, assessment)) == (Vantage::Blind, Seeing::Unseen);
         if blind {
-            // Somebody hears once that we cannot look, not of each domain that we do not see.
+            // Somebody hears once that we cannot look, not of each domain that we do not see. What its host
+            // said to us was seen, and so was what follows from it.
+            let answered = found.iter().any(is_worse_in_dialogue);
             found.retain(|change| {
+                let follows = matches!(change.kind, Kind::Level | Kind::Delivery);
                 change.class == Class::LikelyAttack
                     || change.weight == Weight::Conclusive
                     || change.kind.is_in_dns()
+                    || change.kind.is_in_dialogue()
+                    || (answered && follows)
             });
         }
         found.extend(kept.is_none().then(|| too_large(&assessment.domain)));
@@ -414,6 +419,11 @@ fn too_large(domain: &Domain) -> Change {
             .into(),
         weight: Weight::Conclusive,
     }
+}
+
+/// Whether a mail host answered, and with less than before.
+fn is_worse_in_dialogue(change: &Change) -> bool {
+    change.kind.is_in_dialogue() && change.class == Class::Weakening
 }
 
 /// What changed where mail is led to a strange host is that, or follows from it: told with it, and not an

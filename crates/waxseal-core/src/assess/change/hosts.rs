@@ -22,7 +22,7 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
             tlsa(was, is, out);
             addresses::compare(was, is, &strange(then, host, (&earlier, &now)), out);
         }
-        starttls::compare(after, then, host, out);
+        starttls::compare((before, after), then, host, out);
         for (ip, key) in &now {
             let (ip, kind) = (*ip, key.algorithm);
             let shown = leaf(host, ip, kind);
@@ -137,7 +137,7 @@ fn leaf(host: &HostSurvey, ip: IpAddr, kind: KeyKind) -> Option<Leaf> {
 
 /// The policy that senders enforce: that of now; where it cannot be had, that of before, which they
 /// still keep (RFC 8461 §3.3).
-fn promised<'a>(before: Look<'a>, after: Look<'a>) -> Option<&'a Policy> {
+pub(super) fn promised<'a>(before: Look<'a>, after: Look<'a>) -> Option<&'a Policy> {
     match &after.survey.policy.served {
         Some(Ok(_)) => enforced(after.survey),
         Some(Err(_)) | None => enforced(before.survey),

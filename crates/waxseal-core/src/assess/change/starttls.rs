@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     Changes, Class, Kind, Look, Was,
-    hosts::{facts_of, probe},
-    sts::enforced,
+    hosts::{facts_of, probe, promised},
 };
 use crate::{
     assess::{Contact, HostSurvey, Probe, Quoted, StartTlsSeen, Tried},
@@ -63,12 +62,16 @@ fn broken(probe: &Probe) -> Option<String> {
     why
 }
 
-pub(super) fn compare(after: Look<'_>, then: &HostSurvey, host: &HostSurvey, out: &mut Changes) {
+pub(super) fn compare(
+    (before, after): (Look<'_>, Look<'_>),
+    then: &HostSurvey,
+    host: &HostSurvey,
+    out: &mut Changes,
+) {
     let state = |host: &HostSurvey, ip| probe(host, ip).and_then(Tls::of);
     let had = then.addresses.iter().any(|address| state(then, address.ip) == Some(Tls::Ready));
-    let promised = enforced(after.survey).is_some()
-        || facts_of(&after.survey.facts, host)
-            .is_some_and(|facts| matches!(facts.dane, Dane::Usable { .. }));
+    let promised = promised(before, after).is_some_and(|policy| policy.allows(&host.host))
+        || has_tlsa(before, after, host);
     for address in &host.addresses {
         let ip = address.ip;
         let Some(is) = state(host, ip) else { continue };
@@ -100,6 +103,21 @@ pub(super) fn compare(after: Look<'_>, then: &HostSurvey, host: &HostSurvey, out
     }
 }
 
+/// Whether DANE promises TLS with the host: by the records of now; where these cannot be looked up,
+/// by those of before, for whoever takes STARTTLS out can lose their answers, too.
+fn has_tlsa(before: Look<'_>, after: Look<'_>, host: &HostSurvey) -> bool {
+    let dane = |look: Look<'_>| {
+        let facts = facts_of(&look.survey.facts, host);
+        facts.map(|facts| match &facts.dane {
+            Dane::Usable { .. } => Some(true),
+            Dane::Absent(_) | Dane::Unusable { .. } => Some(false),
+            Dane::LookupFailed(_) => None,
+        })
+    };
+    let (was, is) = (dane(before).flatten(), dane(after).flatten());
+    is.or(was).unwrap_or(false)
+}
+
 fn told(
     host: &HostSurvey,
     ip: IpAddr,
@@ -121,7 +139,8 @@ enum Elsewhere {
     Nothing,
 }
 
-/// Whether the domain promises TLS now: by DANE, or by a policy that is enforced.
+/// Whether the domain promises TLS with the host: by DANE, or by a policy that senders enforce, be it
+/// that whoever takes STARTTLS out also keeps them from its host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Promised {
     Yes,

@@ -205,6 +205,48 @@ fn who_can_have_done_it_decides_between_weakening_and_attack() {
     }
 }
 
+/// Attacker: on the path, takes STARTTLS out of every answer and keeps everybody from the policy host
+/// or loses the answers about TLSA records: senders still hold what was promised (RFC 8461 §3.3). Where
+/// nothing was promised, or not with this host, it stays what it may also be: a host that lost TLS.
+#[test]
+fn starttls_stripped_while_the_promise_is_out_of_reach_is_an_attack() {
+    let told = |prepare: Spoil, spoil: Spoil| {
+        let mut before = World::new();
+        prepare(&mut before);
+        let mut after = before.clone();
+        after.starttls(&StartTlsSeen::NotOffered);
+        spoil(&mut after);
+        let changed = between(&before, &after);
+        let of = |kind| changed.iter().find(|change| change.kind == kind).map(|one| one.class);
+        (of(Kind::Starttls), of(Kind::Delivery).or(of(Kind::Level)))
+    };
+    let blocked: Spoil = |world| {
+        world.survey.policy.served = Some(Err(StsFailure::Unreached("no route".into())));
+    };
+    let attack = (Some(Class::LikelyAttack), Some(Class::LikelyAttack));
+    assert_eq!(told(World::without_dane, blocked), attack);
+    let lost: Spoil = |world| {
+        world.facts(0).dane = Dane::LookupFailed(failure(FailureKind::Timeout));
+    };
+    assert_eq!(told(World::without_sts, lost).0, Some(Class::LikelyAttack));
+
+    let testing: Spoil = |world| {
+        world.without_dane();
+        world.policy(policy(Mode::Testing, &["mx.example.net"]));
+    };
+    assert_eq!(told(testing, blocked).0, Some(Class::Weakening));
+    let of_another: Spoil = |world| {
+        world.without_dane();
+        world.policy(policy(Mode::Enforce, &["mx.example.org"]));
+    };
+    assert_eq!(told(of_another, blocked).0, Some(Class::Weakening));
+    let nothing: Spoil = |world| {
+        world.without_dane();
+        world.without_sts();
+    };
+    assert_eq!(told(nothing, |_| {}).0, Some(Class::Weakening));
+}
+
 /// An outage is no weakening: what one of the two looks could not see is not compared.
 #[test]
 fn a_backup_that_is_down_for_a_while_alarms_nobody() {
