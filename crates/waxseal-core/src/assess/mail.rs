@@ -65,6 +65,9 @@ pub struct Dmarc {
     /// What `sp` asks for subdomains without a record of their own.
     #[serde(default)]
     pub subdomains: Option<DmarcPolicy>,
+    /// What `np` asks for names below it that do not exist (RFC 9989 §4.7).
+    #[serde(default)]
+    pub nonexistent: Option<DmarcPolicy>,
     /// Where aggregate reports go: those that anybody can send to.
     pub rua: Vec<super::Quoted>,
     /// What stands in `rua` beside, to which nobody sends.

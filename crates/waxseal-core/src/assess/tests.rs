@@ -1,6 +1,7 @@
 //! What a stored survey and its words promise.
 
 mod advice;
+mod changed_records;
 mod changes;
 mod dkim;
 mod elsewhere;

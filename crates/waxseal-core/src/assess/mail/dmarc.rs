@@ -32,6 +32,7 @@ struct Found {
 struct Record {
     policy: DmarcPolicy,
     subdomains: Option<DmarcPolicy>,
+    nonexistent: Option<DmarcPolicy>,
     testing: bool,
     rua: Vec<Quoted>,
     rua_unusable: Vec<Quoted>,
@@ -238,12 +239,14 @@ impl Found {
         for own in report_domains.iter_mut().filter(|to| to.domain == at) {
             own.consent = Consent::NotNeeded;
         }
-        let Record { subdomains, testing, rua, rua_unusable, strict_spf, strict_dkim, .. } = record;
+        let Record { subdomains, nonexistent, testing, rua, rua_unusable, .. } = record;
+        let Record { strict_spf, strict_dkim, .. } = record;
         let value = Dmarc {
             at,
             policy,
-            subdomains,
             testing,
+            subdomains,
+            nonexistent,
             rua,
             rua_unusable,
             report_domains,
@@ -289,6 +292,8 @@ fn record(text: &str) -> Result<Record, String> {
     Ok(Record {
         policy: asked.unwrap_or(DmarcPolicy::None),
         subdomains: policy("sp")?,
+        // It weighs nothing here but in a comparison; whoever cannot read it goes by `sp`.
+        nonexistent: policy("np").ok().flatten(),
         testing: tags.value("t").is_some_and(|value| value.eq_ignore_ascii_case("y")),
         rua,
         rua_unusable,

@@ -293,6 +293,19 @@ fn dmarc_is_found_at_the_domain_or_above_it() {
     );
 }
 
+/// One that nobody can read changes nothing about the rest of the record.
+#[test]
+fn np_of_a_dmarc_record_is_read() {
+    let said = |record: &str| {
+        let found = walk("example.com", &[("_dmarc.example.com", record)]).0;
+        found.value().map(|record| (record.policy, record.nonexistent))
+    };
+    let (reject, none) = (DmarcPolicy::Reject, DmarcPolicy::None);
+    assert_eq!(said("v=DMARC1; p=reject; np=none"), Some((reject, Some(none))));
+    assert_eq!(said("v=DMARC1; p=reject; np=maybe"), Some((reject, None)));
+    assert_eq!(said("v=DMARC1; p=reject"), Some((reject, None)));
+}
+
 /// RFC 9989 §4.10.1
 #[test]
 fn a_dmarc_record_without_policy_counts_only_where_reports_are_asked_for() {

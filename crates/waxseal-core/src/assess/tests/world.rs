@@ -268,6 +268,7 @@ fn records() -> MailRecords {
             policy: DmarcPolicy::Reject,
             testing: false,
             subdomains: None,
+            nonexistent: None,
             rua: vec!["mailto:dmarc@example.com".into()],
             rua_unusable: Vec::new(),
             report_domains: vec![report_domain("example.com", Consent::NotNeeded)],
