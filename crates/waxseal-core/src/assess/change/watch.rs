@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Class};
+use super::{Change, Class, Weight};
 use crate::time::UnixTime;
 
 /// Looks in a row without a change before its alarm ends.
@@ -74,21 +74,13 @@ impl Watch {
             if !counted.insert((change.kind, &change.subject)) {
                 continue;
             }
-            let room = self.open.len() < MOST;
-            match self.open.iter_mut().find(|open| is_same(&open.change, change)) {
-                Some(open) => {
-                    open.change = change.clone();
-                    open.seen = open.seen.saturating_add(1);
-                    open.gone = 0;
-                }
-                None if room => self.open.push(Open {
-                    change: change.clone(),
-                    since: now,
-                    seen: 1,
-                    gone: 0,
-                    raised: false,
-                }),
-                None => {}
+            if let Some(open) = self.open.iter_mut().find(|open| is_same(&open.change, change)) {
+                open.change = change.clone();
+                open.seen = open.seen.saturating_add(1);
+                open.gone = 0;
+            } else if self.make_room(change) {
+                let change = change.clone();
+                self.open.push(Open { change, since: now, seen: 1, gone: 0, raised: false });
             }
         }
         for open in &mut self.open {
@@ -116,6 +108,23 @@ impl Watch {
         // What was never raised goes with the first look that does not show it.
         self.open.retain(|open| open.gone == 0 || (open.raised && open.gone < CLEAR_AFTER));
         events
+    }
+
+    /// Whether one more fits, be it in the place of one that is less: of those the one of which nobody was
+    /// told, and that was seen the fewest times. Whoever fills this with weakenings hides no attack.
+    fn make_room(&mut self, change: &Change) -> bool {
+        if self.open.len() < MOST {
+            return true;
+        }
+        let weight = |change: &Change| (change.class, change.weight == Weight::Conclusive);
+        let least = self
+            .open
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, open)| (weight(&open.change), open.raised, open.seen))
+            .filter(|(_, open)| weight(&open.change) < weight(change))
+            .map(|(place, _)| place);
+        least.map(|place| self.open.remove(place)).is_some()
     }
 
     /// The worst that was raised and is not over.

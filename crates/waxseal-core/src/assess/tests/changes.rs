@@ -541,3 +541,33 @@ fn a_domain_that_changes_everything_is_bounded() {
     watch.observe(&many, Certainty::Seen, NOW);
     assert_eq!(watch.open.len(), 64);
 }
+
+/// Attacker: a thief of the zone or a hostile domain, which opens as many weakenings as are watched before the
+/// attack begins. It takes the place of one of them; of two attacks the first one stays.
+#[test]
+fn weakenings_leave_room_for_an_attack() {
+    let many = |class| -> Vec<_> {
+        (0..64).map(|n| Change { subject: format!("host {n}"), ..change(class) }).collect()
+    };
+    for looks in [1, 3] {
+        let mut watch = Watch::default();
+        let mut seen = many(Class::Weakening);
+        for _ in 0..looks {
+            watch.observe(&seen, Certainty::Seen, NOW);
+        }
+        let attack = change(Class::LikelyAttack);
+        seen.insert(0, attack.clone());
+        watch.observe(&seen, Certainty::Seen, NOW);
+        let events = watch.observe(&seen, Certainty::Seen, NOW);
+        assert!(events.contains(&Event::Raised(attack)), "{events:?}");
+        assert_eq!((watch.open.len(), watch.worst()), (64, Some(Class::LikelyAttack)));
+    }
+    let mut watch = Watch::default();
+    watch.observe(&many(Class::LikelyAttack), Certainty::Seen, NOW);
+    let before = watch.clone();
+    for class in [Class::Weakening, Class::LikelyAttack] {
+        let mut watch = watch.clone();
+        watch.observe(&[change(class)], Certainty::NotSeen, NOW);
+        assert_eq!(watch, before);
+    }
+}
