@@ -1,6 +1,7 @@
 //! What a stored survey and its words promise.
 
 mod advice;
+mod changed_policy_host;
 mod changed_records;
 mod changes;
 mod dkim;

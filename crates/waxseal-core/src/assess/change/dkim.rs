@@ -5,7 +5,10 @@
 //! that is not ours needs no look before to be strange, and a rotation is one because our own key is
 //! another one, too.
 
-use super::{Changes, Class, Kind, Look, Was, dnssec::forged};
+use super::{
+    Changes, Class, Kind, Look, Was,
+    dnssec::{Life, forged},
+};
 use crate::{
     assess::{DkimKey, MailRecords, OwnKey, Published},
     domain::Domain,
@@ -78,11 +81,12 @@ impl<'a> Stand<'a> {
 pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     let (was, is) = (&before.survey.mail, &after.survey.mail);
     let domain = &after.survey.facts.destination;
+    let life = Life::of(&before.survey.zone.signing, after.assessment.checked_at);
     for own in &is.own {
         let (subject, then) = (subject(own, domain), stand(was, &own.selector, &[was]));
         let record = record(is, &own.selector);
         if let (Some(Published::Failed(failure)), Some(then)) = (record, &then) {
-            if let Some(meaning) = forged(failure) {
+            if let Some(meaning) = forged(failure, life) {
                 out.add(Kind::Dkim, &subject, &Was(&then.words(), &failure.to_string()), meaning);
             }
             continue;

@@ -1,26 +1,35 @@
 //! What changed in whether zones are signed, and whether their signatures hold.
 
+use std::time::Duration;
+
 use super::{Changes, Class, Kind, Look, Was};
 use crate::{
     assess::Signing,
     dns::{FailureKind, LookupFailure},
+    time::UnixTime,
 };
+
+/// Signatures that are made for less than this are made while a zone answers, and none of them is there
+/// at the next look.
+const SHORT: Duration = Duration::from_hours(24 * 5);
 
 /// The zone of the domain, and those of its mail hosts.
 pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     let (was, is) = (&before.survey.zone, &after.survey.zone);
-    zone(was.zone.as_str(), &was.signing, &is.signing, out);
+    let now = after.assessment.checked_at;
+    zone(was.zone.as_str(), (&was.signing, &is.signing), now, out);
     for host in &after.survey.hosts {
         let Some(then) = before.survey.hosts.iter().find(|then| then.host == host.host) else {
             continue;
         };
         if host.zone.zone != is.zone {
-            zone(host.zone.zone.as_str(), &then.zone.signing, &host.zone.signing, out);
+            let signing = (&then.zone.signing, &host.zone.signing);
+            zone(host.zone.zone.as_str(), signing, now, out);
         }
     }
 }
 
-fn zone(name: &str, was: &Signing, is: &Signing, out: &mut Changes) {
+fn zone(name: &str, (was, is): (&Signing, &Signing), now: UnixTime, out: &mut Changes) {
     let words = |signing: &Signing| match signing {
         Signing::Signed { algorithms, .. } => format!("signed with {algorithms:?}"),
         Signing::Unsigned { because } => format!("unsigned: {because}"),
@@ -39,7 +48,7 @@ fn zone(name: &str, was: &Signing, is: &Signing, out: &mut Changes) {
             (Class::Weakening, "the parent zone proves that there is no DS record any more")
         }
         (Signing::Signed { .. } | Signing::Unsigned { .. }, Signing::Failed(failure)) => {
-            match forged(failure) {
+            match forged(failure, Life::of(was, now)) {
                 Some(meaning) => meaning,
                 None => return,
             }
@@ -47,7 +56,7 @@ fn zone(name: &str, was: &Signing, is: &Signing, out: &mut Changes) {
         (Signing::Unsigned { .. }, Signing::Signed { .. }) => (Class::Repair, "it is signed now"),
         (Signing::Unsigned { .. }, Signing::Unsigned { .. }) => return,
         (Signing::Failed(failure), Signing::Signed { .. } | Signing::Unsigned { .. }) => {
-            if forged(failure).is_none() {
+            if forged(failure, Life::Lasts).is_none() {
                 return;
             }
             (Class::Repair, "its signatures hold again")
@@ -57,14 +66,41 @@ fn zone(name: &str, was: &Signing, is: &Signing, out: &mut Changes) {
     out.add(Kind::Dnssec, name, &Was(&words(was), &words(is)), meaning);
 }
 
+/// Whether the signatures that an earlier look saw can still hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// They can, or that is not known.
+    Lasts,
+    /// The first of them ran out meanwhile, and was not one of a day.
+    RanOut,
+}
+
+impl Life {
+    /// Of the signatures of a zone as they were seen. Hourly and daily looks see new ones long before
+    /// the old ones end, as long as somebody signs.
+    pub(super) fn of(was: &Signing, now: UnixTime) -> Self {
+        let Signing::Signed { first_expiry, signed_at, .. } = was else { return Self::Lasts };
+        let long = signed_at.is_none_or(|signed_at| first_expiry.since(signed_at) >= SHORT);
+        if *first_expiry <= now && long { Self::RanOut } else { Self::Lasts }
+    }
+}
+
 /// A look-up that fails as it does when somebody changes or takes out what was signed; `None`
 /// where it merely failed.
-pub(super) const fn forged(failure: &LookupFailure) -> Option<(Class, &'static str)> {
+pub(super) const fn forged(failure: &LookupFailure, life: Life) -> Option<(Class, &'static str)> {
     match failure.kind {
-        FailureKind::Bogus => Some((
-            Class::LikelyAttack,
-            "signatures do not hold: an expired signature, or somebody changes answers on the way",
-        )),
+        FailureKind::Bogus => Some(match life {
+            Life::Lasts => (
+                Class::LikelyAttack,
+                "signatures do not hold that held and did not run out: somebody changes answers on the \
+                 way, or the zone was signed badly",
+            ),
+            Life::RanOut => (
+                Class::Weakening,
+                "signatures do not hold, and those of before ran out without new ones: the signer \
+                 stopped, as far as can be told",
+            ),
+        }),
         FailureKind::Indeterminate
         | FailureKind::SignaturesStripped
         | FailureKind::Clock

@@ -2,7 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::{Changes, Class, Kind, Look, Was, addresses, dnssec::forged, starttls, sts::enforced};
+use super::{
+    Changes, Class, Kind, Look, Was, addresses,
+    dnssec::{Life, forged},
+    starttls,
+    sts::enforced,
+};
 use crate::{
     assess::{Check, HostSurvey, KeyAssessment, KeyKind, Observed, OfferedSession, Probe, Tried},
     dane::Tlsa,
@@ -19,7 +24,8 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         let of = |facts| facts_of(facts, host);
         let (earlier, now) = (keys(before, host), keys(after, host));
         if let (Some(was), Some(is)) = (of(&before.survey.facts), of(&after.survey.facts)) {
-            tlsa(was, is, out);
+            let life = Life::of(&then.zone.signing, after.assessment.checked_at);
+            tlsa(was, is, life, out);
             addresses::compare(was, is, &strange(then, host, (&earlier, &now)), out);
         }
         starttls::compare((before, after), then, host, out);
@@ -155,16 +161,16 @@ fn good(key: &KeyAssessment) -> bool {
     key.dane == Check::Holds || (key.dane == Check::NotApplicable && key.pkix == Check::Holds)
 }
 
-fn tlsa(was: &HostFacts, is: &HostFacts, out: &mut Changes) {
+fn tlsa(was: &HostFacts, is: &HostFacts, life: Life, out: &mut Changes) {
     let meaning = match (&was.dane, &is.dane) {
         (Dane::LookupFailed(_), Dane::LookupFailed(_))
         | (Dane::Absent(_), Dane::Absent(_) | Dane::Unusable { .. })
         | (Dane::Unusable { .. }, Dane::Absent(_) | Dane::Unusable { .. }) => return,
-        (_, Dane::LookupFailed(failure)) => match forged(failure) {
+        (_, Dane::LookupFailed(failure)) => match forged(failure, life) {
             Some(meaning) => meaning,
             None => return,
         },
-        (Dane::LookupFailed(failure), _) if forged(failure).is_none() => return,
+        (Dane::LookupFailed(failure), _) if forged(failure, life).is_none() => return,
         (Dane::LookupFailed(_), _) => (Class::Repair, "the records can be looked up again"),
         (Dane::Usable { records: one, .. }, Dane::Usable { records: other, .. }) => {
             if one.len() == other.len() && one.iter().all(|record| other.contains(record)) {

@@ -1,6 +1,10 @@
 //! What changed in the set of mail hosts, and in whether it is signed.
 
-use super::{Changes, Class, Kind, Look, Was, dnssec::forged, sts::enforced};
+use super::{
+    Changes, Class, Kind, Look, Was,
+    dnssec::{Life, forged},
+    sts::enforced,
+};
 use crate::{
     assess::Survey,
     dns::{Absence, Authenticity},
@@ -20,7 +24,8 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     };
     let (was, is) = (&before.survey.facts, &after.survey.facts);
     if let (MxFact::Failed(failure), Some(_)) = (&is.mx, signed(&was.mx)) {
-        if let Some(meaning) = forged(failure) {
+        let life = Life::of(&before.survey.zone.signing, after.assessment.checked_at);
+        if let Some(meaning) = forged(failure, life) {
             out.add(Kind::Mx, subject, &Was("found", &failure.to_string()), meaning);
         }
         return;

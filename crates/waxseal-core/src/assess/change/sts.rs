@@ -1,11 +1,17 @@
 //! What changed in the MTA-STS record and policy.
 
-use super::{Changes, Class, Kind, Look, Was, dnssec::forged};
+use std::net::IpAddr;
+
+use super::{
+    Changes, Class, Kind, Look, Was,
+    dnssec::{Life, forged},
+};
 use crate::{
-    assess::{Published, Quoted, Survey},
+    assess::{PolicyElsewhere, PolicySurvey, PolicyThere, Published, Quoted, Survey},
     dns::{Absence, Authenticity},
     facts::StsFailure,
     sts::{Mode, Policy},
+    time::UnixTime,
 };
 
 pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
@@ -15,13 +21,13 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         return out.add(Kind::Sts, subject, &Was(then, now), meaning);
     }
     let (Some(then), Some(now)) = (&was.served, &is.served) else { return };
+    let checked_at = after.assessment.checked_at;
+    let life = Life::of(&before.survey.zone.signing, checked_at);
+    if let (Ok(then), Ok(_)) = (then, now) {
+        elsewhere(subject, (was, is), then, checked_at, out);
+    }
     match (then, now) {
         (Ok(then), Ok(now)) if then.mode != now.mode => {
-            let rank = |mode| match mode {
-                Mode::None => 0,
-                Mode::Testing => 1,
-                Mode::Enforce => 2,
-            };
             let meaning = if rank(now.mode) > rank(then.mode) {
                 (Class::Repair, "the policy asks for more")
             } else {
@@ -41,14 +47,11 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         (Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
         (Ok(_), Err(failure)) => {
             let meaning = match failure {
-                StsFailure::Record(failure) => match forged(failure) {
+                StsFailure::Record(failure) => match forged(failure, life) {
                     Some(meaning) => meaning,
                     None => return,
                 },
-                StsFailure::Certificate(_) => (
-                    Class::LikelyAttack,
-                    "somebody else, or an expired certificate, answers for the policy host",
-                ),
+                StsFailure::Certificate(_) => certificate(was.host_certificate_ends(), checked_at),
                 StsFailure::Fetch(_) | StsFailure::Unreached(_) | StsFailure::Invalid(_) => {
                     (Class::Weakening, "the policy cannot be had; an attack is not excluded")
                 }
@@ -59,6 +62,144 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
             let (then, now) = (format!("{failure:?}"), now.mode.to_string());
             out.add(Kind::Sts, subject, &Was(&then, &now), (Class::Repair, "it is served again"));
         }
+    }
+}
+
+const fn rank(mode: Mode) -> u8 {
+    match mode {
+        Mode::None => 0,
+        Mode::Testing => 1,
+        Mode::Enforce => 2,
+    }
+}
+
+/// A certificate that does not hold where one held that ended then.
+fn certificate(ended: Option<UnixTime>, now: UnixTime) -> (Class, &'static str) {
+    match ended {
+        Some(ended) if ended <= now => (
+            Class::Weakening,
+            "the certificate that was there ran out, and none that holds came after it",
+        ),
+        Some(_) | None => (
+            Class::LikelyAttack,
+            "the certificate that was there has not run out, and another one that does not hold is shown",
+        ),
+    }
+}
+
+/// What the other addresses of the policy host serve, beside the policy of before. Whoever sits before one
+/// of them has the senders that take it (RFC 8461 §3.3).
+fn elsewhere(
+    domain: &str,
+    (was, is): (&PolicySurvey, &PolicySurvey),
+    then: &Policy,
+    now: UnixTime,
+    out: &mut Changes,
+) {
+    for there in &is.elsewhere {
+        let earlier = Earlier::of(was, there.address);
+        let Some((before, after, meaning)) = earlier.against(there, then, now) else { continue };
+        let (subject, after) = match earlier.known {
+            Known::Here => (format!("mta-sts.{domain} [{}]", there.address), after),
+            // Whoever answers at another address each time is one change, not many.
+            Known::Elsewhere => {
+                (format!("mta-sts.{domain}"), format!("[{}]: {after}", there.address))
+            }
+        };
+        out.add(Kind::Sts, &subject, &Was(&before, &after), meaning);
+    }
+}
+
+/// Whether an address of the policy host was seen before.
+#[derive(Clone, Copy)]
+enum Known {
+    Here,
+    Elsewhere,
+}
+
+/// An address of the policy host at the look before; one that was not seen is held to what the host had.
+struct Earlier<'a> {
+    known: Known,
+    served: &'a PolicyThere,
+    certificate_ends: Option<UnixTime>,
+}
+
+impl<'a> Earlier<'a> {
+    fn of(was: &'a PolicySurvey, address: IpAddr) -> Self {
+        let unseen = |there: &PolicyElsewhere| {
+            matches!(there.serves, PolicyThere::Fails(StsFailure::Unreached(_)))
+        };
+        let there = was.elsewhere.iter().find(|there| there.address == address && !unseen(there));
+        match there {
+            Some(there) => Self {
+                known: Known::Here,
+                served: &there.serves,
+                certificate_ends: there.certificate.map(|(_, until)| until),
+            },
+            None if was.address == Some(address) => Self {
+                known: Known::Here,
+                served: &PolicyThere::Same,
+                certificate_ends: was.host_certificate_expires,
+            },
+            None => Self {
+                known: Known::Elsewhere,
+                served: &PolicyThere::Same,
+                certificate_ends: was.host_certificate_ends(),
+            },
+        }
+    }
+
+    /// Before, after, and what that means; `None` where nothing changed or nothing was seen.
+    fn against(
+        &self,
+        there: &PolicyElsewhere,
+        then: &Policy,
+        now: UnixTime,
+    ) -> Option<(String, String, (Class, &'static str))> {
+        let words = |serves: &PolicyThere| match serves {
+            PolicyThere::Same => "served".to_owned(),
+            PolicyThere::Other(policy) => policy.to_string().replace("\r\n", "; "),
+            PolicyThere::Fails(failure) => format!("{failure:?}"),
+        };
+        let meaning = match (self.served, &there.serves) {
+            (PolicyThere::Same, PolicyThere::Same)
+            | (_, PolicyThere::Fails(StsFailure::Unreached(_) | StsFailure::Record(_)))
+            | (
+                PolicyThere::Fails(StsFailure::Certificate(_)),
+                PolicyThere::Fails(StsFailure::Certificate(_)),
+            ) => return None,
+            (_, PolicyThere::Fails(StsFailure::Certificate(_))) => {
+                certificate(self.certificate_ends, now)
+            }
+            (PolicyThere::Fails(_), PolicyThere::Fails(_)) => return None,
+            (
+                PolicyThere::Same | PolicyThere::Other(_),
+                PolicyThere::Fails(StsFailure::Fetch(_) | StsFailure::Invalid(_)),
+            ) => (
+                Class::Weakening,
+                "the policy cannot be had at this address, and senders take any of them",
+            ),
+            (PolicyThere::Other(one), PolicyThere::Other(other)) if one == other => return None,
+            (PolicyThere::Fails(_), PolicyThere::Same | PolicyThere::Other(_)) => {
+                (Class::Repair, "it is served at this address again")
+            }
+            (PolicyThere::Other(_), PolicyThere::Same) => {
+                (Class::Repair, "each address serves the same policy")
+            }
+            // It was not changed here yet.
+            (PolicyThere::Same, PolicyThere::Other(other)) if other == then => return None,
+            (PolicyThere::Same | PolicyThere::Other(_), PolicyThere::Other(other)) => {
+                match rank(other.mode) < rank(then.mode) {
+                    true => (
+                        Class::Weakening,
+                        "this address of the policy host asks for less, over HTTPS, and senders take \
+                         any of them",
+                    ),
+                    false => (Class::Drift, "another policy at this address"),
+                }
+            }
+        };
+        Some((words(self.served), words(&there.serves), meaning))
     }
 }
 
