@@ -218,11 +218,13 @@ fn next(host: &Host<'_>, base: &Domain, records: &[Tlsa], out: &mut Findings) {
         return;
     }
     let names: Vec<_> = lone.iter().map(|kind| kind.as_str()).collect();
-    let mut evidence = format!(
-        "{} of key without the record of an issuer ({}), {spare} spare records",
-        if lone.len() == 1 { "one kind" } else { "several kinds" },
-        names.join(", ")
-    );
+    let names = names.join(" and ");
+    let mut evidence = match spare {
+        0 => format!("no TLSA record for the key that comes after the one in use ({names})"),
+        more => {
+            format!("TLSA records of next keys: {more}, for {} kinds of key ({names})", lone.len())
+        }
+    };
     // That its certificate is not in the chain is a finding of its own.
     let broken = host.sights.iter().filter(alone).find_map(|sight| match &sight.issuer {
         Some(Err(fault @ Mismatch::Chain(_))) => Some(fault),

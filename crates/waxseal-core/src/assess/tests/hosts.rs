@@ -86,9 +86,9 @@ fn a_rollover_scheme_is_looked_for_in_each_kind_of_key() {
         probe.handshakes[0].tried = Tried::Session(session(&certificates().other));
     }
     *world.records(0) = vec![tlsa(&certificates().good), tlsa(&certificates().other)];
-    assert!(only(&world, Id::TlsaNoNext).evidence.contains("RSA, ECDSA"));
+    assert!(only(&world, Id::TlsaNoNext).evidence.contains("(RSA and ECDSA)"));
     world.records(0).push(spare());
-    assert!(only(&world, Id::TlsaNoNext).evidence.contains("1 spare"));
+    assert!(only(&world, Id::TlsaNoNext).evidence.contains("next keys: 1,"));
     world.records(0).push(Tlsa { data: vec![8; 32], ..spare() });
     assert!(!world.ids().contains(&Id::TlsaNoNext));
 
