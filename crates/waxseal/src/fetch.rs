@@ -3,7 +3,7 @@
 
 mod https;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use hyper::StatusCode;
 use rustls_pki_types::TrustAnchor;
@@ -31,11 +31,19 @@ pub struct Settings {
     pub timeout: Duration,
     /// Addresses that are ours; a policy host there is refused like one in a private network.
     pub own: Own,
+    /// Domains of ours. What serves their policies may be this gateway (`[web.policy]`), and to fetch from
+    /// ourselves is no loop: nothing is sent.
+    pub ours: BTreeSet<Domain>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { port: 443, timeout: Duration::from_secs(60), own: Own::default() }
+        Self {
+            port: 443,
+            timeout: Duration::from_secs(60),
+            own: Own::default(),
+            ours: BTreeSet::new(),
+        }
     }
 }
 

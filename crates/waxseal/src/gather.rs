@@ -33,7 +33,7 @@ use waxseal_core::{
 };
 
 pub use self::{
-    address::{Own, hostile},
+    address::{Ourselves, Own, hostile},
     persist::Forgetful,
     policy::{AT_ONCE, ROUND},
     witness::Witness,
@@ -180,6 +180,7 @@ struct Shared {
     source: Arc<dyn PolicySource>,
     store: Arc<dyn PolicyStore>,
     reading: Reading,
+    ourselves: Ourselves,
     cache: Arc<Mutex<HashMap<Domain, Cached>>>,
     /// One lock for each destination that is being asked about, so that a burst asks once.
     busy: Arc<Turns>,
@@ -239,6 +240,7 @@ impl Gatherer {
             source,
             store,
             reading: Reading::Kept,
+            ourselves: Ourselves::Refused,
             cache: Arc::default(),
             busy: Arc::default(),
             due: Arc::default(),
@@ -252,14 +254,26 @@ impl Gatherer {
     /// policies hold as long as they say (RFC 8461 §3.2).
     #[must_use]
     pub fn anew(&self) -> Self {
-        let Shared { settings, dns, source, store, cache, .. } = &*self.0;
-        let Shared { busy, due, policies, doubted, .. } = &*self.0;
         let anew = |dns: &Arc<dyn Dns>| dns.anew().unwrap_or_else(|| Arc::clone(dns));
-        let mut settings = settings.clone();
+        let mut settings = self.0.settings.clone();
         settings.witnesses.iter_mut().for_each(|witness| witness.dns = anew(&witness.dns));
+        self.but(settings, anew(&self.0.dns), self.0.ourselves)
+    }
+
+    /// The same gatherer for whoever looks at a domain of ours and sends nothing: this gateway is a mail
+    /// host like any other. Such facts are none for mail, so that they are neither kept nor read.
+    #[must_use]
+    pub fn of_ours(&self) -> Self {
+        self.but(self.0.settings.clone(), Arc::clone(&self.0.dns), Ourselves::LookedAt)
+    }
+
+    /// Another gatherer that shares what is under way, and no facts.
+    fn but(&self, settings: Settings, dns: Arc<dyn Dns>, ourselves: Ourselves) -> Self {
+        let Shared { source, store, cache, busy, due, policies, doubted, .. } = &*self.0;
         Self(Arc::new(Shared {
             settings,
-            dns: anew(dns),
+            dns,
+            ourselves,
             source: Arc::clone(source),
             store: Arc::clone(store),
             reading: Reading::Anew,

@@ -61,7 +61,7 @@ use self::{
 use crate::{
     deliver::operator,
     fetch::PolicyFetcher,
-    gather::Gatherer,
+    gather::{Gatherer, Ourselves},
     resolve::{Authorities, Exchange, Resolver},
 };
 
@@ -91,6 +91,8 @@ pub struct Scope {
     pub deliveries: Deliveries,
     /// Whether what DNS said before will do.
     pub answers: Answers,
+    /// Whether this gateway is looked at where it takes the mail of the domain.
+    pub ourselves: Ourselves,
     /// How long all of it may take. What was not seen by then is in [`Survey::unasked`].
     pub patience: Duration,
 }
@@ -119,6 +121,7 @@ impl Scope {
             oldest_probe: Duration::from_secs(6 * 3_600),
             deliveries: Deliveries::DoNotCount,
             answers: Answers::Kept,
+            ourselves: Ourselves::Refused,
             patience: PATIENCE,
         }
     }
@@ -174,6 +177,13 @@ impl Surveyor {
         let surveyor = match scope.answers {
             Answers::Kept => self.clone(),
             Answers::Anew => self.anew(),
+        };
+        let surveyor = match scope.ourselves {
+            Ourselves::Refused => surveyor,
+            Ourselves::LookedAt => {
+                let tools = &surveyor.0.tools;
+                Self::new(Tools { gatherer: tools.gatherer.of_ours(), ..tools.clone() })
+            }
         };
         // All questions side by side are large: not on the stack of whoever asks.
         Box::pin(surveyor.look(domain, scope, now)).await

@@ -42,7 +42,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinSet};
 use waxseal_core::{
-    assess::{Against, Delivery, OwnKey, Survey, assess},
+    assess::{Against, Assessment, Delivery, OwnKey, Survey, assess},
     domain::Domain,
     envelope::Direction,
     org::Terms,
@@ -61,14 +61,14 @@ pub use self::{
 use self::{
     looks::{Ended, Looks},
     outbox::{Outbox, Waiting, Way},
-    outlook::Outlook,
+    outlook::{Outlook, Seeing},
     schedule::Schedule,
     unkept::{Owing, Unkept},
 };
 use crate::{
     author::Letter,
     config::{MOST_PARTNERS, MailAlerts},
-    gather::Soon,
+    gather::{Ourselves, Soon},
     metrics::{self, Checked},
     publish,
     queue::{Path, Queue},
@@ -248,6 +248,11 @@ impl Watcher {
                 true => Answers::Anew,
                 false => Answers::Kept,
             },
+            // No mail is sent, and others see us.
+            ourselves: match whose {
+                Whose::Own => Ourselves::LookedAt,
+                Whose::Partner => Ourselves::Refused,
+            },
             patience: checks.probing.domain_timeout,
             own: own_keys(&parts, domain, whose).await,
             ..Scope::new(Depth::Full)
@@ -326,8 +331,10 @@ impl Watcher {
         let mut assessment = assess(survey, &against);
         assessment.checked_at = now;
         let domain = &survey.facts.destination;
-        let seeing = History::seeing(survey, &assessment);
-        let (vantage, turn) = self.outlook.take(domain, seeing, now);
+        let (vantage, turn) = match seeing(survey, &assessment, (history.whose, parts)) {
+            Some(seeing) => self.outlook.take(domain, seeing, now),
+            None => (self.outlook.vantage(), None),
+        };
         if let Some(turn) = turn {
             outlook::alert(&parts.hostname, turn, now).log();
         }
@@ -495,6 +502,24 @@ impl Watcher {
             }
         }
     }
+}
+
+/// Whether a look says anything of our way to others; `None` where it was at ourselves: whether this gateway
+/// reaches its own public address depends on the router before it.
+fn seeing(
+    survey: &Survey,
+    assessment: &Assessment,
+    (whose, parts): (Whose, &Parts),
+) -> Option<Seeing> {
+    let hosts = &survey.facts.hosts;
+    let is_ours = whose == Whose::Own;
+    if is_ours && !hosts.is_empty() && hosts.iter().all(|host| parts.own.is(host)) {
+        return None;
+    }
+    let of_ours = is_ours && parts.config.web.policy.is_some();
+    let seeing = History::seeing(survey, assessment);
+    (!of_ours || seeing == Seeing::Seen || assessment.delivery == Delivery::Unknown)
+        .then_some(seeing)
 }
 
 fn result(history: &History) -> Checked {

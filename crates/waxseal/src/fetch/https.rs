@@ -20,11 +20,18 @@ use rustls_pki_types::{ServerName, TrustAnchor};
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use waxseal_core::{
-    dns::Answer, domain::Domain, facts::StsFailure, pki::Certificate, time::UnixTime,
+    dns::Answer,
+    domain::Domain,
+    facts::{Refused, StsFailure},
+    pki::Certificate,
+    time::UnixTime,
 };
 
 use super::Settings;
-use crate::{dial::Dialler, gather::Dns};
+use crate::{
+    dial::Dialler,
+    gather::{Dns, hostile},
+};
 
 /// The most addresses of a host that are tried.
 const MAX_ADDRESSES: usize = 4;
@@ -166,10 +173,20 @@ impl Https {
             Answer::Failed(failure) => return Err(StsFailure::Unreached(failure.to_string())),
         };
         let families = self.dialler.families();
-        let public: Vec<_> = all
-            .into_iter()
-            .filter(|address| self.settings.own.refuses(*address).is_none())
-            .collect();
+        let own = &self.settings.own;
+        let is_of_ours = self.settings.ours.iter().any(|ours| host.is_within(ours));
+        let refused = |address: IpAddr| match is_of_ours {
+            true => hostile(address),
+            false => own.refuses(address),
+        };
+        let is_this = all.iter().any(|address| own.refuses(*address) == Some(Refused::Own));
+        let public: Vec<_> =
+            all.into_iter().filter(|address| refused(*address).is_none()).collect();
+        if public.is_empty() && is_of_ours && is_this {
+            // Inside, names often lead to other addresses than outside.
+            let text = format!("{host} is this gateway, seen from inside: not looked at");
+            return Err(StsFailure::Unreached(text));
+        }
         if public.is_empty() {
             return Err(StsFailure::Fetch(format!("{host} has no public address")));
         }

@@ -5,7 +5,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use waxseal_core::{domain::Domain, facts::Refused};
+use waxseal_core::{
+    domain::Domain,
+    facts::{HostFacts, Peer, Refused},
+};
 
 /// Names and addresses under which we receive mail ourselves: to send there would be a loop
 /// (RFC 5321 §5.1).
@@ -17,7 +20,30 @@ pub struct Own {
     pub addresses: BTreeSet<IpAddr>,
 }
 
+/// Whether whoever asks about a domain may come to ourselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Ourselves {
+    /// Not with mail: it would be a loop.
+    #[default]
+    Refused,
+    /// To look at a domain of ours, which sends none. Where we are seen at an address inside, nobody knows
+    /// what others see.
+    LookedAt,
+}
+
 impl Own {
+    /// Whether it is we who take mail there.
+    pub fn is(&self, host: &HostFacts) -> bool {
+        let is_named = match &host.host {
+            Peer::Name(name) => self.names.contains(name),
+            Peer::Literal(_) => false,
+        };
+        let own = |address: &IpAddr| self.refuses(*address) == Some(Refused::Own);
+        is_named
+            || host.refused.iter().any(|(_, why)| *why == Refused::Own)
+            || host.addresses.value().is_some_and(|found| found.iter().any(own))
+    }
+
     /// Why an address from DNS is not connected to; `None` for a good one.
     pub fn refuses(&self, address: IpAddr) -> Option<Refused> {
         let inner = match address {

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use waxseal_core::{
     dane::{self, Reach, Read},
-    dns::{Answer, Authenticity},
+    dns::{Answer, Authenticity, FailureKind, LookupFailure},
     domain::Domain,
     facts::{Dane, HostFacts, NoTlsa, Peer, Refused},
     time::UnixTime,
 };
 
-use super::{Gatherer, LONGEST, Noted, Notes, RouteTarget, Shared};
+use super::{Gatherer, LONGEST, Noted, Notes, Ourselves, RouteTarget, Shared, hostile};
 use crate::resolve::Lookup;
 
 /// The most addresses of one host that are kept.
@@ -35,7 +35,15 @@ impl Shared {
     ) -> Noted<HostFacts> {
         let own = &self.settings.own;
         let is_own = own.names.contains(&name);
-        let judge = |address| if is_own { Some(Refused::Own) } else { own.refuses(address) };
+        let looked_at = self.ourselves == Ourselves::LookedAt;
+        let judge = |address| match own.refuses(address) {
+            // An address inside is refused as ours, and is no mistake.
+            why if is_own || why == Some(Refused::Own) => match looked_at {
+                true => hostile(address).map(|_| Refused::Own),
+                false => Some(Refused::Own),
+            },
+            why => why,
+        };
         let wanted = Wanted { name: &name, preference, port: self.settings.port, judge: &judge };
         self.host(wanted, now).await
     }
@@ -62,7 +70,15 @@ impl Shared {
         let bases = reach(&lookup).map(|reach| dane::bases(name, &reach)).unwrap_or_default();
         let expanded = lookup.secure_expansion();
         let mut refused = Vec::new();
-        let addresses = lookup.map(|all| sort_out(all, judge, &mut refused)).answer;
+        let mut addresses = lookup.map(|all| sort_out(all, judge, &mut refused)).answer;
+        let inside = refused.iter().any(|(_, why)| *why == Refused::Own);
+        if self.ourselves == Ourselves::LookedAt && inside {
+            addresses = Answer::Failed(LookupFailure {
+                name: name.into(),
+                kind: FailureKind::Indeterminate,
+                detail: "it is this gateway, seen from inside: not looked at".into(),
+            });
+        }
         let dane = match &addresses {
             Answer::Failed(failure) => Dane::LookupFailed(failure.clone()),
             Answer::Found { value, .. } if !value.is_empty() => {

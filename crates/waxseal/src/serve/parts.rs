@@ -21,7 +21,7 @@ use crate::{
     dial::Dialler,
     exceptions::Mark,
     fetch::{self, PolicyFetcher},
-    gather::{self, Dns, Gatherer, PolicyStore},
+    gather::{self, Dns, Gatherer, Own, PolicyStore},
     resolve::{Authorities, Resolver},
     rules::Ruleset,
     survey::{
@@ -39,6 +39,8 @@ pub struct Parts {
     pub config: Config,
     /// Our name.
     pub hostname: Domain,
+    /// What is this gateway.
+    pub own: Own,
     /// What the organisation demands.
     pub org: Arc<Org>,
     /// The digest of that.
@@ -116,7 +118,8 @@ impl Parts {
         let dialler = Dialler::new(settings::dialler(&config));
         let own = settings::own(&config);
         let dns: Arc<dyn Dns> = Arc::new(resolver.clone());
-        let fetch = fetch::Settings { own: own.clone(), ..fetch::Settings::default() };
+        let ours = config.domains.iter().map(|domain| domain.name.clone()).collect();
+        let fetch = fetch::Settings { own: own.clone(), ours, ..fetch::Settings::default() };
         let webhook = match &config.checks.webhook {
             Some(webhook) => {
                 let (dns, dialler) = (Arc::clone(&dns), dialler.clone());
@@ -166,6 +169,7 @@ impl Parts {
         Ok(Self {
             config,
             hostname,
+            own,
             org,
             digest,
             mark,

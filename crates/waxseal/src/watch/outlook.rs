@@ -125,6 +125,11 @@ impl Outlook {
         Ok(Some(turn))
     }
 
+    /// Whether other domains can be seen, by the last looks.
+    pub(super) fn vantage(&self) -> Vantage {
+        self.view().vantage()
+    }
+
     /// Takes in how one look went, before anything is made of it. Whether that is to be told, see
     /// [`Self::tell`].
     pub(super) fn take(
@@ -172,8 +177,12 @@ impl View {
             }
             (Some(_), _) | (None, Some(_) | None) => None,
         };
+        (self.vantage(), turn)
+    }
+
+    const fn vantage(&self) -> Vantage {
         let blind = self.blind.is_some() || self.since.is_some();
-        (if blind { Vantage::Blind } else { Vantage::Clear }, turn)
+        if blind { Vantage::Blind } else { Vantage::Clear }
     }
 
     /// What nobody was told yet, and what is kept once they were. What began and ended unheard of is

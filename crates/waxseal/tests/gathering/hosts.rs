@@ -374,6 +374,11 @@ async fn mail_does_not_come_back_to_us() {
         assert_eq!(ours.len(), 1);
         assert_eq!(ours[0].host, Peer::Name(domain(expected)));
         assert_eq!(ours[0].addresses.value(), Some(&vec![]));
+        // Whoever looks at a domain of ours sends nothing, and mail learns nothing from that.
+        let looking = gatherer.of_ours().gather(&domain("d.test"), None, now()).await;
+        assert!(looking.facts.hosts.iter().all(|host| host.refused.is_empty()));
+        let again = gatherer.gather(&domain("d.test"), None, now()).await;
+        assert_eq!(again.facts.hosts.iter().filter(is_own).count(), 1);
     }
 }
 

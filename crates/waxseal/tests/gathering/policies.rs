@@ -229,6 +229,27 @@ async fn the_policy_host_needs_a_certificate() {
     assert!(world.host.requests().is_empty());
 }
 
+/// A domain of ours whose policy this gateway serves (`[web.policy]`): fetched like any other, and unknown where
+/// we see ourselves inside. Attacker: a hostile zone that names our address as its policy host; it is refused.
+#[tokio::test]
+async fn our_own_policy_is_fetched_from_ourselves_and_nobody_elses() {
+    let world = world().await;
+    world.serve(Served::Policy(policy_text("enforce", &["mx.d.test"])));
+    let own = Own { addresses: [IpAddr::from(POLICY_ADDRESS)].into(), ..Own::default() };
+    let theirs = fetch::Settings { own: own.clone(), ..fetch::Settings::default() };
+    let failure = world.fetcher(theirs.clone()).fetch(&domain("d.test")).await.unwrap_err();
+    assert!(matches!(failure, StsFailure::Fetch(_)), "{failure:?}");
+    let ours = fetch::Settings { ours: [domain("d.test")].into(), ..theirs };
+    let policy = world.fetcher(ours.clone()).fetch(&domain("d.test")).await.unwrap();
+    assert_eq!(policy.mode, Mode::Enforce);
+    let inside = IpAddr::from([10, 0, 0, 1]);
+    let act = Act::Replace(vec![Data::A(Ipv4Addr::new(10, 0, 0, 1))]);
+    world.tamper(Tampering::only("mta-sts.d.test", rtype::A, act));
+    let own = Own { addresses: [inside].into(), ..own };
+    let failure = world.fetcher(fetch::Settings { own, ..ours }).fetch(&domain("d.test")).await;
+    assert!(matches!(failure, Err(StsFailure::Unreached(_))), "nobody looked: {failure:?}");
+}
+
 /// Hostile zone: a policy host inside our network is not asked.
 #[tokio::test]
 async fn a_policy_host_inside_is_refused() {

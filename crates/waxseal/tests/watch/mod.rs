@@ -4,6 +4,7 @@ pub(crate) mod dkim;
 mod gateway;
 mod lost;
 mod ours;
+mod ourselves;
 mod process;
 mod tarpits;
 mod webhook;
