@@ -6,6 +6,7 @@
 //! | `history` | what is kept of a domain, and what a new look makes of it |
 //! | `outlook` | whether the gateway itself can look |
 //! | `standing` | what is told of an own domain though nothing changed |
+//! | `unseen` | what of an own domain nobody sees for hours |
 //! | `expiry` | what runs out, and when |
 //! | `partners` | which domains we send to, most used first |
 //! | `schedule` | whose turn it is |
@@ -34,6 +35,7 @@ mod standing;
 mod tests;
 mod told;
 mod unkept;
+mod unseen;
 pub(crate) mod webhook;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -54,14 +56,15 @@ pub use self::{
     board::{Board, Row, Standing},
     expiry::Expiries,
     history::{Given, Glance, History, Noted, Outcome, Sight},
-    outlook::Vantage,
+    outlook::{Seeing, Vantage},
     partners::Partners,
+    unseen::Sighting,
     webhook::{Failure, Network, TIMEOUT, Webhook},
 };
 use self::{
     looks::{Ended, Looks},
     outbox::{Outbox, Waiting, Way},
-    outlook::{Outlook, Seeing},
+    outlook::Outlook,
     schedule::Schedule,
     unkept::{Owing, Unkept},
 };
@@ -340,7 +343,12 @@ impl Watcher {
         }
         let own = parts.config.domains.iter().find(|own| own.name == *domain);
         let ours = own.map(|own| own.publish.mx.as_slice()).unwrap_or_default();
-        let given = Given { repeat: parts.config.checks.repeat, ours, vantage };
+        let sightings = match history.whose {
+            Whose::Own => unseen::sightings(survey, parts),
+            Whose::Partner => Vec::new(),
+        };
+        let sightings = sightings.as_slice();
+        let given = Given { repeat: parts.config.checks.repeat, ours, vantage, sightings };
         history.observe(survey, &assessment, &given)
     }
 

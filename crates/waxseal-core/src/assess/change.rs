@@ -126,6 +126,8 @@ pub enum Kind {
     Expiry,
     /// Whether the gateway can look at other domains at all.
     View,
+    /// Whether what belongs to an own domain can be seen at all, while others can.
+    Unseen,
 }
 
 impl Kind {
@@ -148,7 +150,8 @@ impl Kind {
             | Self::Comparison
             | Self::Found
             | Self::Expiry
-            | Self::View => false,
+            | Self::View
+            | Self::Unseen => false,
         }
     }
 
@@ -172,7 +175,8 @@ impl Kind {
             | Self::Comparison
             | Self::Found
             | Self::Expiry
-            | Self::View => false,
+            | Self::View
+            | Self::Unseen => false,
         }
     }
 }

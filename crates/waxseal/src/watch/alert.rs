@@ -85,6 +85,7 @@ impl Alert {
             Some(_) if self.raised.iter().all(strangers) => "Mail hosts that are not ours",
             Some(_) if only(Kind::Found) => "Broken at the first look",
             Some(_) if only(Kind::Expiry) => "Ends soon",
+            Some(_) if only(Kind::Unseen) => "Cannot be seen",
             Some(Class::Repair | Class::Drift | Class::Weakening) => "Weaker than before",
             None => "Over",
         }
@@ -162,6 +163,8 @@ fn said(kind: Kind) -> &'static str {
         "the gateway cannot look at other domains"
     } else if kind == Kind::Found {
         "a domain of ours was broken when it was looked at first"
+    } else if kind == Kind::Unseen {
+        "something of a domain of ours has not been seen for hours"
     } else if kind == Kind::Expiry {
         "something of a domain of ours ends soon, and was not renewed"
     } else {

@@ -25,6 +25,7 @@ use super::{
     outlook::{Seeing, Vantage},
     standing::Standing,
     told::{News, Told},
+    unseen::{Sighting, Unseen},
 };
 
 /// Looks that are kept: two and a half days of an own domain, two months of a partner.
@@ -66,6 +67,9 @@ pub struct History {
     /// Who answers for an own domain.
     #[serde(default)]
     keepers: Keepers,
+    /// What of an own domain cannot be seen.
+    #[serde(default)]
+    unseen: Unseen,
 }
 
 /// What a look is taken in with.
@@ -77,6 +81,8 @@ pub struct Given<'a> {
     pub ours: &'a [Domain],
     /// Whether other domains can be seen.
     pub vantage: Vantage,
+    /// What was seen of its parts, where it is a domain of ours.
+    pub sightings: &'a [Sighting],
 }
 
 /// One look, in short.
@@ -155,7 +161,12 @@ impl History {
 
     /// What somebody was told of and is not over.
     pub fn raised(&self) -> impl Iterator<Item = &Open> {
-        self.watch.open.iter().chain(self.standing.open()).filter(|open| open.raised)
+        self.watch.open.iter().chain(self.standing()).filter(|open| open.raised)
+    }
+
+    /// What is open though nothing changed.
+    fn standing(&self) -> impl Iterator<Item = &Open> {
+        self.standing.open().iter().chain(self.unseen.open())
     }
 
     /// How many looks in a row have left something suspicious. One is confirmed or refuted by the
@@ -254,6 +265,7 @@ impl History {
         };
         let mut events = self.watch.observe(&found, certainty, now);
         events.extend(self.stands(survey, assessment, (strangers, certainty)));
+        events.extend(self.unseen.observe(given.sightings, given.vantage, now));
         let News { mut raised, cleared } = self.announce(&events, given.repeat, now);
         raised.sort_by_key(|change| Reverse(change.class));
         self.advance(kept, now, sight);
@@ -363,7 +375,8 @@ impl History {
 
     /// What has to be told.
     fn announce(&mut self, events: &[Event], repeat: std::time::Duration, now: UnixTime) -> News {
-        let open = self.watch.open.iter().chain(self.standing.open());
+        let standing = self.standing.open().iter().chain(self.unseen.open());
+        let open = self.watch.open.iter().chain(standing);
         self.announced.news(open, events, repeat, now)
     }
 
@@ -376,7 +389,8 @@ impl History {
         let old = |baseline: &Baseline| now.since(baseline.assessment.checked_at) > TERM;
         if self.baseline.as_ref().is_some_and(old) {
             self.watch = Watch::default();
-            self.announced.usual(self.standing.open().iter(), now);
+            let standing = self.standing.open().iter().chain(self.unseen.open());
+            self.announced.usual(standing, now);
         } else if !calm && self.baseline.is_some() {
             return;
         }

@@ -61,6 +61,9 @@ struct Glimpse {
     at: UnixTime,
     /// Looks in a row that did not see the domain.
     unseen: u32,
+    /// Since when each look did.
+    #[serde(default)]
+    seen: Option<UnixTime>,
 }
 
 /// How many domains could not be seen.
@@ -88,8 +91,10 @@ pub(super) enum Turn {
 
 /// Whether one look saw its domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seeing {
+pub enum Seeing {
+    /// It did.
     Seen,
+    /// It did not.
     Unseen,
 }
 
@@ -144,13 +149,20 @@ impl Outlook {
 
 impl View {
     fn take(&mut self, domain: &Domain, seeing: Seeing, now: UnixTime) -> (Vantage, Option<Turn>) {
-        let before = self.last.get(domain).map_or(0, |glimpse| glimpse.unseen);
-        let unseen = match seeing {
-            Seeing::Seen => 0,
-            Seeing::Unseen => before.saturating_add(1),
+        let before = self.last.get(domain);
+        let (unseen, seen) = match seeing {
+            Seeing::Seen => (0, before.and_then(|glimpse| glimpse.seen).or(Some(now))),
+            Seeing::Unseen => (before.map_or(1, |glimpse| glimpse.unseen.saturating_add(1)), None),
         };
-        self.clear = if unseen == 0 { self.clear.saturating_add(1) } else { 0 };
-        self.last.insert(domain.clone(), Glimpse { at: now, unseen });
+        // One that was seen all the while, such as our own host in the next room, says nothing of the way
+        // to the others, however often it is looked at.
+        let meanwhile = |since| before.is_some_and(|before| before.at >= since);
+        let steady =
+            seen.zip(self.since).is_some_and(|(seen, since)| seen < since && meanwhile(since));
+        if !steady {
+            self.clear = if unseen == 0 { self.clear.saturating_add(1) } else { 0 };
+        }
+        self.last.insert(domain.clone(), Glimpse { at: now, unseen, seen });
         self.last.retain(|_, glimpse| now.since(glimpse.at) <= OLD);
         while self.last.len() > NEWEST {
             let oldest = self.last.iter().min_by_key(|(_, glimpse)| glimpse.at);
@@ -160,7 +172,11 @@ impl View {
         let most = self.most_unseen();
         self.since = most.and(self.since.or(Some(now)));
         let lasts = self.since.is_some_and(|since| now.since(since) >= PASSING);
-        self.late = if lasts && unseen > 0 { self.late.saturating_add(1) } else { 0 };
+        self.late = match (lasts, unseen) {
+            (true, 0) if steady => self.late,
+            (true, 0) | (false, _) => 0,
+            (true, _) => self.late.saturating_add(1),
+        };
         // One that cannot be seen from here does not keep it open while all others are seen.
         let (count, of) = self.counts();
         let half = unseen == 0 && of > 1 && count.saturating_mul(2) <= of;

@@ -384,7 +384,7 @@ async fn a_history_is_bounded() {
     for _ in 0..100 {
         assessment.checked_at = assessment.checked_at + Duration::from_secs(HOUR);
         let repeat = Duration::from_secs(HOUR);
-        let given = Given { repeat, ours: &[], vantage: Vantage::Clear };
+        let given = Given { repeat, ours: &[], vantage: Vantage::Clear, sightings: &[] };
         history.observe(&survey, &assessment, &given);
     }
     assert_eq!(history.looks.len(), 64);

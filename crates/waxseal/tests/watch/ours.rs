@@ -108,6 +108,32 @@ async fn a_store_that_fails_does_not_lose_that_the_gateway_cannot_look() {
     assert_eq!(of_us.collect::<Vec<_>>(), [CANNOT_LOOK, "Over: gw.sender.example"]);
 }
 
+/// Attacker on the path: drops what we ask of a mail host of ours, and of nobody else, so that nothing changes
+/// and nothing is told. It is told by hours, once, and when it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_mail_host_that_only_we_cannot_see_is_told() {
+    let gateway = Blind::start().await;
+    gateway.round().await.unwrap();
+    gateway.world.dns.tamper(Tampering::all(HOST, Act::Fail(rcode::SERVFAIL)));
+    let of_it = || -> Vec<String> {
+        let subjects = gateway.subjects().into_iter();
+        subjects.filter(|one| one.ends_with(": partner.example")).collect()
+    };
+    for _ in 0..6 {
+        gateway.round().await.unwrap();
+    }
+    assert_eq!(of_it(), Vec::<String>::new(), "it may pass");
+    for _ in 0..2 {
+        gateway.round().await.unwrap();
+    }
+    assert_eq!(of_it(), ["Cannot be seen: partner.example"]);
+    gateway.world.dns.restore();
+    for _ in 0..3 {
+        gateway.round().await.unwrap();
+    }
+    assert_eq!(of_it()[1..], ["Over: partner.example"]);
+}
+
 const CANNOT_LOOK: &str = "The gateway cannot look: gw.sender.example";
 
 /// A gateway whose resolver may fail.

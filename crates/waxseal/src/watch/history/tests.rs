@@ -16,7 +16,8 @@ use super::*;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const DAY: Duration = Duration::from_hours(24);
-const GIVEN: Given<'static> = Given { repeat: DAY, ours: &[], vantage: Vantage::Clear };
+const GIVEN: Given<'static> =
+    Given { repeat: DAY, ours: &[], vantage: Vantage::Clear, sightings: &[] };
 
 /// Attacker who strips STARTTLS for a month, stops, and begins again a year later: the first time
 /// is told and becomes what is usual after 30 days; the second time is told too.

@@ -180,3 +180,24 @@ async fn what_could_not_be_kept_is_still_to_be_told() {
     round(Seeing::Seen, 9..12);
     assert_eq!(tell(Ok(())).await.unwrap(), None, "it began and ended unheard of");
 }
+
+/// The accident: our way out is cut, but for the one to our own mail host in the next room, which is looked at
+/// every hour while each partner has its look a day. That neither keeps it from being told nor ends it.
+#[test]
+fn our_own_host_in_the_next_room_hides_no_fault_of_the_way_out() {
+    let mut view = View::default();
+    let mut turns = Vec::new();
+    for hour in 0..24 * 5_u32 {
+        let now = NOW + HOUR * hour;
+        turns.extend(view.take(&domain(7), Seeing::Seen, now).1);
+        let partner = usize::try_from(hour % 24).unwrap();
+        let seeing = if (24..96).contains(&hour) { Seeing::Unseen } else { Seeing::Seen };
+        if partner.is_multiple_of(3) && partner < 21 {
+            turns.extend(view.take(&domain(partner / 3), seeing, now).1);
+        }
+        if hour < 96 {
+            assert!(turns.iter().all(|turn| matches!(turn, Turn::Begins(_))), "{hour}: {turns:?}");
+        }
+    }
+    assert!(matches!(turns[..], [Turn::Begins(_), Turn::Ends(_)]), "{turns:?}");
+}
