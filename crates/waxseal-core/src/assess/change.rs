@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     keepers::Keepers,
-    ours::strangers,
+    ours::{relocated, strangers},
     watch::{Certainty, Event, Open, Watch},
 };
 use super::{Assessment, Quoted, Survey};

@@ -8,7 +8,7 @@ use waxseal_core::{
         Assessment, Delivery, Id, Observed, Servers, Severity, Survey, Tried, Unused,
         change::{
             Certainty, Change, Class, Event, Keepers, Kind, Look, Open, Watch, Weight, changes,
-            strangers,
+            relocated, strangers,
         },
     },
     channel::Level,
@@ -220,8 +220,14 @@ impl History {
             ),
             None => Vec::new(),
         };
-        let strangers = self.strangers(survey, given.ours, now);
-        if strangers.iter().any(|change| change.class == Class::LikelyAttack) {
+        let (strangers, relocated) = self.led_elsewhere(survey, given.ours, now);
+        let same =
+            |one: &Change, other: &Change| (one.kind, &one.subject) == (other.kind, &other.subject);
+        found.retain(|change| !relocated.iter().any(|worse| same(worse, change)));
+        let is_attack = |change: &Change| change.class == Class::LikelyAttack;
+        let away = relocated.iter().chain(&strangers).any(is_attack);
+        found.extend(relocated);
+        if away {
             found.iter_mut().for_each(led_away);
         }
         let blind =
@@ -284,20 +290,28 @@ impl History {
         Outcome { fresh, alert }
     }
 
-    /// Where the mail of an own domain goes beside the hosts that we named; and who says so.
-    fn strangers(&mut self, survey: &Survey, ours: &[Domain], now: UnixTime) -> Vec<Change> {
+    /// Where the mail of an own domain goes beside the hosts that we named, and which of its hosts are
+    /// elsewhere; as far as who says so matters.
+    fn led_elsewhere(
+        &mut self,
+        survey: &Survey,
+        ours: &[Domain],
+        now: UnixTime,
+    ) -> (Vec<Change>, Vec<Change>) {
         if self.whose != Whose::Own {
             self.keepers = Keepers::default();
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let before = self.baseline.as_ref().map(|baseline| &baseline.survey);
         if let Some(before) = before.filter(|_| self.keepers.is_empty()) {
             // Another version kept none.
             self.keepers.observe(before, now);
         }
-        let strangers = strangers(before, survey, ours, (&self.keepers, now));
+        let keepers = (&self.keepers, now);
+        let strangers = strangers(before, survey, ours, keepers);
+        let relocated = before.map(|before| relocated(before, survey, keepers));
         self.keepers.observe(survey, now);
-        strangers
+        (strangers, relocated.unwrap_or_default())
     }
 
     /// What stands at an own domain, whatever was before.

@@ -37,7 +37,7 @@ pub(super) fn compare(was: &HostFacts, is: &HostFacts, strange: &[IpAddr], out: 
     out.add(Kind::Addresses, &subject, &Was(&listed(then), &listed(now)), meaning);
 }
 
-fn listed(addresses: &[IpAddr]) -> String {
+pub(super) fn listed(addresses: &[IpAddr]) -> String {
     let mut sorted = addresses.to_vec();
     sorted.sort_unstable();
     let shown: Vec<_> = sorted.iter().take(MANY).map(ToString::to_string).collect();

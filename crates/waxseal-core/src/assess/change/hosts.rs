@@ -126,6 +126,17 @@ struct Leaf {
     words: String,
 }
 
+/// Whether a key is shown at this address that the host showed before, wherever that was: only the host
+/// has it.
+pub(super) fn shows_old_key(then: &HostSurvey, host: &HostSurvey, ip: IpAddr) -> bool {
+    let keys = |host: &HostSurvey, ip| -> Vec<String> {
+        let kinds = probe(host, ip).into_iter().flat_map(|probe| &probe.handshakes);
+        kinds.filter_map(|one| Some(leaf(host, ip, one.key)?.key)).collect()
+    };
+    let before: Vec<_> = then.addresses.iter().flat_map(|at| keys(then, at.ip)).collect();
+    keys(host, ip).iter().any(|key| before.contains(key))
+}
+
 fn leaf(host: &HostSurvey, ip: IpAddr, kind: KeyKind) -> Option<Leaf> {
     let session: &OfferedSession =
         probe(host, ip)?.handshakes.iter().find_map(|one| match &one.tried {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ours::NOBODY;
 use crate::{
-    assess::{Delegation, NameServer, NameServers, Servers, Survey},
+    assess::{Delegation, HostSurvey, NameServer, NameServers, ServerAnswer, Servers, Survey},
     domain::Domain,
     memory::TERM,
     time::UnixTime,
@@ -80,10 +80,57 @@ impl Keepers {
         !new.is_empty() && !says(&old, survey, host)
     }
 
+    /// Whether the zone is at servers that were not there long before, and none that was says of a mail host
+    /// within the domain that it is where they say.
+    pub(super) fn moved_host(&self, survey: &Survey, host: &HostSurvey, now: UnixTime) -> bool {
+        let (old, new) = self.sides(survey, now);
+        let all_new = || {
+            let mut names = names(survey).peekable();
+            names.peek().is_some() && names.all(|name| !self.is_known(&name, now))
+        };
+        let strange = match old.is_empty() && new.is_empty() {
+            true => !self.is_empty() && all_new(),
+            false => !new.is_empty(),
+        };
+        // Whoever has the domain can make a zone of its own for the host.
+        strange && (host.zone.zone != survey.zone.zone || !self.agree(survey, host, now))
+    }
+
+    /// Whether servers that were there long before say the same of the addresses of a host as the others.
+    fn agree(&self, survey: &Survey, host: &HostSurvey, now: UnixTime) -> bool {
+        let Servers::Asked(servers) = &host.zone.servers else { return false };
+        let (old, new) = self.split(servers, survey, now);
+        let of = |servers: &[&'_ NameServer]| -> Vec<ServerAnswer> {
+            let answers = servers.iter().flat_map(|server| &server.answers);
+            let about = |answer: &&ServerAnswer| {
+                answer.name == host.host
+                    && matches!(answer.record_type.as_str(), "A" | "AAAA")
+                    && answer.digest.is_ok()
+                    && answer.bogus.is_none()
+            };
+            answers.filter(about).cloned().collect()
+        };
+        let (old, new) = (of(&old), of(&new));
+        let same = |one: &ServerAnswer| {
+            let mut old = old.iter();
+            old.any(|other| (&other.record_type, &other.digest) == (&one.record_type, &one.digest))
+        };
+        !new.is_empty() && new.iter().all(same)
+    }
+
     /// Servers that answered or should have, by whether they were there long before.
     fn sides<'s>(
         &self,
         survey: &'s Survey,
+        now: UnixTime,
+    ) -> (Vec<&'s NameServer>, Vec<&'s NameServer>) {
+        self.split(asked(survey), survey, now)
+    }
+
+    fn split<'s>(
+        &self,
+        servers: &'s [NameServer],
+        survey: &Survey,
         now: UnixTime,
     ) -> (Vec<&'s NameServer>, Vec<&'s NameServer>) {
         // The registrar has the addresses of servers inside the zone as well (glue); other
@@ -95,8 +142,8 @@ impl Keepers {
                 || (!glued && self.is_known(&server.name, now))
         };
         match self.is_empty() {
-            true => (asked(survey).iter().collect(), Vec::new()),
-            false => asked(survey).iter().partition(is_old),
+            true => (servers.iter().collect(), Vec::new()),
+            false => servers.iter().partition(is_old),
         }
     }
 

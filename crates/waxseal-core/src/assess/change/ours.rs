@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Class, Keepers, Kind, Weight};
+use super::{
+    Change, Class, Keepers, Kind, Weight,
+    addresses::listed,
+    hosts::{facts_of, shows_old_key},
+};
 use crate::{
-    assess::{Quoted, Survey},
-    dns::{Absence, Authenticity},
+    assess::{HostSurvey, Quoted, Survey},
+    dns::{Absence, Answer, Authenticity},
     domain::Domain,
     facts::MxFact,
     time::UnixTime,
@@ -68,6 +72,46 @@ pub fn strangers(
         }
     };
     strange.map(change).collect()
+}
+
+/// Mail hosts within a domain of ours that kept their name and are elsewhere since its zone is at other name
+/// servers: whoever took over the account at the registrar signs what they like there, TLSA records and
+/// a certificate with it. `keepers` are the name servers that were seen before this look. A host that
+/// shows a key of before at each of its new addresses is where its owner brought it.
+pub fn relocated(
+    before: &Survey,
+    after: &Survey,
+    (keepers, at): (&Keepers, UnixTime),
+) -> Vec<Change> {
+    let domain = &after.facts.destination;
+    let change = |host: &HostSurvey| {
+        let then = before.hosts.iter().find(|then| then.host == host.host)?;
+        let (was, is) = (facts_of(&before.facts, then)?, facts_of(&after.facts, host)?);
+        let (Answer::Found { value: was, .. }, Answer::Found { value: is, .. }) =
+            (&was.addresses, &is.addresses)
+        else {
+            return None;
+        };
+        let mut fresh = is.iter().filter(|ip| !was.contains(ip));
+        let strange = fresh.any(|ip| !shows_old_key(then, host, *ip));
+        if !strange || !keepers.moved_host(after, host, at) {
+            return None;
+        }
+        let text = |text: &str| String::from(Quoted::new(text));
+        Some(Change {
+            kind: Kind::Addresses,
+            subject: text(&host.host.to_string()),
+            before: text(&listed(was)),
+            after: text(&listed(is)),
+            class: Class::LikelyAttack,
+            because: "only name servers that were not there a month ago say so, and no key of before is \
+                      shown there. If you moved both, the zone and the host, nothing is wrong. If not: \
+                      look at the account at the registrar: which name servers and DS records it has"
+                .into(),
+            weight: Weight::Ordinary,
+        })
+    };
+    after.hosts.iter().filter(|host| host.host.is_within(domain)).filter_map(change).collect()
 }
 
 /// Who can have brought a host into the records.

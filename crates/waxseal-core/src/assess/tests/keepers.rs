@@ -4,8 +4,9 @@ use super::world::*;
 use crate::{
     assess::{
         Delegation, NameServer, NameServers, ServerAnswer, Servers,
-        change::{Change, Class, Keepers, strangers},
+        change::{Change, Class, Keepers, Kind, relocated, strangers},
     },
+    dns::Answer,
     domain::Domain,
     facts::Peer,
     pki::bench::NOW,
@@ -171,4 +172,70 @@ fn only_so_many_servers_are_remembered() {
     assert_eq!(only(&days.at(2, look(STRANGE, &[ONE, thief]))), Class::LikelyAttack);
     let forgotten = (ONE.0, ONE.1, Ok(STRANGE));
     assert_eq!(only(&days.at(2, look(STRANGE, &[forgotten, thief]))), Class::Weakening);
+}
+
+const HOST: &str = "mx.example.com";
+
+/// A domain of ours with its mail host within it: each server says that it is at these addresses, and so
+/// does our resolver.
+fn within(servers: &[(&str, &str)], digest: &str, key: &[Vec<u8>], at: &[&str]) -> World {
+    let servers: Vec<_> =
+        servers.iter().map(|(name, address)| (*name, *address, Ok(HOST))).collect();
+    let mut world = look(HOST, &servers);
+    let mut survey = host_survey(HOST, key);
+    survey.zone.zone = world.survey.zone.zone.clone();
+    survey.addresses = at.iter().map(|at| address(at, session(key))).collect();
+    survey.zone.servers = world.survey.zone.servers.clone();
+    if let Servers::Asked(servers) = &mut survey.zone.servers {
+        for answer in servers.iter_mut().flat_map(|server| &mut server.answers) {
+            answer.name = name(HOST);
+            answer.record_type = "A".into();
+            answer.digest = Ok(digest.into());
+            answer.exchanges.clear();
+        }
+    }
+    world.survey.hosts = vec![survey];
+    let mut facts = host_facts(HOST, 10, vec![tlsa(key)]);
+    if let Answer::Found { value, .. } = &mut facts.addresses {
+        *value = at.iter().map(|at| ip(at)).collect();
+    }
+    world.survey.facts.hosts = vec![facts];
+    world
+}
+
+/// Attacker: a thief at the registrar, who delegates the domain anew and leaves the MX records as they are:
+/// the host in them is his, with signed addresses, TLSA records and a certificate. Harmless are another
+/// DNS provider, another address at the servers of before, and both where the key comes along.
+#[test]
+fn a_thief_at_the_registrar_who_leaves_the_mx_records_is_told() {
+    let (old, new) = ([(ONE.0, ONE.1)], [(NEW.0, NEW.1)]);
+    let (ours, other) = (&certificates().good[..], &certificates().other[..]);
+    let (here, there) = ([FOUR], ["203.0.113.25"]);
+    let before = within(&old, "aa", ours, &here);
+    let told = |after: &World, day: u32| {
+        let mut keepers = Keepers::default();
+        keepers.observe(&before.survey, NOW);
+        let at = NOW + DAY * day;
+        let found = relocated(&before.survey, &after.survey, (&keepers, at));
+        assert!(found.iter().all(|change| change.kind == Kind::Addresses), "{found:?}");
+        found.into_iter().map(|change| (change.subject, change.class)).collect::<Vec<_>>()
+    };
+    let attack = [(HOST.to_owned(), Class::LikelyAttack)];
+    assert_eq!(told(&within(&new, "bb", other, &there), 1), attack);
+    // An address beside that of before, an old server that says otherwise, a zone for the host alone.
+    assert_eq!(told(&within(&new, "bb", other, &[FOUR, there[0]]), 1), attack);
+    let mut beside = within(&[old[0], new[0]], "bb", other, &there);
+    if let Servers::Asked(servers) = &mut beside.survey.hosts[0].zone.servers {
+        servers[0].answers[0].digest = Ok("aa".into());
+    }
+    assert_eq!(told(&beside, 1), attack);
+    let mut cut = within(&[old[0], new[0]], "bb", other, &there);
+    cut.survey.hosts[0].zone.zone = name(HOST);
+    assert_eq!(told(&cut, 1), attack);
+
+    assert_eq!(told(&within(&new, "aa", ours, &here), 1), [], "another DNS provider");
+    assert_eq!(told(&within(&new, "aa", other, &here), 1), [], "and a renewed certificate");
+    assert_eq!(told(&within(&old, "bb", other, &there), 1), [], "our own zone says so");
+    assert_eq!(told(&within(&new, "bb", ours, &there), 1), [], "the host took its key along");
+    assert_eq!(told(&within(&[old[0], new[0]], "bb", other, &there), 1), [], "so do old servers");
 }

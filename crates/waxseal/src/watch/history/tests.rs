@@ -625,3 +625,52 @@ fn spoken(starttls: StartTlsSeen) -> HostSurvey {
         }],
     }
 }
+
+/// Attacker: a thief of the account at the registrar, who delegates a domain of ours anew, leaves the MX
+/// records and signs another address of the host. Told at the second look; another DNS provider alone,
+/// and another address alone, are no news.
+#[test]
+fn a_mail_host_that_moved_with_the_name_servers_is_a_likely_attack() {
+    let look = |server: &str, address: &str| {
+        let (mut survey, assessment) = signed(NOW + DAY * 30, &[], NOW);
+        let name = |text: &str| Domain::parse(text).unwrap();
+        survey.name_servers = NameServers::Found(vec![ServerName {
+            name: name(server),
+            ipv6: Ok(vec!["2001:db8::53".parse().unwrap()]),
+        }]);
+        survey.hosts = vec![spoken(StartTlsSeen::Ready)];
+        survey.hosts[0].addresses[0].ip = address.parse().unwrap();
+        survey.facts.hosts = vec![HostFacts {
+            host: Peer::Name(name("mx.partner.example")),
+            preference: 10,
+            port: 25,
+            addresses: Answer::Found {
+                value: vec![address.parse().unwrap()],
+                authenticity: Authenticity::Secure,
+                expires: NOW + DAY,
+                chain: None,
+            },
+            refused: Vec::new(),
+            expanded: None,
+            dane: Dane::Absent(waxseal_core::facts::NoTlsa::Denied),
+        }];
+        (survey, assessment)
+    };
+    let told = |server: &str, address: &str| {
+        let mut history = History::new(Whose::Own);
+        let (survey, assessment) = look("ns1.provider.example", "192.0.2.1");
+        history.observe(&survey, &assessment, &GIVEN);
+        let (survey, assessment) = look(server, address);
+        let mut looks = (0..3).map(|_| history.observe(&survey, &assessment, &GIVEN).alert);
+        let alert = looks.position(|alert| {
+            alert.is_some_and(|alert| {
+                let [change] = &alert.raised[..] else { panic!("{alert:?}") };
+                (change.kind, change.class) == (Kind::Addresses, Class::LikelyAttack)
+            })
+        });
+        (alert, history.changes.len())
+    };
+    assert_eq!(told("ns.thief.example", "203.0.113.25"), (Some(1), 1));
+    assert_eq!(told("ns.thief.example", "192.0.2.1"), (None, 0));
+    assert_eq!(told("ns1.provider.example", "203.0.113.25").0, None);
+}
