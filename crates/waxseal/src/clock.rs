@@ -1,10 +1,13 @@
-//! The time, and a machine whose clock is set forward.
+//! The time, and a machine whose clock is set forward or back.
 //!
 //! What expires is lost when the clock says so: policies, what is remembered of a destination, and
 //! mail whose time is over. Whoever can set the clock of the machine, if only for a minute (time
 //! without authentication, a wrong battery clock), would end all of that at once. So time does not
 //! leap here: a few minutes forward are believed at once, and whatever is more at twice the pace of
 //! the time that really passes. Meanwhile the health check fails.
+//!
+//! Set back, a clock would bring to life what has ended: an exception to the rules, signatures that were
+//! recorded. So it is believed by a few minutes, and time goes on without it where it is set back further.
 //!
 //! A start is no different: the database knows when something was written last. A clock that is
 //! behind that is wrong, and one that is ten days ahead of it may be: what then counts is the last
@@ -25,6 +28,10 @@ use waxseal_core::time::UnixTime;
 
 /// A leap of so much is believed at once: clocks are corrected.
 pub(crate) const LEAP: Duration = Duration::from_mins(10);
+/// Of the time that passes, so much more may be taken back: NTP sets clocks right that run too fast.
+const BACK: u32 = 100;
+/// In serial arithmetic the signatures of today are valid in another era, too (RFC 4034 §3.1.5).
+const ERA: Duration = Duration::from_secs(1 << 31);
 /// A start so long after the last record is doubted. Signatures of the root are valid for longer, so
 /// of a shorter time they would say nothing.
 const AWAY: Duration = Duration::from_hours(10 * 24);
@@ -53,6 +60,8 @@ pub enum Standing {
     Agreed,
     /// It was set forward while we ran, and is so far ahead.
     Leapt(Duration),
+    /// It was set back while we ran, and is so far behind.
+    Fallen(Duration),
     /// It was behind the last record when we started, and is so far behind.
     Behind(Duration),
     /// It was ten days ahead of the last record when we started, and is so far ahead.
@@ -145,20 +154,23 @@ struct Steady {
     at: Instant,
     /// So much more than the time that passes is believed.
     more: Duration,
+    /// So far it may be set back: what it gained can be taken away again.
+    back: Duration,
     doubt: Option<Doubt>,
     trust: Trust,
 }
 
-/// Why a clock was not believed from the start.
+/// Why a clock is not believed: from the start, or since it was set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
     Behind,
     Ahead,
+    Fallen,
 }
 
 impl Steady {
     const fn new(said: Duration, at: Instant) -> Self {
-        Self { believed: said, at, more: LEAP, doubt: None, trust: Trust::Guarded }
+        Self { believed: said, at, more: LEAP, back: LEAP, doubt: None, trust: Trust::Guarded }
     }
 
     /// The last record is of the time `last`.
@@ -173,8 +185,7 @@ impl Steady {
         Self { doubt, ..Self::new(believed, at) }
     }
 
-    /// The time that is believed, since the epoch. Backward a clock may go as it likes while we run:
-    /// then things wait, and nothing ends.
+    /// The time that is believed, since the epoch.
     fn look(&mut self, said: Duration, at: Instant) -> Duration {
         if self.trust == Trust::Trusted {
             *self = Self { trust: self.trust, ..Self::new(said, at) };
@@ -186,13 +197,27 @@ impl Steady {
             *self = Self::after(expected, said, at.max(self.at));
             return self.believed;
         }
-        let more = self.more.saturating_add(passed).min(LEAP);
-        let believed = said.min(expected.saturating_add(more));
-        self.more = more.saturating_sub(believed.saturating_sub(expected));
-        self.believed = believed;
         self.at = self.at.max(at);
+        let more = self.more.saturating_add(passed).min(LEAP);
+        let back = self.back.saturating_add(passed / BACK).min(LEAP.max(self.back));
+        let behind = expected.saturating_sub(said);
+        if behind > back {
+            let doubt = Some(Doubt::Fallen);
+            *self = Self { believed: expected, more, back, doubt, ..*self };
+            return expected;
+        }
+        if self.doubt == Some(Doubt::Fallen) {
+            self.doubt = None;
+        }
+        let believed = said.min(expected.saturating_add(more));
+        let gained = believed.saturating_sub(expected);
+        self.believed = believed;
+        self.more = more.saturating_sub(gained);
+        self.back = back.saturating_add(gained).saturating_sub(behind);
         if believed == said {
             self.doubt = None;
+            // What it gained and kept is its own: nobody takes that back.
+            self.back = self.back.min(LEAP.max(self.back.saturating_sub(passed)));
         }
         believed
     }
@@ -202,6 +227,7 @@ impl Steady {
         let ahead = said.saturating_sub(believed);
         match self.doubt {
             Some(Doubt::Behind) => Standing::Behind(believed.saturating_sub(said)),
+            Some(Doubt::Fallen) => Standing::Fallen(believed.saturating_sub(said)),
             Some(Doubt::Ahead) => Standing::Ahead(ahead),
             None if ahead < Duration::from_secs(1) => Standing::Agreed,
             None => Standing::Leapt(ahead),
@@ -209,7 +235,8 @@ impl Steady {
     }
 
     fn confirm(&mut self, valid: Duration, (said, at): Look) {
-        if self.doubt == Some(Doubt::Ahead) && said.abs_diff(valid) <= LEAP {
+        let is_near = said.saturating_sub(self.believed) < ERA;
+        if self.doubt == Some(Doubt::Ahead) && said.abs_diff(valid) <= LEAP && is_near {
             *self = Self::new(said, at);
         }
     }
@@ -292,8 +319,67 @@ mod tests {
         let corrected = last + days(7);
         assert_eq!(steady.look(corrected, start + hour * 2), corrected);
         assert_eq!(steady.standing(corrected, start + hour * 2), Standing::Agreed);
-        // From then on it may go back, and not leap.
-        assert_eq!(steady.look(last, start + hour * 2), last);
+        // From then on it is a clock like any other.
+        assert_eq!(steady.look(last, start + hour * 2), corrected);
+    }
+
+    /// On the path of unauthenticated time: an exception that ended yesterday would hold again, and what
+    /// was signed then.
+    #[test]
+    fn a_clock_that_is_set_back_brings_nothing_back() {
+        let (start, said) = (Instant::now(), days(20_000));
+        let mut steady = Steady::new(said, start);
+        let minute = Duration::from_mins(1);
+        let yesterday = said - DAY;
+        assert_eq!(steady.look(yesterday + minute, start + minute), said + minute);
+        let standing = steady.standing(yesterday + minute * 2, start + minute * 2);
+        assert_eq!(standing, Standing::Fallen(DAY));
+        // Right again, it is believed again; what it says then is a leap like any other.
+        let passed = minute * 3;
+        assert_eq!(steady.look(said + passed, start + passed), said + passed);
+        assert_eq!(steady.standing(said + passed, start + passed), Standing::Agreed);
+        assert_eq!(steady.look(said + DAY, start + passed), said + passed + LEAP);
+    }
+
+    /// A second of 1970, or a virtual machine that is put back: nothing is left of it.
+    #[test]
+    fn a_second_of_1970_leaves_nothing_behind() {
+        let (start, said) = (Instant::now(), days(20_000));
+        let mut steady = Steady::new(said, start);
+        let second = Duration::from_secs(1);
+        assert_eq!(steady.look(Duration::ZERO, start + second), said + second);
+        assert_eq!(steady.standing(said + second * 2, start + second * 2), Standing::Agreed);
+    }
+
+    /// The same attacker, step by step: ten minutes, and a hundredth of the time that passes.
+    #[test]
+    fn many_small_steps_back_come_to_little() {
+        let (start, said) = (Instant::now(), days(20_000));
+        let mut steady = Steady::new(said, start);
+        let hour = DAY / 24;
+        let mut believed = said;
+        for step in 1..=48 {
+            // Five minutes less than would be believed.
+            let next = believed + hour - Duration::from_mins(5);
+            believed = steady.look(next, start + hour * step);
+        }
+        let lost = (said + days(2)) - believed;
+        assert!(lost <= LEAP + days(2) / 100, "{lost:?}");
+    }
+
+    /// What the clock gained it may lose again, and only while that is fresh.
+    #[test]
+    fn what_was_gained_a_while_ago_is_not_taken_back() {
+        let (start, said) = (Instant::now(), days(20_000));
+        let mut steady = Steady::new(said, start);
+        let hour = DAY / 24;
+        // Two hours ahead, and reached in the end.
+        for step in 1..=20 {
+            steady.look(said + hour * 2 + hour * step, start + hour * step);
+        }
+        let now = said + hour * 22;
+        assert_eq!(steady.look(now, start + hour * 20), now);
+        assert_eq!(steady.look(now - hour * 2, start + hour * 20), now);
     }
 
     /// On the path of unauthenticated time, while the machine starts: signatures that are valid next
@@ -308,6 +394,11 @@ mod tests {
         // Something was valid, but not at that time.
         steady.confirm(last + days(3), (ahead + minute, start + minute));
         assert!(matches!(steady.standing(ahead + minute, start + minute), Standing::Ahead(_)));
+        // Serial arithmetic: what is valid now is valid 136 years later.
+        let era = Duration::from_secs(1 << 32);
+        let mut late = Steady::after(last, last + era, start);
+        late.confirm(last + era, (last + era, start));
+        assert!(matches!(late.standing(last + era, start), Standing::Ahead(_)));
         // Switched off for a year, and right.
         steady.confirm(ahead, (ahead + minute, start + minute));
         assert_eq!(steady.look(ahead + minute, start + minute), ahead + minute);

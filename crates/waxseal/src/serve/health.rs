@@ -226,6 +226,13 @@ fn disagreement(standing: Standing) -> Option<String> {
              slowly, so that nothing ends that should not. Correct the clock; if it is right now, restart waxseal",
             days(ahead)
         )),
+        Standing::Fallen(behind) => Some(format!(
+            "the clock of this machine was set back, and is {} behind: time goes on without it until it has \
+             caught up, so that nothing holds again that has ended. If the clock is wrong, correct it. If it is \
+             right now, and was ahead before, write clock = \"trusted\" at the top of the configuration and \
+             reload; when the log says that its time is on record, take that out and reload again",
+            days(behind)
+        )),
         Standing::Behind(behind) => Some(format!(
             "the clock of this machine is {} behind what was written last: time goes on from there until \
              the clock has caught up. If the clock is wrong, correct it. If it is right now, and was wrong \

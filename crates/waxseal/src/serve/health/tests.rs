@@ -28,7 +28,7 @@ fn a_leap_of_the_clock_fails_the_health_check() {
     let fine = [(Topic::Dns, State::Fine), (Topic::Clock, State::Fine)];
     assert_eq!(state(Standing::Agreed), fine);
     let failing = [(Topic::Dns, State::Fine), (Topic::Clock, State::Failing)];
-    for wrong in [Standing::Leapt, Standing::Behind, Standing::Ahead] {
+    for wrong in [Standing::Leapt, Standing::Fallen, Standing::Behind, Standing::Ahead] {
         assert_eq!(state(wrong(Duration::from_hours(72))), failing);
     }
 }
