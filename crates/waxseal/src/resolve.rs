@@ -44,7 +44,7 @@ pub use self::{
     settings::{Settings, SettingsError, Transport, Upstream, read_anchors, upstreams_of},
 };
 use self::{
-    cache::Aging,
+    cache::{Aging, places},
     fetch::{FAILURE_KEPT, Fetcher, Freshness},
     merged::Merged,
 };
@@ -90,6 +90,8 @@ const BROKEN_KEPT: Duration = Duration::from_secs(5);
 const GOOD_KEPT: Duration = Duration::from_secs(60);
 /// Questions that one lookup may cause.
 const MOST_QUESTIONS: usize = 96;
+/// What a record takes in memory beside its octets, roughly.
+const RECORD: usize = 64;
 
 impl Resolver {
     /// A resolver that has asked nothing yet.
@@ -247,7 +249,11 @@ impl Resolver {
             return;
         }
         let at = Instant::now();
-        known.put(question, Arc::new(Known { lookup: lookup.clone(), at, until }));
+        let records = lookup.answer.value().into_iter().flatten();
+        let records = records.map(|record| record.rdata.len().saturating_add(RECORD)).sum();
+        let proof = lookup.chain.as_ref().map_or(0, |chain| chain.len());
+        let places = places(proof.saturating_add(records));
+        known.put(question, Arc::new(Known { lookup: lookup.clone(), at, until }), places);
     }
 
     /// A bogus result may be the fault of one upstream, or of an answer that was kept: it stands

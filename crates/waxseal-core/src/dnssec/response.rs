@@ -18,6 +18,12 @@ use crate::time::UnixTime;
 /// The most records that are read from the answer and authority sections together.
 const MOST_RECORDS: usize = 4_096;
 
+/// The most RRsets among them: a name has a few, and a denial is proven by three.
+const MOST_SETS: usize = 256;
+
+/// What a set, a record or a signature takes in memory beside its octets, roughly.
+const OVERHEAD: usize = 64;
+
 /// No TTL counts for longer than a day.
 const LONGEST_TTL: u32 = 86_400;
 
@@ -116,10 +122,25 @@ impl Response {
         for record in answer.chain(authority) {
             let record = record.map_err(|_| NotAnAnswer("a record is broken"))?;
             gathered.add(&record, now)?;
+            if gathered.order.len() > MOST_SETS {
+                return Err(NotAnAnswer("more than 256 RRsets"));
+            }
         }
         let sets = gathered.into_sets();
         let expires = whole_expiry(&sets, question, now);
         Ok(Self { rcode, truncation, sets, expires })
+    }
+
+    /// What it takes in memory, roughly.
+    pub fn octets(&self) -> usize {
+        let of_set = |set: &Arc<RrSet>| {
+            let records = set.rdata.iter().map(|rdata| rdata.len().saturating_add(OVERHEAD));
+            let signatures = set.signatures.iter().map(|one| {
+                one.head.len().saturating_add(one.value.len()).saturating_add(2 * OVERHEAD)
+            });
+            records.chain(signatures).fold(2 * OVERHEAD, usize::saturating_add)
+        };
+        self.sets.iter().map(of_set).fold(0, usize::saturating_add)
     }
 
     /// Whether any record in it is signed.

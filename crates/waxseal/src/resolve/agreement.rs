@@ -37,7 +37,7 @@ const BLOCKED_AFTER: usize = 3;
 /// Different answers of one zone whose signatures are looked at: each may cost look-ups.
 const MOST_JUDGED: usize = 48;
 /// Zones whose answers are kept.
-const MOST_KEPT: usize = 4_096;
+const MOST_KEPT: usize = 1_024;
 
 /// What one address of one server said.
 #[derive(Clone, Debug)]
@@ -175,9 +175,7 @@ impl Authorities {
         }
         let outcome = self.ask_now(zone, questions).await;
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST_KEPT {
-            kept.retain(|_, (at, _)| at.elapsed() < KEPT);
-        }
+        kept.retain(|_, (at, _)| at.elapsed() < KEPT);
         if kept.len() < MOST_KEPT {
             kept.insert(key, (Instant::now(), outcome.clone()));
         }

@@ -21,7 +21,7 @@ use waxseal_core::{
 
 use super::{
     Settings,
-    cache::Aging,
+    cache::{Aging, places},
     exchange::{Failure, Line},
 };
 
@@ -157,13 +157,14 @@ impl Fetcher {
         match fetched {
             Ok(response) if is_answer(response) => {
                 if let Ok(mut kept) = self.kept.lock() {
-                    kept.put(question.clone(), (Instant::now(), Arc::clone(response)));
+                    let places = places(response.octets());
+                    kept.put(question.clone(), (Instant::now(), Arc::clone(response)), places);
                 }
             }
             Ok(_) => {}
             Err(failure) => {
                 if let Ok(mut failed) = self.failed.lock() {
-                    failed.put(question.clone(), (Instant::now(), failure.clone()));
+                    failed.put(question.clone(), (Instant::now(), failure.clone()), 1);
                 }
             }
         }

@@ -33,7 +33,7 @@ impl Merged {
         }
         let bytes: Option<Arc<[u8]>> = merge_proofs(&[first, second]).map(Arc::from);
         let merged = bytes.map(|bytes| (BlobId::of(&bytes), bytes));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(pair, merged.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(pair, merged.clone(), 1);
         merged
     }
 }

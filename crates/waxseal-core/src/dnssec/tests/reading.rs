@@ -65,6 +65,12 @@ fn answers_to_other_questions_are_not_taken() {
         .map(|n| Rr::a(question.name.clone(), [10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]))
         .collect();
     assert_eq!(says(&signer::message(&question, 0, &many), 7, &question), "more than 4096 records");
+    // A hostile server: each set costs memory, whatever little is in it.
+    let many: Vec<Rr> =
+        (0..257).map(|n| Rr::a(name(&format!("h{n}.good.com")), [10, 0, 0, 1])).collect();
+    assert_eq!(says(&signer::message(&question, 0, &many), 7, &question), "more than 256 RRsets");
+    let fewer = Response::parse(&signer::message(&question, 0, &many[..256]), 7, &question, now);
+    assert!(fewer.unwrap().octets() > 256 * 64);
 }
 
 proptest! {
