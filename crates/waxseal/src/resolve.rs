@@ -34,7 +34,7 @@ use waxseal_core::{
 
 pub(crate) use self::typed::mx as read_mx;
 pub use self::{
-    agreement::{Answered, Asked, Authorities, Reply, Sides, Unasked},
+    agreement::{Asked, Authorities, Sides, Unasked},
     answer::{Alias, Exchange, Lookup, Mx, Record},
     authority::{
         Unsaid, Views, as_exchangers, as_texts, as_tlsa, message_id, over_tcp, standing_at, text_of,

@@ -2,6 +2,8 @@
 //! here is validated, and nothing is decided by it. A server that only the zone above still names is asked
 //! as well: whoever resolves the name from the root is sent there.
 
+mod told;
+
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
@@ -12,12 +14,14 @@ use std::{
 
 use tokio::{task::JoinSet, time::timeout};
 use waxseal_core::{
+    assess::NameServer,
     dns::{Answer, FailureKind},
     dnssec::{Name, Question, RecordType, Response},
     domain::Domain,
     time::UnixTime,
 };
 
+use self::told::{Answered, Reply, told};
 use super::{
     Resolver,
     servers::{MOST_SERVERS, Server},
@@ -39,37 +43,13 @@ const MOST_JUDGED: usize = 48;
 /// Zones whose answers are kept.
 const MOST_KEPT: usize = 1_024;
 
-/// What one address of one server said.
-#[derive(Clone, Debug)]
-pub struct Answered {
-    /// The server's name in the NS record.
-    pub name: Domain,
-    /// Where it was asked.
-    pub address: IpAddr,
-    /// One for each question, in order.
-    pub answers: Vec<Reply>,
-}
-
-/// What was said to one question.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The name.
-    pub owner: Domain,
-    /// The type.
-    pub record_type: RecordType,
-    /// The answer; an error in words.
-    pub answer: Result<Arc<Response>, String>,
-    /// Why the signatures of this very answer do not hold, where they do not (RFC 4035 §5).
-    pub bogus: Option<String>,
-}
-
 /// What all servers of a zone said.
 #[derive(Clone, Debug)]
 pub struct Asked {
     /// Which servers only one side of the delegation names; why that is not known.
     pub delegation: Result<Sides, String>,
     /// One for each address of each server, those included that only the zone above names.
-    pub answers: Vec<Answered>,
+    pub servers: Vec<NameServer>,
 }
 
 /// Servers that only one side of a delegation names (RFC 1034 §4.2.2), at most thirteen each.
@@ -195,6 +175,7 @@ impl Authorities {
         {
             return Err(Unasked::Silent(blocked.into()));
         }
+        let began = Instant::now();
         let (servers, delegation) = self.addresses(zone).await.map_err(Unasked::Nowhere)?;
         let questions: Arc<[_]> = questions.iter().take(MOST_QUESTIONS).cloned().collect();
         let mut asking = JoinSet::new();
@@ -222,8 +203,9 @@ impl Authorities {
                         machine";
             return Err(Unasked::Silent(text.into()));
         }
-        self.validate(&mut answers).await;
-        Ok(Asked { delegation, answers })
+        self.validate(&mut answers, began).await;
+        // The answers themselves may be long, and are not kept.
+        Ok(Asked { delegation, servers: answers.iter().map(told).collect() })
     }
 
     /// What the answers of a zone, or their absence, say of our way out.
@@ -249,7 +231,7 @@ impl Authorities {
 
     /// Looks at the signatures of each server's own answers: a resolver shows those of one server,
     /// and other senders ask another.
-    async fn validate(&self, answers: &mut [Answered]) {
+    async fn validate(&self, answers: &mut [Answered], began: Instant) {
         let mut judged: Vec<Reply> = Vec::new();
         let all = answers.iter_mut().flat_map(|one| &mut one.answers);
         for said in all {
@@ -262,7 +244,7 @@ impl Authorities {
                 said.bogus.clone_from(&same.bogus);
             } else if judged.len() < MOST_JUDGED {
                 let question = Question::new(Name::from(&said.owner), said.record_type);
-                said.bogus = self.1.bogus(&question, response).await;
+                said.bogus = self.1.bogus(&question, response, began).await;
                 judged.push(said.clone());
             }
         }

@@ -6,7 +6,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{task::JoinSet, time::timeout};
@@ -261,13 +261,20 @@ impl Resolver {
         if response.truncation == Truncation::Truncated {
             return Ok(Seen::lost(How::Unproven, "its answer is cut short over TCP"));
         }
-        Ok(self.judge(question, &response, lifetime).await)
+        Ok(self.judge(question, &response, lifetime, Freshness::Again).await)
     }
 
     /// Why the signatures of one server's very answer do not hold; `None` where they do, where none
-    /// have to be there, and where that could not be found out.
-    pub(super) async fn bogus(&self, question: &Question, response: &Response) -> Option<String> {
-        match self.judge(question, response, Duration::ZERO).await {
+    /// have to be there, and where that could not be found out. Keys that came before `began` are not
+    /// what condemns it; those that came since are not asked for again.
+    pub(super) async fn bogus(
+        &self,
+        question: &Question,
+        response: &Response,
+        began: Instant,
+    ) -> Option<String> {
+        let again = Freshness::Since(began);
+        match self.judge(question, response, Duration::ZERO, again).await {
             Seen::Lost(Loss { how: How::Unproven, why }) => Some(why),
             Seen::Lost(_) | Seen::Records { .. } | Seen::Absent { .. } | Seen::Wrong(_) => None,
         }
@@ -279,13 +286,14 @@ impl Resolver {
         question: &Question,
         response: &Response,
         ttl: Duration,
+        again: Freshness,
     ) -> Seen<Vec<Vec<u8>>> {
         let mut bundle = Bundle::new();
         bundle.add(question, response);
         let (mut found, _) = self.round(question, Freshness::Kept, bundle.clone()).await;
         if found.proof == Proof::Bogus {
             // The zone's keys may have changed since ours were kept.
-            (found, _) = self.round(question, Freshness::Again, bundle).await;
+            (found, _) = self.round(question, again, bundle).await;
         }
         let authenticity = match found.proof {
             Proof::Secure => Authenticity::Secure,
