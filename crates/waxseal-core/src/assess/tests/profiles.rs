@@ -470,6 +470,63 @@ fn an_address_that_turned_us_away_leaves_every_verdict_about_all_of_them_open() 
     assert_eq!(judged(without_ipv6), [Status::Met; 5]);
 }
 
+/// Attacker: whoever listens. A host that takes mail in the clear forces no version of TLS, and what
+/// is not known of another host changes nothing about that.
+#[test]
+fn nothing_that_is_asked_of_tls_is_met_where_a_host_offers_no_starttls() {
+    let checks = [
+        "no-old-tls",
+        "tls13",
+        "suites-ncsc-nl",
+        "suites-ncsc-nl-phase-out",
+        "suites-bsi",
+        "groups-ncsc-nl",
+        "groups-ncsc-nl-phase-out",
+        "groups-bsi",
+        "keys-ncsc-nl",
+        "keys-ncsc-nl-phase-out",
+        "keys-bsi",
+        "hashes-ncsc-nl",
+        "hashes-ncsc-nl-phase-out",
+        "extended-master-secret",
+        "certificate-trusted",
+        "certificate-name",
+        "tlsa-matches",
+    ];
+    let everywhere: Spoil = |world| world.starttls(&StartTlsSeen::NotOffered);
+    let at_one: Spoil = |world| {
+        *world = World::two();
+        stripped(world.probe(1, 1), &StartTlsSeen::NotOffered);
+        world.probe(0, 0).contact = Contact::TurnedAway("451 greylisted".into());
+    };
+    for spoil in [everywhere, at_one] {
+        let mut world = World::new();
+        spoil(&mut world);
+        for check in checks {
+            assert_eq!(one(check, &world), Status::NotMet, "{check}");
+        }
+        for (profile, id) in [
+            ("nta-7516", "6.1.11-TLS"),
+            ("uk-gov", "TLS12"),
+            ("internet-nl", "mail_starttls_tls_version"),
+        ] {
+            let verdict = verdict(profile, &world);
+            let told = verdict.requirements.iter().find(|one| one.id == id).unwrap();
+            assert_eq!(told.status, Status::NotMet, "{profile}");
+            assert!(told.evidence.ends_with(" offers no STARTTLS"), "{}", told.evidence);
+        }
+    }
+    // No handshake came about: nothing follows.
+    let mut world = World::new();
+    for probe in world.probes() {
+        probe.handshakes.clear();
+        (probe.legacy, probe.weak) = (None, None);
+    }
+    for check in checks {
+        assert_eq!(one(check, &world), Status::Unknown, "{check}");
+    }
+}
+
 /// Attacker: on the path to our resolver. What others see is not missing.
 #[test]
 fn a_policy_that_only_others_see_is_neither_met_nor_missing() {

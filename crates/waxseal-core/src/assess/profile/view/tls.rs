@@ -1,6 +1,6 @@
 //! What sessions with the mail hosts show, and what they take that they should not.
 
-use super::{Said, View, met, not_met, spoke, unknown};
+use super::{Said, View, met, not_met, unknown};
 use crate::{
     assess::{Contact, Id, Observed, OfferedSession, Probe, StartTlsSeen, Tried, profile::Status},
     channel::TlsVersion,
@@ -25,13 +25,14 @@ impl View<'_> {
                 unasked = Some(format!("it was not seen at {}", host.host));
             }
         }
-        match (judged.0, unasked) {
+        let judged = match (judged.0, unasked) {
             (Status::Met, Some(why)) => unknown(why),
             (Status::Met, None) if !has => {
                 (Status::NotApplicable, "no mail host speaks TLS 1.2".into())
             }
             _ => judged,
-        }
+        };
+        self.with_tls(judged)
     }
 
     /// The chain and its dates; the name has a requirement of its own.
@@ -53,22 +54,46 @@ impl View<'_> {
     /// As [`Self::seen`], and with a session wherever a host spoke.
     pub(in super::super) fn sessions(&self, judge: impl FnOnce() -> Said) -> Said {
         let judged = self.seen(judge);
-        match (judged.0, self.without_session()) {
-            (Status::Met, Some(bare)) => bare,
+        let judged = match (judged.0, self.without_session()) {
+            (Status::Met, Some(why)) => unknown(why),
             _ => judged,
+        };
+        self.with_tls(judged)
+    }
+
+    /// What is asked of TLS does not hold where TLS does not come about: mail in the clear keeps no
+    /// lower limit of a version (RFC 3207 §4). That was seen, whatever is not known of other hosts.
+    fn with_tls(&self, judged: Said) -> Said {
+        match (judged.0, self.without_tls()) {
+            (Status::Met | Status::Unknown | Status::NotApplicable, Some(why)) => not_met(why),
+            (_, Some(_) | None) => judged,
         }
     }
 
-    /// An address that spoke, and had no TLS session with us.
-    fn without_session(&self) -> Option<Said> {
+    /// An address that talked, and with which TLS cannot be begun.
+    fn without_tls(&self) -> Option<String> {
         self.survey.hosts.iter().find_map(|host| {
             host.addresses.iter().find_map(|address| {
                 let Observed::Probed(probe) = &address.observed else { return None };
-                if !spoke(&address.observed) || sessions_of(probe).next().is_some() {
-                    return None;
-                }
-                let why = format!("no TLS session with {} at {}", host.host, address.ip);
-                Some(if is_ready(probe) { unknown(why) } else { not_met(why) })
+                let Contact::Spoke { starttls, .. } = &probe.contact else { return None };
+                let why = match starttls {
+                    StartTlsSeen::NotOffered => "offers no STARTTLS",
+                    StartTlsSeen::Refused(_) => "offers STARTTLS and refuses it",
+                    StartTlsSeen::Injected => "lets plaintext follow its 220 to STARTTLS",
+                    StartTlsSeen::Ready => return None,
+                };
+                Some(format!("{} at {} {why}", host.host, address.ip))
+            })
+        })
+    }
+
+    /// An address that lets us begin with TLS, and had no session with us.
+    fn without_session(&self) -> Option<String> {
+        self.survey.hosts.iter().find_map(|host| {
+            host.addresses.iter().find_map(|address| {
+                let Observed::Probed(probe) = &address.observed else { return None };
+                let bare = is_ready(probe) && sessions_of(probe).next().is_none();
+                bare.then(|| format!("no TLS session with {} at {}", host.host, address.ip))
             })
         })
     }
@@ -85,12 +110,13 @@ impl View<'_> {
             };
             is_ready(probe) && !tried
         });
-        match (judged.0, untried) {
+        let judged = match (judged.0, untried) {
             (Status::Met, Some((host, _))) => {
                 unknown(format!("old parameters were not tried at {}", host.host))
             }
             _ => judged,
-        }
+        };
+        self.with_tls(judged)
     }
 
     /// Of a host without any session nothing follows; [`Self::sessions`] says what is known of it.
