@@ -5,7 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Assessment, HostSurvey, Observed, OfferedSession, Probe, Signing, Survey, Tried, Unprobed,
+    Assessment, Contact, HostSurvey, Observed, OfferedSession, Probe, Signing, StartTlsSeen,
+    Survey, Tried, Unprobed,
 };
 use crate::{
     channel::{Level, TlsVersion},
@@ -234,9 +235,10 @@ impl<'a> Host<'a> {
         let assessed = assessment.hosts.iter().find(|host| host.host == self.seen.host);
         let level = assessed.and_then(|host| host.level);
         let looks = self.looks();
-        let seen =
-            |look: &Option<&Probe>| look.is_some_and(|probe| sessions(probe).next().is_some());
-        match (level == Some(Level::Dane), looks.iter().any(seen), looks.iter().all(seen)) {
+        let shows = |probe: &Probe| sessions(probe).next().is_some();
+        let seen = |look: &Option<&Probe>| look.is_some_and(shows);
+        let kept = |look: &Option<&Probe>| look.is_some_and(|one| shows(one) || without_tls(one));
+        match (level == Some(Level::Dane), looks.iter().any(kept), looks.iter().all(seen)) {
             (true, _, true) => Offer::Yes,
             (false, true, _) => Offer::Partly,
             (true, _, false) | (false, false, _) => Offer::Unknown,
@@ -262,14 +264,24 @@ fn sessions(probe: &Probe) -> impl Iterator<Item = &OfferedSession> {
     })
 }
 
-/// What each session shows. An address that nothing was negotiated with may do anything.
+/// Whether it was seen that there is no TLS at an address.
+const fn without_tls(probe: &Probe) -> bool {
+    matches!(probe.contact, Contact::Spoke { starttls: StartTlsSeen::NotOffered, .. })
+}
+
+/// What each session shows. Without STARTTLS there is none to have, and nothing that hangs on one is
+/// offered; an address that nothing was negotiated with for another reason may do anything.
 fn in_sessions<'a>(
     looks: impl Iterator<Item = Option<&'a Probe>>,
     shows: impl Fn(&OfferedSession) -> Option<bool>,
 ) -> impl Iterator<Item = Option<bool>> {
     looks.flat_map(move |probe| {
         let all: Vec<_> = probe.into_iter().flat_map(sessions).map(&shows).collect();
-        if all.is_empty() { vec![None] } else { all }
+        match probe {
+            Some(probe) if without_tls(probe) => vec![Some(false)],
+            Some(_) | None if all.is_empty() => vec![None],
+            Some(_) | None => all,
+        }
     })
 }
 
@@ -283,7 +295,11 @@ fn hybrid(session: &OfferedSession) -> Option<bool> {
     }
 }
 
+/// Mail in the clear is no better than old TLS.
 fn hygiene(probe: &Probe) -> Option<bool> {
+    if without_tls(probe) {
+        return Some(false);
+    }
     let weak = probe.weak.as_ref()?;
     let (legacy, groups) = (probe.legacy.as_ref()?, weak.groups.as_ref()?);
     // As the findings have it: what one guideline calls good is not weak.
@@ -306,7 +322,11 @@ const fn sts(fact: &StsFact) -> Offer {
     }
 }
 
+/// It counts only under TLS (RFC 8689 §2).
 fn require_tls(probe: &Probe) -> Option<bool> {
+    if without_tls(probe) {
+        return Some(false);
+    }
     let keywords = probe.keywords_in_tls.as_ref()?;
     Some(keywords.iter().any(|keyword| {
         let word = keyword.as_str().split(' ').next().unwrap_or_default();

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use super::world::*;
 use crate::{
-    assess::{Contact, Id, Observed, Offer, Published, Signing, Tried, Unprobed, offers},
+    assess::{
+        Contact, Id, Observed, Offer, Published, Signing, StartTlsSeen, Tried, Unprobed, offers,
+    },
     dns::{Answer, FailureKind},
     facts::{Dane, StsFact, StsFailure},
 };
@@ -150,6 +152,32 @@ fn what_could_not_be_found_out_is_unknown_in_every_column_that_hangs_on_it() {
             assert_eq!(offer, wanted, "{what}: {column}");
         }
     }
+}
+
+/// Without STARTTLS there is no TLS 1.3 and no REQUIRETLS: that was seen, and is no lack of knowledge.
+#[test]
+fn a_host_without_starttls_offers_nothing_that_hangs_on_tls() {
+    let columns = |world: &World| {
+        let all = offers(&world.survey, &world.assess());
+        [all.tls13, all.post_quantum, all.require_tls, all.hygiene]
+    };
+    let mut world = World::plain();
+    world.starttls(&StartTlsSeen::NotOffered);
+    assert_eq!(columns(&world), [Offer::No; 4]);
+    // At one of two hosts.
+    let mut world = World::two();
+    for address in 0..2 {
+        stripped(world.probe(1, address), &StartTlsSeen::NotOffered);
+    }
+    assert_eq!(columns(&world), [Offer::Partly; 4]);
+    // Records alone are a promise that such a host does not keep.
+    let mut world = World::new();
+    world.starttls(&StartTlsSeen::NotOffered);
+    assert_eq!(offers(&world.survey, &world.assess()).dane, Offer::Partly);
+    // That it did not work just now says nothing.
+    let mut world = World::plain();
+    world.starttls(&StartTlsSeen::Refused("454 not now".into()));
+    assert_eq!(columns(&world)[..3], [Offer::Unknown; 3]);
 }
 
 /// Whoever asks DNS alone goes by the records; who looks and does not get through does not.
