@@ -50,10 +50,10 @@ use self::{
 use super::{Context, DEFAULT_CONFIG, Exit};
 use crate::{
     config::Config,
-    gather::{Forgetful, PolicyStore},
+    gather::{Forgetful, PolicyStore, RouteTarget},
     publish,
     queue::system_clock,
-    serve::{Around, Parts},
+    serve::{Around, Parts, Routes},
     survey::{
         Depth, MOST_SELECTORS, Scope, Surveyor,
         probe::{Deliveries, Memory},
@@ -293,6 +293,8 @@ struct Checker {
     known: Option<Known>,
     /// Our own domains, whoever repairs one wants to see how it is now; and their DKIM keys.
     own: Arc<HashMap<Domain, Vec<OwnKey>>>,
+    /// Where the gateway sends mail that DNS is not asked about.
+    routes: Arc<Routes>,
     /// When this run began.
     began: UnixTime,
 }
@@ -329,9 +331,9 @@ impl Checker {
         }
         let internet_nl =
             args.internet_nl.as_ref().and_then(|_| profiles::named(profiles::INTERNET_NL));
-        let (surveyor, roots) = (parts.surveyor, parts.roots);
-        let began = now;
-        Ok(Self { surveyor, roots, scope, profiles, internet_nl, known, own: Arc::new(own), began })
+        let (own, routes) = (Arc::new(own), Arc::new(parts.routes));
+        let (surveyor, roots, began) = (parts.surveyor, parts.roots, now);
+        Ok(Self { surveyor, roots, scope, profiles, internet_nl, known, own, routes, began })
     }
 
     /// What judges each domain, the profile of Internet.nl's shape included.
@@ -386,9 +388,23 @@ impl Checker {
             judged_by: self.digests(),
             profiles: judged,
             internet_nl,
+            elsewhere: self.elsewhere(&domain),
             ..Assessed::of(&survey, assessment, self.scope.depth)
         }));
         Report { input, outcome }
+    }
+}
+
+impl Checker {
+    /// Where our mail for a domain goes instead, in a sentence: what is told about its mail hosts is what
+    /// others meet.
+    fn elsewhere(&self, domain: &Domain) -> Option<String> {
+        let way = self.routes.to(domain).filter(|way| way.route.is_some())?;
+        let RouteTarget { host, port, .. } = &way.target;
+        Some(format!(
+            "This gateway does not send there: a [[route]] of its configuration leads mail for {domain} to \
+             {host}, port {port}. `waxseal explain anybody@{domain}` says how that is protected"
+        ))
     }
 }
 

@@ -16,6 +16,26 @@ fn assert_has(value: &Value, wanted: &[&str]) {
     assert!(wanted.is_subset(&keys(value)), "{wanted:?}: {value}");
 }
 
+/// Mail hosts to which this gateway sends nothing are told of, and where it does send is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_of_ours_is_said_where_mail_hosts_are_told() {
+    let world = World::new(&[PLAINTEXT, SELF_SIGNED]).await;
+    let (routed, plain) = (world.domain(SELF_SIGNED), world.domain(PLAINTEXT));
+    let text = std::fs::read_to_string(world.file()).unwrap();
+    let route = format!(
+        "\n[[route]]\ndomain = \"{routed}\"\nhost = \"relay.partner.example\"\nport = 2525\n"
+    );
+    std::fs::write(world.file(), format!("{text}{route}")).unwrap();
+    let said = world.run(&["check", &routed]).await;
+    assert!(said.out.contains("This gateway does not send there"), "{}", said.out);
+    assert_narrow(&said.out);
+    let told = world.run(&["check", &routed, "--json"]).await.json();
+    let elsewhere = told["elsewhere"].as_str().unwrap();
+    assert!(elsewhere.contains("relay.partner.example, port 2525"), "{elsewhere}");
+    let told = world.run(&["check", &plain, "--json"]).await.json();
+    assert!(told["elsewhere"].is_null(), "{told}");
+}
+
 /// Scripts rely on these keys (DESIGN §9).
 #[tokio::test(flavor = "multi_thread")]
 async fn the_json_of_a_domain_keeps_its_contract() {

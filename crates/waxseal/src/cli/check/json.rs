@@ -26,6 +26,7 @@ pub(super) fn contract(report: &Report) -> Value {
         "delivery": assessment.delivery,
         "headline": assessment.headline,
         "why_not_higher": assessment.why_not_higher,
+        "elsewhere": one.elsewhere,
         "mx": assessment.hosts.iter().map(|host| json!({
             "host": host.host,
             "level": host.level,

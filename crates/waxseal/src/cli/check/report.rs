@@ -62,6 +62,9 @@ pub(super) struct Assessed {
     /// The result in the shape of Internet.nl's, where that was asked for.
     #[serde(default)]
     pub(super) internet_nl: Option<Value>,
+    /// Where this gateway sends mail for it instead, in a sentence.
+    #[serde(default)]
+    pub(super) elsewhere: Option<String>,
 }
 
 /// MTA-STS, as reports tell it.
@@ -171,6 +174,7 @@ impl Assessed {
             judged_by: Vec::new(),
             profiles: Vec::new(),
             internet_nl: None,
+            elsewhere: None,
         }
     }
 

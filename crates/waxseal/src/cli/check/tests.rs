@@ -279,6 +279,7 @@ fn report(status: Status) -> Report {
         judged_by: Vec::new(),
         profiles: vec![judged(status)],
         internet_nl: None,
+        elsewhere: None,
     };
     Report { input: "example.com".to_owned(), outcome: Outcome::Assessed(Box::new(assessed)) }
 }

@@ -48,6 +48,9 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
     if let Some(why) = &assessment.why_not_higher {
         wrapped(&format!("Why not higher: {why}"), 4, &mut text);
     }
+    if let Some(elsewhere) = &one.elsewhere {
+        wrapped(elsewhere, 4, &mut text);
+    }
     if !assessment.hosts.is_empty() {
         text.push('\n');
     }
