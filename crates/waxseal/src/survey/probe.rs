@@ -349,6 +349,21 @@ fn renewed(probe: &Observed, delivery: &Observed) -> Option<Observed> {
     Some(Observed::Probed(Box::new(both)))
 }
 
+/// Whether this is what a delivery saw, alone, as [`Prober::delivered`] keeps it: nobody asked for the
+/// greeting, for what is offered under TLS, nor for anything old or weak.
+pub fn is_from_delivery(probe: &Probe) -> bool {
+    let unasked = probe.keywords_in_tls.is_none() && probe.legacy.is_none() && probe.weak.is_none();
+    match &probe.contact {
+        Contact::Spoke { greeting, starttls: StartTlsSeen::Ready, .. } => {
+            unasked && *greeting == Quoted::default()
+        }
+        Contact::Spoke { .. }
+        | Contact::Unreachable(_)
+        | Contact::TurnedAway(_)
+        | Contact::Misbehaved(_) => false,
+    }
+}
+
 /// Whether a probe showed something that stays true for a while.
 fn is_result(observed: &Observed) -> bool {
     match observed {

@@ -17,7 +17,7 @@ use waxseal::{
     resolve::Clock,
     survey::{
         Depth, Scope,
-        probe::{Deliveries, Memory, ProbeStore},
+        probe::{Deliveries, Memory, ProbeStore, is_from_delivery},
     },
 };
 use waxseal_core::{
@@ -208,6 +208,7 @@ async fn a_delivery_counts_as_a_look_where_that_is_wanted() {
     scope.deliveries = Deliveries::Count;
     let second = gateway.survey(&domain(0), &scope, soon).await;
     assert_eq!((probe(&second).at, probe(&second).handshakes.len()), (now, 1));
+    assert!(is_from_delivery(probe(&second)) && !is_from_delivery(probe(&first)));
     assert_eq!(world.connections(), [CONNECTIONS], "nobody was asked");
     for (done, deliveries) in [Deliveries::Refresh, Deliveries::DoNotCount].into_iter().enumerate()
     {

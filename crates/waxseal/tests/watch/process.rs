@@ -293,6 +293,76 @@ async fn a_check_uses_what_the_gateway_knows_and_leaves_it_as_it_is() {
     }
 }
 
+/// What a check says of domains on standard output and on standard error.
+async fn said(folder: &Path, words: &[&str]) -> (String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waxseal"));
+    command.arg("-c").arg(folder.join("waxseal.toml")).arg("check").args(words);
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap())
+}
+
+/// A delivery of the gateway stands in for a probe where many domains are compared or judged: what it
+/// does not show is unknown, and the check says what would show it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_says_that_fresh_would_look_where_a_delivery_was_enough() {
+    let cells =
+        [Protection::Opportunistic, Protection::StsCold, Protection::DaneAndSts, Protection::None];
+    let cells = cells.map(|protection| (protection, Attack::Nobody));
+    let lab = Lab::start(&cells, &["plain"]).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    configure(&lab, folder.path(), "", "");
+    let folder = folder.path();
+    let names: Vec<_> = lab.sites().iter().map(|site| site.domains()[0].clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (first, _) = said(folder, &["--json", names[0]]).await;
+    let first: serde_json::Value = serde_json::from_str(&first).unwrap();
+    let host = &first["mx"][0];
+    let server = store(folder, Access::Serve);
+    let at = now().0;
+    for address in host["addresses"].as_array().unwrap() {
+        let ip: std::net::IpAddr = address["ip"].as_str().unwrap().parse().unwrap();
+        let sight = serde_json::json!([{
+            "sni": host["host"], "at": at, "whole": at, "source": "delivery",
+            "observed": { "probed": {
+                "at": at,
+                "contact": {
+                    "spoke": { "greeting": "", "keywords": ["STARTTLS"], "starttls": "ready" }
+                },
+                "handshakes": [{ "key": "ecdsa", "tried": { "session": {
+                    "version": "TLSv1.3", "suite": "TLS_AES_256_GCM_SHA384",
+                    "group": "X25519MLKEM768", "chain": [], "sni": host["host"], "at": at,
+                } } }],
+                "weak": null,
+            } },
+        }]);
+        let value = serde_json::to_vec(&sight).unwrap();
+        let name = SocketAddr::new(ip, 25).to_string();
+        let entry = Entry { name, value, expires: Some(UnixTime(at + 86_400)) };
+        server.save(Space::Probe, entry).await.unwrap();
+    }
+    let told = "not probed: of 1 of 4 domains hosts were seen by recent deliveries alone; ";
+    let line = |out: &str| {
+        let row = out.lines().find(|line| line.starts_with("opportunistic.example"));
+        row.unwrap_or_else(|| panic!("{out}")).split_whitespace().skip(2).collect::<String>()
+    };
+    // DANE, MTA-STS, TLSRPT, TLS 1.3, PQ, IPv6, DNSSEC, REQUIRETLS, hygiene
+    for (words, glyphs, lines) in
+        [(&["--compare"][..], "??", 1), (&["--compare", "--fresh"], "✗✓", 0)]
+    {
+        let (out, err) = said(folder, &[words, &names[..]].concat()).await;
+        assert!(line(&out).ends_with(glyphs), "{out}");
+        assert_eq!(err.lines().filter(|line| line.contains(told)).count(), lines, "{err}");
+        assert_eq!(err.contains("--fresh looks"), lines > 0, "{err}");
+    }
+    let (_, err) = said(folder, &[&["--profile", "uk-gov"][..], &names[..]].concat()).await;
+    assert!(err.contains(told), "{err}");
+    let (_, err) = said(folder, &names).await;
+    assert!(!err.contains("not probed"), "nobody asked for what is open: {err}");
+    // A few are probed, whatever deliveries saw.
+    let (_, err) = said(folder, &["--compare", names[0]]).await;
+    assert!(!err.contains("not probed"), "{err}");
+}
+
 /// A check goes on without a store that it cannot use, and says so in one sentence: a newer version
 /// wrote it, or its key is away. An empty file is no store, and stays empty.
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use super::{
     csv, html,
     internet_nl::{self, Shape},
     json,
-    report::Report,
+    report::{Compare, Report},
     standing::{self, Tally},
     text,
 };
@@ -45,6 +45,8 @@ pub(super) struct Forms<'a> {
     pages: Vec<(usize, Report)>,
     /// For `--internet-nl`.
     shape: Shape,
+    /// Of how many domains something is open that a probe asks, since a delivery stood in for it.
+    unprobed: usize,
 }
 
 /// What the exit code is made of.
@@ -89,6 +91,7 @@ impl<'a> Forms<'a> {
             rows: Vec::new(),
             pages: Vec::new(),
             shape: Shape::default(),
+            unprobed: 0,
         }
     }
 
@@ -102,6 +105,8 @@ impl<'a> Forms<'a> {
         let Self { args, context, total, .. } = *self;
         self.exits.add(&report);
         self.tally.add(&report);
+        let compared = if args.compare { Compare::Yes } else { Compare::No };
+        self.unprobed = self.unprobed.saturating_add(report.lacks_a_probe(compared).into());
         if args.compare {
             self.compared.add(place, &report);
         } else {
@@ -155,6 +160,9 @@ impl<'a> Forms<'a> {
             let tally = standing::lines(&self.tally, context.paint);
             context.show(&format!("\n{} domains; {told}\n{tally}", self.exits.done))?;
         }
+        if self.unprobed > 0 {
+            context.say(unprobed(self.unprobed, self.exits.done));
+        }
         written
     }
 
@@ -180,6 +188,14 @@ impl<'a> Forms<'a> {
         });
         [page, table, shape].into_iter().flatten().collect()
     }
+}
+
+/// Why something is not known, and how it will be.
+fn unprobed(open: usize, total: usize) -> String {
+    format!(
+        "not probed: of {open} of {total} domains hosts were seen by recent deliveries alone; what those do not \
+         show (REQUIRETLS, old TLS, weak suites and groups) is not known; --fresh looks"
+    )
 }
 
 /// Providers side by side, as `docs/check.md` lists its keys.

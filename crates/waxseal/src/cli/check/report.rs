@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use waxseal_core::{
     assess::{
-        Assessment, Delivery, Id, Offers, Published, Severity, Survey, offers,
+        Assessment, Delivery, Id, Observed, Offer, Offers, Published, Severity, Survey, offers,
         profile::{ProfileVerdict, Status},
     },
     facts::{Known, StsFact, StsFailure},
@@ -16,7 +16,7 @@ use waxseal_core::{
 };
 
 use super::super::Exit;
-use crate::survey::Depth;
+use crate::survey::{Depth, probe::is_from_delivery};
 
 /// A report that is older is not taken for what would be found now: certificates, signatures and
 /// policies change within a week.
@@ -46,6 +46,10 @@ pub(super) enum Outcome {
 pub(super) struct Assessed {
     /// How much was asked.
     pub(super) depth: Depth,
+    /// Whether of a mail host only what a delivery of ours saw was used: nobody asked there for
+    /// REQUIRETLS, old versions, weak suites or groups.
+    #[serde(default)]
+    pub(super) by_delivery: bool,
     /// Level, findings, hosts.
     pub(super) assessment: Assessment,
     /// What its operator offers.
@@ -65,6 +69,13 @@ pub(super) struct Assessed {
     /// Where this gateway sends mail for it instead, in a sentence.
     #[serde(default)]
     pub(super) elsewhere: Option<String>,
+}
+
+/// Whether domains are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compare {
+    Yes,
+    No,
 }
 
 /// MTA-STS, as reports tell it.
@@ -149,6 +160,17 @@ impl Report {
         }
     }
 
+    /// Whether it leaves open what a probe asks and a delivery does not: in a comparison, in the shape of
+    /// Internet.nl's, or in a profile that was asked for.
+    pub(super) fn lacks_a_probe(&self, compared: Compare) -> bool {
+        let Outcome::Assessed(one) = &self.outcome else { return false };
+        let Offers { require_tls, hygiene, .. } = &one.offers;
+        let unseen = compared == Compare::Yes && [require_tls, hygiene].contains(&&Offer::Unknown);
+        let mut asked = one.profiles.iter().flat_map(|verdict| &verdict.requirements);
+        let open = asked.any(|asked| asked.status == Status::Unknown);
+        one.by_delivery && (unseen || open || one.internet_nl.is_some())
+    }
+
     /// How many findings are errors.
     pub(super) fn errors(&self) -> usize {
         match &self.outcome {
@@ -165,8 +187,15 @@ impl Assessed {
     pub(super) fn of(survey: &Survey, assessment: Assessment, depth: Depth) -> Self {
         let offers = offers(survey, &assessment);
         let (sts, tlsrpt) = (StsTold::of(&survey.facts.sts), ReportsTold::of(&survey.tlsrpt));
+        let addresses = survey.hosts.iter().flat_map(|host| &host.addresses);
+        let by_delivery =
+            addresses.map(|address| &address.observed).any(|observed| match observed {
+                Observed::Probed(probe) => is_from_delivery(probe),
+                Observed::Not(_) => false,
+            });
         Self {
             depth,
+            by_delivery,
             assessment,
             offers,
             sts,

@@ -17,7 +17,7 @@ use super::{
     forms::{Exits, compared},
     html, json, profiles,
     progress::bar,
-    report::{Assessed, Outcome, Report, ReportsTold, StsTold},
+    report::{Assessed, Compare, Outcome, Report, ReportsTold, StsTold},
     standing::Tally,
     text, work,
 };
@@ -239,6 +239,7 @@ fn report(status: Status) -> Report {
     let offer = Offer::Unknown;
     let assessed = Assessed {
         depth: Depth::Full,
+        by_delivery: false,
         assessment: Assessment {
             domain: Domain::parse("example.com").unwrap(),
             checked_at: UnixTime(1_800_000_000),
@@ -282,6 +283,24 @@ fn report(status: Status) -> Report {
         elsewhere: None,
     };
     Report { input: "example.com".to_owned(), outcome: Outcome::Assessed(Box::new(assessed)) }
+}
+
+/// That `--fresh` would look is said where it would help, and only there.
+#[test]
+fn what_a_delivery_leaves_open_is_told_apart() {
+    let lacks = |by_delivery, status, offer, compared| {
+        let mut report = report(status);
+        let Outcome::Assessed(one) = &mut report.outcome else { panic!("it is assessed") };
+        one.by_delivery = by_delivery;
+        (one.offers.require_tls, one.offers.hygiene) = (offer, offer);
+        report.lacks_a_probe(compared)
+    };
+    let (met, open) = (Status::Met, Status::Unknown);
+    assert!(lacks(true, met, Offer::Unknown, Compare::Yes));
+    assert!(!lacks(true, met, Offer::Unknown, Compare::No), "nobody asked for it");
+    assert!(!lacks(true, met, Offer::Yes, Compare::Yes), "nothing is open");
+    assert!(lacks(true, open, Offer::Yes, Compare::No), "a requirement is");
+    assert!(!lacks(false, open, Offer::Unknown, Compare::Yes), "--fresh would not help");
 }
 
 /// A profile that was asked for and is not met is something wrong; one that could not be judged is
