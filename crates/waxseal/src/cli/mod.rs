@@ -175,10 +175,11 @@ impl Context {
         let coloured = match global.color {
             Color::Always => true,
             Color::Never => false,
-            // https://no-color.org: any value that is not empty.
+            // https://no-color.org: any value that is not empty. A dumb terminal shows the codes.
             Color::Auto => {
                 std::io::stdout().is_terminal()
                     && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                    && std::env::var_os("TERM").is_some_and(|value| value != "dumb")
             }
         };
         Self {

@@ -6,11 +6,20 @@ use super::{BEST, PLAINTEXT, World};
 
 /// Runs the command on a terminal of its own (`script` of util-linux), and says what it wrote.
 async fn on_a_terminal(world: &World, words: &[&str], no_color: Option<&str>) -> String {
+    on_a_terminal_like("xterm", world, words, no_color).await
+}
+
+async fn on_a_terminal_like(
+    term: &str,
+    world: &World,
+    words: &[&str],
+    no_color: Option<&str>,
+) -> String {
     let program = env!("CARGO_BIN_EXE_waxseal");
     let line = format!("{program} --config {} {}", world.file().display(), words.join(" "));
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).env_remove("NO_COLOR");
-    command.env("TERM", "xterm").envs(no_color.map(|value| ("NO_COLOR", value)));
+    command.env("TERM", term).envs(no_color.map(|value| ("NO_COLOR", value)));
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
@@ -28,6 +37,9 @@ async fn there_is_colour_on_a_terminal_only() {
         let said = on_a_terminal(&world, words, no_color).await;
         assert!(!said.contains('\u{1b}') && said.contains("✓ dane"), "{said:?}");
     }
+    // A dumb terminal shows the codes.
+    let dumb = on_a_terminal_like("dumb", &world, &check, None).await;
+    assert!(!dumb.contains('\u{1b}') && dumb.contains("✓ dane"), "{dumb:?}");
     let plain = world.run(&check).await.with(0).out;
     assert!(!plain.contains('\u{1b}'), "{plain:?}");
     let coloured = world.run(&[&check[..], &["--color", "always"]].concat()).await.with(0).out;

@@ -48,6 +48,11 @@ fn obtained(case: &Case<'_>, weakest: &Weakest) -> String {
             "Whoever listens on the way reads the mail to {domain}: {host} offers no TLS that works, \
              and nothing that is published demands it."
         ),
+        // Records that nobody can use still say that there is TLS (RFC 7672 §2.2).
+        Level::Encrypted if demanded == Some(Level::Encrypted) => format!(
+            "Whoever only listens learns nothing of the mail to {domain}; whoever interferes can \
+             pose as {host} and read it."
+        ),
         Level::Encrypted => format!(
             "Whoever only listens learns nothing of the mail to {domain}; whoever interferes can \
              pose as {host}, or take the encryption away, and read it."

@@ -175,8 +175,9 @@ fn expiry(
     out.add(Id::RrsigExpires, severity, place, said(evidence, fix));
 }
 
-/// What the servers said to one question: the digest and whether it was signed, and who said so.
-type Said<'a> = BTreeMap<(&'a str, bool), Vec<&'a NameServer>>;
+/// What the servers said to one question: the digest and whether it was signed, how many records that
+/// are, and who said so.
+type Said<'a> = BTreeMap<(&'a str, bool), (usize, Vec<&'a NameServer>)>;
 
 fn servers(
     zone: &Domain,
@@ -206,7 +207,9 @@ fn servers(
             let said = questions.entry((name, record_type)).or_default();
             match digest {
                 Ok(digest) => {
-                    said.entry((digest, *signed)).or_default().push(server);
+                    let (records, servers_of) = said.entry((digest, *signed)).or_default();
+                    *records = answer.records;
+                    servers_of.push(server);
                     bogus(server, answer, servers, out);
                 }
                 Err(why) => {
@@ -227,15 +230,17 @@ fn servers(
         }
         let groups: Vec<_> = said
             .iter()
-            .map(|((digest, signed), servers)| {
+            .map(|((digest, signed), (records, servers))| {
                 let first = servers.first().map(|server| server.name.to_string());
                 let short: String = digest.chars().take(8).collect();
                 let signed = if *signed { "signed" } else { "unsigned" };
-                format!(
-                    "{} ({} in all): {short} {signed}",
-                    first.unwrap_or_default(),
-                    servers.len()
-                )
+                let what = match records {
+                    0 => "no record".to_owned(),
+                    1 => format!("1 record, {short}"),
+                    more => format!("{more} records, {short}"),
+                };
+                let first = first.unwrap_or_default();
+                format!("{first} ({} in all): {what}, {signed}", servers.len())
             })
             .collect();
         let evidence = format!("{record_type}: {}", groups.join("; "));

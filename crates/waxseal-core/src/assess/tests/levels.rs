@@ -112,6 +112,24 @@ fn the_first_contact_promises_no_more_than_a_policy_that_was_known() {
     }
 }
 
+/// Records of DANE that nobody can use still make TLS mandatory (RFC 7672 §2.2): who interferes can pose as
+/// the host, and does not get cleartext.
+#[test]
+fn unusable_records_leave_no_encryption_to_take_away() {
+    let mut world = World::plain();
+    let headline = world.assess().headline;
+    assert!(headline.contains("or take the encryption away"), "{headline}");
+    let records = vec![crate::dane::Tlsa { data: vec![0], ..spare() }];
+    let base = domain("mx.example.net");
+    world.facts(0).dane = Dane::Unusable { base, records, chain: None };
+    let assessment = world.assess();
+    assert_eq!(assessment.level, Some(Level::Encrypted));
+    assert!(
+        assessment.headline.ends_with("can pose as mx.example.net and read it."),
+        "{assessment:?}"
+    );
+}
+
 fn level(spoil: impl Fn(&mut World)) -> (Option<Level>, Delivery) {
     let mut world = World::two();
     spoil(&mut world);
