@@ -202,7 +202,8 @@ impl Steady {
         let back = self.back.saturating_add(passed / BACK).min(LEAP.max(self.back));
         let behind = expected.saturating_sub(said);
         if behind > back {
-            let doubt = Some(Doubt::Fallen);
+            // A start far ahead is confirmed all the same, once the clock is back there.
+            let doubt = self.doubt.or(Some(Doubt::Fallen));
             *self = Self { believed: expected, more, back, doubt, ..*self };
             return expected;
         }
@@ -399,6 +400,8 @@ mod tests {
         let mut late = Steady::after(last, last + era, start);
         late.confirm(last + era, (last + era, start));
         assert!(matches!(late.standing(last + era, start), Standing::Ahead(_)));
+        // Nor does a second of 1970 in between decide anything.
+        assert_eq!(steady.look(Duration::ZERO, start + minute), last + minute + LEAP);
         // Switched off for a year, and right.
         steady.confirm(ahead, (ahead + minute, start + minute));
         assert_eq!(steady.look(ahead + minute, start + minute), ahead + minute);

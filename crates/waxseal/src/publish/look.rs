@@ -161,10 +161,13 @@ impl Looker {
         for record in &wanted.dkim {
             dkim.push(self.text(record, "").await);
         }
-        let dmarc = match &wanted.dmarc {
+        let mut dmarc = match &wanted.dmarc {
             Some(record) => Some(self.text(record, "v=DMARC1").await),
             None => None,
         };
+        if let Some(dmarc) = &mut dmarc {
+            publish::hold_dmarc(dmarc, &spf, &dkim);
+        }
         let hosts = hosts(wanted, &facts.mx);
         let zones = self.zones(name, hosts.as_deref().unwrap_or_default()).await;
         let certificates = match depth {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use waxseal_lab::site::{Attack, Protection};
+
 use super::{BEST, PLAINTEXT, POLICY, SELF_SIGNED, UNANSWERED, World, assert_narrow};
 
 fn keys(value: &Value) -> BTreeSet<&str> {
@@ -14,6 +16,22 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 fn assert_has(value: &Value, wanted: &[&str]) {
     let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
     assert!(wanted.is_subset(&keys(value)), "{wanted:?}: {value}");
+}
+
+/// A good level says that mail from us is safe; that others cannot deliver is said right under it.
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_are_counted_under_a_good_level() {
+    let cell = (Protection::DaneAndSts, Attack::ExpiredCert);
+    let world = World::broken(&[cell]).await;
+    let (domain, html) = (world.domain(cell), world.output("r.html"));
+    let said = world.run(&["check", &domain, "--html", &html]).await.with(1);
+    let start: Vec<_> = said.out.lines().take(6).collect();
+    assert!(start[1].contains("✓ dane"), "{start:?}");
+    assert!(
+        start.iter().any(|line| line.contains("✗") && line.contains(" below: mail fails")),
+        "{start:?}"
+    );
+    assert!(world.read("r.html").contains(" below: mail fails for some senders"));
 }
 
 /// Mail hosts to which this gateway sends nothing are told of, and where it does send is said.

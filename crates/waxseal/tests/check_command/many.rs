@@ -131,8 +131,10 @@ async fn a_run_that_was_killed_goes_on_where_it_was() {
 async fn an_interrupted_run_says_how_to_go_on() {
     let world = World::new(&ALL).await;
     let (journal, csv) = (world.output("done.jsonl"), world.output("r.csv"));
+    let html = world.output("r.html");
     let domains = ALL.map(|cell| world.domain(cell));
     let mut words = vec!["check", "-j", "1", "--json", "--resume", &journal, "--csv", &csv];
+    words.extend(["--html", &html]);
     words.extend(domains.iter().map(String::as_str));
     let mut command = command(&world, &words);
     let ended = tokio::task::spawn_blocking(move || {
@@ -148,6 +150,11 @@ async fn an_interrupted_run_says_how_to_go_on() {
     assert_eq!(ended.status.code(), Some(2), "{said}");
     assert!(said.contains("of 4 are done and kept; the same command with --resume"), "{said}");
     assert!(world.read("r.csv").lines().count() >= 2, "what is done is in the table");
+    let page = world.read("r.html");
+    assert!(
+        page.contains("not complete") && page.contains(" of 4 domains were looked at"),
+        "{page}"
+    );
 }
 
 fn sorted(mut names: Vec<String>) -> Vec<String> {

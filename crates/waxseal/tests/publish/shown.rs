@@ -233,6 +233,13 @@ async fn an_update_adds_and_replaces_only_on_request() {
         .record("_dmarc", &Data::txt("v=DMARC1; p=none"))
         .record("_smtp._tls", &Data::txt("v=TLSRPTv1; rua=mailto:a@x.example"))
         .record("_smtp._tls", &Data::txt("site=1"));
+    let (unproven, zone) =
+        (zone.clone(), zone.record("@", &Data::txt("v=spf1 a:gw.own.test ~all")));
+    // Without SPF and DKIM all mail of the domain would be turned away.
+    let world = World::new(unproven).await;
+    world.configure("dmarc = \"reject\"\n", &nobody(&world));
+    let said = world.publish(&["records", "--update", "--replace"]).await;
+    assert!(said.out.contains("_dmarc.own.test: a person has to decide: NOT YET"), "{}", said.out);
     let world = World::new(zone).await;
     let domain = "dmarc = \"reject\"\ntlsrpt = [\"mailto:t@own.test\"]\n";
     world.configure(domain, &nobody(&world));

@@ -94,6 +94,17 @@ async fn a_policy_that_is_missing_or_ill_served_is_no_failure_to_find_out() {
     }
 }
 
+/// The policy host has addresses: an alias beside them is a zone that no server loads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_alias_is_printed_beside_addresses_that_are_there() {
+    let (world, _host, _ca, _key) = with_policy_host(own_zone()).await;
+    for command in ["records", "mta-sts"] {
+        let said = world.publish(&[command]).await;
+        assert!(said.out.contains("; MTA-STS at mta-sts.own.test: live"), "{}", said.out);
+        assert!(!said.out.contains("IN CNAME"), "{}", said.out);
+    }
+}
+
 /// A sender takes any address of the policy host, and keeps the old file under the new id from the one that
 /// has it still.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,7 +39,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     cut_short(case, out);
     records(case, out);
     for host in &case.hosts {
-        addresses(host, out);
+        addresses(&case.survey.facts.mx, host, out);
         alias(host, out);
         contacts(case, host, out);
     }
@@ -110,10 +110,13 @@ fn records(case: &Case<'_>, out: &mut Findings) {
         let fix = format!("remove `{domain}. IN MX 0 .`, or all the others");
         out.add(Id::MxNullConflict, Severity::Error, Place::named(domain), said(evidence, fix));
     }
+    // With another host mail arrives all the same.
+    let severity = if case.hosts.is_empty() { Severity::Error } else { Severity::Warning };
     for odd in &mx.invalid {
-        let fix = "an MX record names a host, never an address (RFC 5321 §5.1)";
+        let fix = "name a host there: an address, a wildcard or anything else that no host is called \
+                   is none (RFC 5321 §5.1)";
         let evidence = format!("MX {odd}");
-        out.add(Id::MxNoAddress, Severity::Warning, Place::named(domain), said(evidence, fix));
+        out.add(Id::MxNoAddress, severity, Place::named(domain), said(evidence, fix));
     }
     let count = mx.records.max(case.hosts.len());
     if count > MAX_HOSTS {
@@ -123,7 +126,7 @@ fn records(case: &Case<'_>, out: &mut Findings) {
     }
 }
 
-fn addresses(host: &Host<'_>, out: &mut Findings) {
+fn addresses(mx: &MxFact, host: &Host<'_>, out: &mut Findings) {
     let peer = &host.facts.host;
     let private: Vec<_> =
         host.facts.refused.iter().filter(|(_, why)| *why != Refused::Own).collect();
@@ -147,7 +150,15 @@ fn addresses(host: &Host<'_>, out: &mut Findings) {
         }
         Answer::Found { value, .. } if !value.is_empty() => {}
         Answer::Found { .. } | Answer::Absent { .. } if host.facts.refused.is_empty() => {
-            let fix = format!("publish A and AAAA for {peer}, or remove it from the MX records");
+            // Without MX records the domain is its own mail host (RFC 5321 §5.1).
+            let fix = if matches!(mx, MxFact::Implicit { .. }) {
+                format!(
+                    "publish MX records; or, if {peer} is not to take mail, `{peer}. IN MX 0 .` (RFC \
+                     7505 §3)"
+                )
+            } else {
+                format!("publish A and AAAA for {peer}, or remove it from the MX records")
+            };
             let words = said("no address record", fix);
             out.add(Id::MxNoAddress, Severity::Error, host.place(), words);
         }

@@ -78,6 +78,17 @@ fn a_key_that_was_merely_seen_is_not_to_be_published_unseen() {
     }
 }
 
+/// `MX 10 192.0.2.10.`: where it stands alone no mail arrives, beside a host all of it does.
+#[test]
+fn an_mx_record_that_names_no_host_is_an_error_where_it_stands_alone() {
+    let mut world = World::new();
+    world.survey.mx.invalid = vec![crate::assess::Quoted::new("10 192.0.2.10")];
+    assert_eq!(only(&world, Id::MxNoAddress).severity, Severity::Warning);
+    world.survey.facts.hosts.clear();
+    world.survey.hosts.clear();
+    assert_eq!(only(&world, Id::MxNoAddress).severity, Severity::Error);
+}
+
 /// Internet.nl counts records and is fooled by duplicates and by a second kind of key.
 #[test]
 fn a_rollover_scheme_is_looked_for_in_each_kind_of_key() {

@@ -315,6 +315,13 @@ fn id(
             (State::Open, Some(outside)) => judged = outside,
             // What was seen closes, whatever is not known beside it.
             (State::Unknown, Some(outside)) if closed(&outside) => judged = outside,
+            // Served as it is, it would turn mail away: that is said before "serve it".
+            (State::Closed { until: None }, Some(outside))
+                if outside.state == (State::Closed { until: None }) =>
+            {
+                let because = format!("{}; {}", outside.because, judged.because);
+                judged = Judged { because, ..outside };
+            }
             (State::Open | State::Unknown | State::Closed { .. }, _) => {}
         }
         if judged.state == State::Open && now < exchangers.first + UNSEEN {

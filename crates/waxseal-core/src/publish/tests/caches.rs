@@ -186,6 +186,13 @@ fn no_id_is_announced_of_a_policy_without_a_live_mx_host() {
         assert!(waits(&item).is_none(), "{item:?}");
         assert!(item.because.contains("old.example.com has MX records"), "{item:?}");
     }
+    // Nor is it to be served: that is said before "serve it".
+    let mut unserved = World::new(Some(narrow.clone()), Some(&both), &["old.example.com"]);
+    unserved.facts.served = Ok(both.clone());
+    let item = unserved.ask(Door::Id, NOW);
+    assert!(item.because.starts_with("old.example.com has MX records"), "{item:?}");
+    assert!(item.because.ends_with("another policy is still served"), "{item:?}");
+    assert!(item.to_do[0].starts_with("add it to `mx`"), "{item:?}");
     // One server of two still has the old host.
     let mut world = World::new(Some(narrow.clone()), Some(&narrow), &["new.example.com"]);
     world.facts.mx.extend(exchangers(&["old.example.com"], 60));

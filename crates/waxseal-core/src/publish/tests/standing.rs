@@ -51,6 +51,37 @@ fn what_could_not_be_looked_up_is_not_for_pasting() {
     assert_eq!(text(record, "", &failed(FailureKind::Timeout)).act, Act::ByHand);
 }
 
+/// Where neither SPF nor DKIM is there, `p=reject` would have all mail of the domain turned away.
+#[test]
+fn a_strict_dmarc_record_waits_for_something_that_passes() {
+    let finding = |standing: Standing, text: &str, protocol| {
+        let mut finding = spf_of(&[]);
+        let record = finding.wanted.first().cloned().unwrap().saying(text.to_owned());
+        finding.wanted = vec![Record { protocol, ..record }];
+        finding.act = Act::Add;
+        finding.standing = standing;
+        finding
+    };
+    let dmarc = |text: &str| finding(Standing::Missing, text, Protocol::Dmarc);
+    let (live, missing) = (
+        finding(Standing::Live, "v=spf1 mx -all", Protocol::Spf),
+        finding(Standing::Missing, "v=spf1 mx -all", Protocol::Spf),
+    );
+    for policy in ["reject", "quarantine"] {
+        let mut held = dmarc(&format!("v=DMARC1; p={policy}"));
+        hold_dmarc(&mut held, &missing, std::slice::from_ref(&missing));
+        assert!(held.act == Act::ByHand && held.fix.starts_with("NOT YET"), "{held:?}");
+        for (spf, dkim) in [(&live, &missing), (&missing, &live)] {
+            let mut free = dmarc(&format!("v=DMARC1; p={policy}"));
+            hold_dmarc(&mut free, spf, std::slice::from_ref(dkim));
+            assert_eq!(free.act, Act::Add);
+        }
+    }
+    let mut none = dmarc("v=DMARC1; p=none; sp=reject");
+    hold_dmarc(&mut none, &missing, &[]);
+    assert_eq!(none.act, Act::Add);
+}
+
 #[test]
 fn dmarc_keeps_the_tags_and_reports_of_others() {
     let reports = ["mailto:d@example.com".to_owned()];

@@ -169,11 +169,17 @@ impl<'a> Forms<'a> {
     /// The files. What can be written is, whatever becomes of the others.
     fn write(&mut self, providers: &[Provider], began: UnixTime) -> anyhow::Result<()> {
         let compared = self.args.compare.then_some(providers);
+        let partial = (self.exits.done < self.total).then(|| {
+            format!(
+                "Interrupted: {} domains were looked at; of the others nothing is said here.",
+                self.progress()
+            )
+        });
         let Self { args, rows, pages, shape, tally, .. } = self;
         let page = args.html.as_deref().map(|path| {
             pages.sort_by_key(|(place, _)| *place);
             let reports: Vec<_> = pages.iter().map(|(_, report)| report).collect();
-            write(path, |out| html::page(reports, tally, compared, out))
+            write(path, |out| html::page(reports, (tally, partial), compared, out))
         });
         let table = args.csv.as_deref().map(|path| {
             rows.sort_unstable_by_key(|(place, _)| *place);

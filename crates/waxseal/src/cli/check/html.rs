@@ -32,6 +32,8 @@ struct Page<'a> {
     /// Whether standards were asked for.
     judged: bool,
     tally: &'a Tally,
+    /// What is missing, where the run was interrupted.
+    partial: Option<String>,
     providers: Option<&'a [Provider]>,
 }
 
@@ -40,7 +42,7 @@ const MORE_STYLE: &str = include_str!("../../../templates/check.css");
 /// The page. All text from outside is escaped by the template.
 pub(super) fn page(
     mut reports: Vec<&Report>,
-    tally: &Tally,
+    (tally, partial): (&Tally, Option<String>),
     providers: Option<&[Provider]>,
     mut out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -56,6 +58,7 @@ pub(super) fn page(
         }),
         reports,
         tally,
+        partial,
         providers,
     };
     page.write_into(&mut out)

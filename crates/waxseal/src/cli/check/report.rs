@@ -171,6 +171,24 @@ impl Report {
         one.by_delivery && (unseen || open || one.internet_nl.is_some())
     }
 
+    /// What a good level does not say: that others cannot deliver. `None` where there is no error, or where
+    /// the headline says that no mail arrives.
+    pub(super) fn told_errors(&self) -> Option<String> {
+        let Outcome::Assessed(one) = &self.outcome else { return None };
+        let words = match (one.assessment.delivery, self.errors()) {
+            (Delivery::Refuses | Delivery::TakesNoMail | Delivery::Unknown, _) | (_, 0) => {
+                return None;
+            }
+            (Delivery::Delivers, 1) => {
+                "1 error below: mail fails for some senders, or will".to_owned()
+            }
+            (Delivery::Delivers, more) => {
+                format!("{more} errors below: mail fails for some senders, or will")
+            }
+        };
+        Some(words)
+    }
+
     /// How many findings are errors.
     pub(super) fn errors(&self) -> usize {
         match &self.outcome {

@@ -331,7 +331,7 @@ fn a_profile_is_told_in_every_form() {
     assert_eq!(contract["profiles"]["suppliers"]["requirements"][1]["id"], "second");
     // The attacker is the owner of a domain whose words end up in a page.
     let mut page = Vec::new();
-    html::page(vec![&report], &Tally::default(), None, &mut page).unwrap();
+    html::page(vec![&report], (&Tally::default(), None), None, &mut page).unwrap();
     let page = String::from_utf8(page).unwrap();
     assert!(page.contains("What we ask") && page.contains("second is in order."), "{page}");
     assert!(!page.contains("<b>seen"), "{page}");

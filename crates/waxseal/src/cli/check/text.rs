@@ -48,6 +48,10 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
     if let Some(why) = &assessment.why_not_higher {
         wrapped(&format!("Why not higher: {why}"), 4, &mut text);
     }
+    if let Some(errors) = report.told_errors() {
+        let _ =
+            writeln!(text, "  {} {}", mark(Tone::Bad, paint), colour(Tone::Bad, &errors, paint));
+    }
     if let Some(elsewhere) = &one.elsewhere {
         wrapped(elsewhere, 4, &mut text);
     }

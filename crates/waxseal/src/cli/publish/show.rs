@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use waxseal_core::{
     domain::Domain,
     publish::{
-        Act, ClockSet, Finding, Record, Standing,
+        Act, ClockSet, Data, Finding, Record, Standing,
         gate::{self, Item, State, Verdict},
         rollout::Progress,
         shown::Place,
@@ -319,6 +319,8 @@ fn finding(text: &mut String, finding: &Finding, paint: Paint) {
     }
     for record in &finding.wanted {
         match finding.act {
+            // Addresses may stand there as well, and no alias stands beside them.
+            Act::Nothing if matches!(record.data, Data::Cname(_)) => {}
             Act::Nothing | Act::Add => line(text, record),
             // Pasted beside what stands there it would break it.
             Act::Replace | Act::ByHand => comment(text, &record.to_string()),
