@@ -180,10 +180,10 @@ impl Report {
                 return None;
             }
             (Delivery::Delivers, 1) => {
-                "1 error below: mail fails for some senders, or will".to_owned()
+                "1 error below: mail fails for some senders, or can be read".to_owned()
             }
             (Delivery::Delivers, more) => {
-                format!("{more} errors below: mail fails for some senders, or will")
+                format!("{more} errors below: mail fails for some senders, or can be read")
             }
         };
         Some(words)
