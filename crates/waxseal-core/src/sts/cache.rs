@@ -24,6 +24,10 @@ pub const REFRESH: Duration = Duration::from_secs(24 * 3600);
 /// allows: what was fetched is known, and nobody waits for it.
 pub const LEAST: Duration = Duration::from_secs(60);
 
+/// Failures that are further apart are two: between them nobody looked, and one that an attacker made
+/// long ago must not use up the patience with the next one.
+const ONE_FAILURE: Duration = REFRESH;
+
 /// A refresh that failed is repeated about hourly.
 const REFRESH_PAUSE: Duration = Duration::from_secs(3600);
 
@@ -36,6 +40,9 @@ pub struct Remembered {
     pub failed: Option<Failed>,
     /// Since when nothing could be found out: no policy, and no clean answer that there is none.
     pub failing_since: Option<UnixTime>,
+    /// When it was last seen to fail. `None` in what older versions of us kept.
+    #[serde(default)]
+    pub failing_at: Option<UnixTime>,
 }
 
 /// A policy that was fetched.
@@ -162,12 +169,10 @@ impl Remembered {
                 let since = same.map_or(now, |kept| kept.mode_since.unwrap_or(kept.fetched_at));
                 let id = id.or_else(|| self.policy.and_then(|kept| kept.id));
                 let kept = Kept { policy, id, fetched_at: now, mode_since: Some(since) };
-                Self { policy: Some(kept), failed: None, failing_since: None }
+                Self { policy: Some(kept), ..Self::default() }
             }
             Err(failure) => {
-                let failing_since = self.still_failing(now);
-                let failed = Some(Failed { id, at: now, failure });
-                Self { policy: self.policy, failed, failing_since }
+                Self { failed: Some(Failed { id, at: now, failure }), ..self.failing(now) }
             }
         }
     }
@@ -177,16 +182,21 @@ impl Remembered {
     pub fn discovered(self, discovery: &Discovery, now: UnixTime) -> Self {
         match discovery {
             Discovery::Announced(_) if self.held(now).is_none() => self,
-            Discovery::Announced(_) => Self { failing_since: None, ..self },
+            Discovery::Announced(_) => Self { failing_since: None, failing_at: None, ..self },
             // Without an announcement there is nothing that failed.
-            Discovery::NotAnnounced(_) => Self { failed: None, failing_since: None, ..self },
-            Discovery::Failed(_) => Self { failing_since: self.still_failing(now), ..self },
+            Discovery::NotAnnounced(_) => Self { policy: self.policy, ..Self::default() },
+            Discovery::Failed(_) => self.failing(now),
         }
     }
 
-    /// Since when, if something fails now: while a policy holds, nothing is missing yet.
-    fn still_failing(&self, now: UnixTime) -> Option<UnixTime> {
-        self.held(now).is_none().then(|| self.failing_since.unwrap_or(now))
+    /// Something fails now: while a policy holds, nothing is missing yet.
+    fn failing(self, now: UnixTime) -> Self {
+        if self.held(now).is_some() {
+            return Self { failing_since: None, failing_at: None, ..self };
+        }
+        let goes_on = self.failing_at.is_none_or(|at| now.since(at) <= ONE_FAILURE);
+        let since = self.failing_since.filter(|_| goes_on).unwrap_or(now);
+        Self { failing_since: Some(since), failing_at: Some(now), ..self }
     }
 
     /// Whether nothing is worth keeping.

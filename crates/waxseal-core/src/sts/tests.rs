@@ -365,6 +365,21 @@ fn not_finding_out_is_not_absence() {
     assert_eq!(again.failing_since, Some(NOW + DAY));
 }
 
+/// Attacker on the path to DNS or to the policy host, at first contact: one look-up that he broke days ago,
+/// when nobody had mail afterwards, does not use up the patience of today.
+#[test]
+fn failures_that_are_days_apart_are_two() {
+    let failing = Discovery::Failed(lookup_failure());
+    let unreached = |state: Remembered, at| state.fetched(Some("1".into()), Err(unreachable()), at);
+    let state = unreached(Remembered::default().discovered(&failing, NOW), NOW + HOUR);
+    let daily = state.clone().discovered(&failing, NOW + DAY);
+    assert_eq!(daily.failing_since, Some(NOW), "it goes on");
+    let later = NOW + HOUR + DAY + Duration::from_secs(1);
+    assert_eq!(unreached(state.clone(), later).failing_since, Some(later));
+    let fact = state.discovered(&failing, later).fact(&failing, Known::Cached, later);
+    assert!(matches!(fact, StsFact::Unknown { since, .. } if since == later), "{fact:?}");
+}
+
 /// Attacker at first contact: he hides the record, breaks discovery, or has a fooled CA and serves
 /// `none`. What the administrator preloaded stands (promise P3).
 #[test]
