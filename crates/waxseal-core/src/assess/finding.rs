@@ -259,6 +259,8 @@ ids! {
     SpfWeak = "SPF-WEAK",
     /// SPF uses `ptr`, which is slow, unreliable and should not be used (RFC 7208 §5.5).
     SpfPtr = "SPF-PTR",
+    /// Terms of SPF stand behind `all`, where nobody evaluates them (RFC 7208 §5.1).
+    SpfUnreached = "SPF-UNREACHED",
     /// No DMARC record.
     DmarcMissing = "DMARC-MISSING",
     /// The DMARC record cannot be used.

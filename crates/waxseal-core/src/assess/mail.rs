@@ -35,6 +35,9 @@ pub struct Spf {
     /// Terms and included records that let everybody in whatever `all` says, in words.
     #[serde(default)]
     pub open: Vec<String>,
+    /// Whose records have terms behind their `all`, which nobody evaluates (RFC 7208 §5.1), in words.
+    #[serde(default)]
+    pub unreached: Vec<String>,
 }
 
 /// The last word of an SPF record.
@@ -62,6 +65,10 @@ pub struct Dmarc {
     pub policy: DmarcPolicy,
     /// `t=y`: receivers act one step milder.
     pub testing: bool,
+    /// `pct`, where it is less than 100: to so many in a hundred messages receivers that go by RFC 7489
+    /// §6.3 apply the policy; RFC 9989 knows no such tag.
+    #[serde(default)]
+    pub percent: Option<u8>,
     /// What `sp` asks for subdomains without a record of their own.
     #[serde(default)]
     pub subdomains: Option<DmarcPolicy>,

@@ -1,5 +1,7 @@
 //! What a domain publishes about the mail that it sends; and CAA, which any host may have.
 
+use std::net::IpAddr;
+
 use tokio::task::JoinSet;
 use waxseal_core::{
     assess::{
@@ -81,6 +83,13 @@ impl Surveyor {
                 Answer::Failed(failure) => spf::Told::Failed(failure.detail),
             },
             spf::Needs::Addresses(name) => there(self.resolver().addresses(name).await),
+            spf::Needs::Exists(name) => match self.resolver().addresses(name).await.answer {
+                Answer::Found { value, .. } if value.iter().any(IpAddr::is_ipv4) => {
+                    spf::Told::Records(1)
+                }
+                Answer::Found { .. } | Answer::Absent { .. } => spf::Told::Nothing,
+                Answer::Failed(failure) => spf::Told::Failed(failure.detail),
+            },
             spf::Needs::Mx(name) => there(self.resolver().mx(name).await),
         }
     }

@@ -10,7 +10,8 @@ use super::{
 use crate::{
     assess::{
         Consent, DkimKey, Dmarc, DmarcPolicy, Id, OwnKey, Published, Quoted, ReportDomain, Reports,
-        Severity, Spf, SpfAll, mail::restricts_issuance,
+        Severity, Spf, SpfAll,
+        mail::{restricts_issuance, tags::Tags},
     },
     domain::Domain,
     facts::MxFact,
@@ -74,6 +75,12 @@ fn spf(case: &Case<'_>, spf: &Published<Spf>, out: &mut Findings) {
         let words = said(format!("`ptr` in the record of {names}"), fix);
         out.add(Id::SpfPtr, Severity::Notice, place(), words);
     }
+    if !spf.unreached.is_empty() {
+        let evidence =
+            format!("behind `all`, so that it counts for nothing: {}", spf.unreached.join("; "));
+        let fix = "put what shall count before `all`, and take out the rest (RFC 7208 §5.1)";
+        out.add(Id::SpfUnreached, Severity::Notice, place(), said(evidence, fix));
+    }
     if !spf.open.is_empty() {
         let evidence =
             format!("nearly everybody may send for this domain: {}", spf.open.join("; "));
@@ -122,16 +129,22 @@ fn dmarc(case: &Case<'_>, dmarc: &Published<Dmarc>, out: &mut Findings) {
             consents(value, place, out);
             let open = value.at == *domain && value.subdomains == Some(DmarcPolicy::None);
             let evidence = match (value.policy, value.testing) {
-                (DmarcPolicy::None, _) => "p=none: nothing is asked of receivers",
+                (DmarcPolicy::None, _) => "p=none: nothing is asked of receivers".to_owned(),
                 (DmarcPolicy::Quarantine | DmarcPolicy::Reject, true) => {
-                    "t=y: receivers act one step milder (RFC 9989)"
+                    "t=y: receivers act one step milder (RFC 9989)".to_owned()
                 }
                 (DmarcPolicy::Quarantine | DmarcPolicy::Reject, false) if open => {
                     let fix = "when the reports show nothing of yours that fails, take out sp=none";
                     let evidence = "sp=none: anybody may write as a subdomain of it";
                     return out.add(Id::DmarcWeak, Severity::Notice, place(), said(evidence, fix));
                 }
-                (DmarcPolicy::Quarantine | DmarcPolicy::Reject, false) => return,
+                (DmarcPolicy::Quarantine | DmarcPolicy::Reject, false) => match value.percent {
+                    Some(percent) => format!(
+                        "pct={percent}: receivers that go by RFC 7489 §6.3 apply the policy to {percent} in \
+                         100 messages, the others to all"
+                    ),
+                    None => return,
+                },
             };
             let evidence = format!("{evidence}; found at {}", value.at);
             let words = said(evidence, next_step(domain, value, text));
@@ -219,11 +232,11 @@ fn next_step(domain: &Domain, record: &Dmarc, text: &Quoted) -> String {
             (Some(policy), "when the reports show nothing of yours that fails")
         }
         (DmarcPolicy::Quarantine | DmarcPolicy::Reject, _) => {
-            (None, "when the reports show nothing of yours that fails, take out t=y")
+            (None, "when the reports show nothing of yours that fails, take out t=y and pct")
         }
     };
     match step {
-        None => tags.retain(|(name, _)| name != "t"),
+        None => tags.retain(|(name, _)| name != "t" && name != "pct"),
         Some((name, value)) => match tags.iter_mut().find(|(known, _)| *known == name) {
             Some((_, known)) => *known = value,
             // `v` and `p` come first.
@@ -359,7 +372,13 @@ fn others(case: &Case<'_>, out: &mut Findings) {
     let domain = case.domain();
     let place = || Place::named(domain);
     if let Published::Found { text, .. } = &case.survey.mail.bimi {
-        let words = said(text.to_string(), "nothing; it shows a logo and protects nothing");
+        let tags = Tags::read(text.as_str()).ok();
+        let declines = tags.is_some_and(|tags| tags.value("l").is_none_or(str::is_empty));
+        let fix = match declines {
+            true => "nothing; it says that there is no logo",
+            false => "nothing; it shows a logo and protects nothing",
+        };
+        let words = said(text.to_string(), fix);
         out.add(Id::BimiPresent, Severity::Info, place(), words);
     }
     match &case.survey.mail.security_txt {

@@ -34,6 +34,7 @@ struct Record {
     subdomains: Option<DmarcPolicy>,
     nonexistent: Option<DmarcPolicy>,
     testing: bool,
+    percent: Option<u8>,
     rua: Vec<Quoted>,
     rua_unusable: Vec<Quoted>,
     report_domains: Vec<ReportDomain>,
@@ -71,6 +72,8 @@ pub struct Walk {
     asked: usize,
     found: Vec<Found>,
     broken: Option<Published<Dmarc>>,
+    /// At the domain itself, what was meant to be a record and is none.
+    mistaken: Option<Published<Dmarc>>,
     /// The first one above the domain that cannot be read.
     broken_above: Option<Published<Dmarc>>,
     absent: Option<Published<Dmarc>>,
@@ -96,6 +99,7 @@ impl Walk {
             asked: 0,
             found: Vec::new(),
             broken: None,
+            mistaken: None,
             broken_above: None,
             absent: None,
             failed: None,
@@ -143,7 +147,12 @@ impl Walk {
     ) {
         let ours: Vec<_> = texts.iter().filter_map(|text| tags::dmarc(text)).collect();
         let (first, why) = match ours.as_slice() {
-            [] => return,
+            [] => {
+                if *at == self.domain {
+                    self.mistaken = mistaken(texts, authenticity);
+                }
+                return;
+            }
             [text] => match record(text) {
                 Ok(record) => {
                     let text = Quoted::new(text);
@@ -181,10 +190,12 @@ impl Walk {
                 found.clone().published(&self.domain)
             }
             (_, Some(failure)) => Published::Failed(failure),
-            (None, None) => self.broken_above.or(self.absent).unwrap_or(Published::Absent {
-                denial: crate::dns::Denial::NoData,
-                absence: crate::dns::Absence::Unconfirmed,
-            }),
+            (None, None) => {
+                self.mistaken.or(self.broken_above).or(self.absent).unwrap_or(Published::Absent {
+                    denial: crate::dns::Denial::NoData,
+                    absence: crate::dns::Absence::Unconfirmed,
+                })
+            }
         }
     }
 }
@@ -214,6 +225,18 @@ impl Walk {
     }
 }
 
+/// A text that is skipped because it does not begin as a DMARC record does (RFC 9989 §4.10), and was
+/// meant to be one.
+fn mistaken(texts: &[Vec<u8>], authenticity: Authenticity) -> Option<Published<Dmarc>> {
+    let text = texts.iter().find_map(|text| {
+        let text = std::str::from_utf8(text).ok()?;
+        text.to_ascii_lowercase().contains("dmarc1").then_some(text)
+    })?;
+    let why = "it does not begin with `v=DMARC1`, in these letters, so that it counts as none (RFC \
+               9989 §4.10)";
+    Some(Published::Broken { text: Quoted::new(text), why: why.into(), authenticity })
+}
+
 /// Of the records of a walk the one of the organisation: marked `psd=n`, or just below `psd=y`,
 /// or with the fewest labels (RFC 9989 §4.10).
 fn organisation(found: &[Found]) -> Option<&Found> {
@@ -240,11 +263,12 @@ impl Found {
             own.consent = Consent::NotNeeded;
         }
         let Record { subdomains, nonexistent, testing, rua, rua_unusable, .. } = record;
-        let Record { strict_spf, strict_dkim, .. } = record;
+        let Record { percent, strict_spf, strict_dkim, .. } = record;
         let value = Dmarc {
             at,
             policy,
             testing,
+            percent,
             subdomains,
             nonexistent,
             rua,
@@ -295,6 +319,10 @@ fn record(text: &str) -> Result<Record, String> {
         // It weighs nothing here but in a comparison; whoever cannot read it goes by `sp`.
         nonexistent: policy("np").ok().flatten(),
         testing: tags.value("t").is_some_and(|value| value.eq_ignore_ascii_case("y")),
+        percent: tags
+            .value("pct")
+            .and_then(|value| value.parse().ok())
+            .filter(|percent| *percent < 100),
         rua,
         rua_unusable,
         report_domains: report_domains(&tags),

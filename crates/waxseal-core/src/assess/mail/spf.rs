@@ -37,6 +37,9 @@ pub enum Needs {
     Txt(Domain),
     /// Whether there are addresses.
     Addresses(Domain),
+    /// Whether there is an IPv4 address, which is all that `exists` asks of a name: where there is, it
+    /// matches every sender (RFC 7208 §5.7).
+    Exists(Domain),
     /// Whether there are mail exchangers.
     Mx(Domain),
 }
@@ -90,6 +93,7 @@ impl Walk {
             unknown: Vec::new(),
             ptr: Vec::new(),
             open: Vec::new(),
+            unreached: Vec::new(),
         };
         let mut walk = Self { waiting: VecDeque::new(), found, void: 0 };
         walk.read(std::slice::from_ref(domain), record, Place::Top);
@@ -110,13 +114,25 @@ impl Walk {
                 self.void += 1;
                 self.fault(format!("{} has no SPF record", name));
             }
-            (Needs::Addresses(_) | Needs::Mx(_), Told::Nothing) => self.void += 1,
+            (Needs::Addresses(_) | Needs::Exists(_) | Needs::Mx(_), Told::Nothing) => {
+                self.void += 1
+            }
+            (Needs::Exists(name), Told::Records(_)) if place == Place::Included => {
+                let domain = path.last().map_or("", Domain::as_str);
+                self.open(format!("{domain}: exists:{name}, which is there for every sender"));
+            }
             (Needs::Mx(name), Told::Records(hosts)) if hosts > MOST_HOSTS => self.fault(format!(
                 "the `mx` of {name} comes to {hosts} hosts and receivers stop at {MOST_HOSTS} (RFC \
                  7208 §4.6.4)"
             )),
-            (Needs::Addresses(_) | Needs::Mx(_), Told::Records(_) | Told::Texts(_)) => {}
-            (Needs::Txt(name) | Needs::Addresses(name) | Needs::Mx(name), Told::Failed(why)) => {
+            (
+                Needs::Addresses(_) | Needs::Exists(_) | Needs::Mx(_),
+                Told::Records(_) | Told::Texts(_),
+            ) => {}
+            (
+                Needs::Txt(name) | Needs::Addresses(name) | Needs::Exists(name) | Needs::Mx(name),
+                Told::Failed(why),
+            ) => {
                 if matches!(needs, Needs::Txt(_)) && place == Place::Top {
                     self.found.all = SpfAll::Unknown;
                 }
@@ -177,7 +193,10 @@ impl Walk {
             // A syntax error counts wherever it is (RFC 7208 §4.6), but what follows `all` is not
             // evaluated (RFC 7208 §5.1).
             match Term::read(term) {
-                Ok(Term::All(_) | Term::Lookup { .. } | Term::Address(_)) if ends => {}
+                Ok(Term::All(_) | Term::Lookup { .. } | Term::Address(_)) if ends => {
+                    let quoted = super::super::Quoted::new(term);
+                    add(&mut self.found.unreached, format!("{domain}: {quoted}"));
+                }
                 Ok(Term::All(all)) => {
                     ends = true;
                     match place {
@@ -248,7 +267,8 @@ impl Walk {
             Kind::Include => self.follow(path, name, place),
             Kind::A => self.ask(Needs::Addresses(name), place, path),
             Kind::Mx => self.ask(Needs::Mx(name), place, path),
-            Kind::Exists | Kind::Ptr => {}
+            Kind::Exists => self.ask(Needs::Exists(name), place, path),
+            Kind::Ptr => {}
         }
     }
 

@@ -31,10 +31,12 @@ fn follow(record: &str, world: &[(&str, &str)]) -> super::Spf {
                     }
                 }
             }
-            Needs::Addresses(at) | Needs::Mx(at) if at.as_str().starts_with("void") => {
+            Needs::Addresses(at) | Needs::Exists(at) | Needs::Mx(at)
+                if at.as_str().starts_with("void") =>
+            {
                 Told::Nothing
             }
-            Needs::Addresses(_) => Told::Records(1),
+            Needs::Addresses(_) | Needs::Exists(_) => Told::Records(1),
             Needs::Mx(name) if name.as_str() == "many.example" => Told::Records(11),
             Needs::Mx(_) => Told::Records(10),
         });
@@ -80,6 +82,10 @@ fn spf_is_read_to_its_end() {
     let spf = follow("v=spf1 -all +all mx ptr include:none.example redirect=none.example", &[]);
     assert_eq!((spf.all, spf.lookups, spf.faults.len()), (SpfAll::Fail, 0, 0));
     assert!(spf.ptr.is_empty());
+    let reached = follow("v=spf1 mx exp=why.example -all redirect=none.example foo=bar", &[]);
+    assert_eq!(reached.unreached, Vec::<String>::new());
+    let all = ["+all", "mx", "ptr", "include:none.example"];
+    assert_eq!(spf.unreached, all.map(|term| format!("example.com: {term}")));
 }
 
 /// RFC 7208 §5.3, §5.4, §12
@@ -179,6 +185,7 @@ fn spf_that_lets_everybody_in_by_a_detour_is_open() {
         ("wide.example", "v=spf1 ip4:0.0.0.0/0 -all"),
         ("deep.example", "v=spf1 include:all.example -all"),
         ("good.example", "v=spf1 ip4:10.0.0.0/8 ip6:2001:db8::/32 a/24//64 mx -all"),
+        ("exists.example", "v=spf1 exists:there.example -all"),
         ("aside.example", "v=spf1 -include:all.example ?include:wide.example ~all"),
     ];
     let open = |record: &str| follow(record, &world).open;
@@ -191,6 +198,8 @@ fn spf_that_lets_everybody_in_by_a_detour_is_open() {
         "v=spf1 ip6:::/0 -all",
         "v=spf1 a/0 -all",
         "v=spf1 mx//3 -all",
+        "v=spf1 exists:there.example -all",
+        "v=spf1 include:exists.example -all",
     ] {
         assert!(!open(record).is_empty(), "{record}");
     }
@@ -200,6 +209,9 @@ fn spf_that_lets_everybody_in_by_a_detour_is_open() {
         "v=spf1 ?include:deep.example -all",
         "v=spf1 include:aside.example -all",
         "v=spf1 -ip4:0.0.0.0/0 -all",
+        "v=spf1 exists:void.example -all",
+        "v=spf1 -exists:there.example -all",
+        "v=spf1 exists:%{i}.list.example -all",
         "v=spf1 -all ip4:0.0.0.0/0",
     ] {
         assert_eq!(open(record), Vec::<String>::new(), "{record}");
@@ -316,6 +328,16 @@ fn a_dmarc_record_without_policy_counts_only_where_reports_are_asked_for() {
     assert!(matches!(nothing, Published::Broken { .. }), "{nothing:?}");
 }
 
+/// Receivers of RFC 7489 §6.3 roll dice; those of RFC 9989 do not.
+#[test]
+fn pct_of_a_dmarc_record_is_read_where_it_weakens() {
+    for (pct, percent) in [("0", Some(0)), ("99", Some(99)), ("100", None), ("many", None)] {
+        let record = format!("v=DMARC1; p=reject; pct={pct}");
+        let (told, _) = walk("example.com", &[("_dmarc.example.com", record.as_str())]);
+        assert_eq!(told.value().unwrap().percent, percent, "{pct}");
+    }
+}
+
 #[test]
 fn the_tree_walk_jumps_over_long_names_and_stops_at_psd_n() {
     let long = "a.b.c.d.e.f.g.h.i.j.mail.example.com";
@@ -340,8 +362,22 @@ fn dmarc_that_does_not_count_is_not_taken_for_absent() {
     assert!(
         matches!(walk("example.com", &bad).0, Published::Broken { why, .. } if why.contains("no policy"))
     );
-    let other = [("_dmarc.example.com", "v=DMARC2; p=reject")];
-    assert!(matches!(walk("example.com", &other).0, Published::Absent { .. }));
+    for other in ["v=DMARC2; p=reject", "v=spf1 -all"] {
+        let other = [("_dmarc.example.com", other)];
+        assert!(matches!(walk("example.com", &other).0, Published::Absent { .. }));
+    }
+    for mistake in ["p=reject; v=DMARC1", "v=dmarc1; p=reject", "\"v=DMARC1; p=reject\""] {
+        let world =
+            [("_dmarc.sub.example.com", mistake), ("_dmarc.example.com", "v=DMARC1; p=none")];
+        let (told, asked) = walk("sub.example.com", &world);
+        assert_eq!(told.value().unwrap().at, name("example.com"), "receivers skip it");
+        assert_eq!(asked.len(), 3);
+        let (told, _) = walk("sub.example.com", &world[..1]);
+        assert!(
+            matches!(&told, Published::Broken { why, .. } if why.contains("does not begin with")),
+            "{mistake}: {told:?}"
+        );
+    }
     let mut failing = dmarc::Walk::new(&name("sub.example.com"));
     failing.tell(absent());
     failing.tell(Answer::Failed(LookupFailure {

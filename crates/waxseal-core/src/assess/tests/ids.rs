@@ -306,6 +306,11 @@ const MAIL: &[(Id, Spoil)] = &[
             value.ptr = vec![domain("example.com")];
         }
     }),
+    (Id::SpfUnreached, |w| {
+        if let Published::Found { value, .. } = &mut w.survey.mail.spf {
+            value.unreached = vec!["example.com: include:late.example".into()];
+        }
+    }),
     (Id::DmarcMissing, |w| w.survey.mail.dmarc = absent()),
     (Id::DmarcBroken, |w| w.survey.mail.dmarc = broken()),
     (Id::DmarcRua, |w| {

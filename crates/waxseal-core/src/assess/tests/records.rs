@@ -120,6 +120,20 @@ fn a_policy_that_leaves_subdomains_open_is_weak() {
     assert!(!world.ids().contains(&Id::DmarcWeak));
 }
 
+/// RFC 7489 §6.3: those who still go by it apply the policy to a part.
+#[test]
+fn a_policy_for_a_part_of_the_mail_is_weak() {
+    let mut world = World::new();
+    if let Published::Found { value, text, .. } = &mut world.survey.mail.dmarc {
+        value.percent = Some(0);
+        *text = "v=DMARC1; p=reject; pct=0; rua=mailto:a@b.example".into();
+    }
+    let Finding { evidence, fix, severity, .. } = only(&world, Id::DmarcWeak);
+    assert!(evidence.starts_with("pct=0: ") && evidence.contains("0 in 100"), "{evidence}");
+    assert!(fix.ends_with("\"v=DMARC1; p=reject; rua=mailto:a@b.example\""), "{fix}");
+    assert_eq!(severity, Severity::Notice);
+}
+
 #[test]
 fn reports_that_nobody_can_send_are_told_before_a_stricter_policy() {
     let told = |usable: &[&str]| {

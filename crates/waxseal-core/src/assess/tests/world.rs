@@ -262,11 +262,13 @@ fn records() -> MailRecords {
             unknown: Vec::new(),
             ptr: Vec::new(),
             open: Vec::new(),
+            unreached: Vec::new(),
         }),
         dmarc: found(Dmarc {
             at: domain("example.com"),
             policy: DmarcPolicy::Reject,
             testing: false,
+            percent: None,
             subdomains: None,
             nonexistent: None,
             rua: vec!["mailto:dmarc@example.com".into()],
