@@ -13,8 +13,8 @@ use std::{fmt, sync::Arc};
 
 use rustls::{
     AlertDescription, CertificateError, CipherSuite, ClientConfig, ClientConnection,
-    DigitallySignedStruct, Error, NamedGroup, OtherError, PeerMisbehaved, ProtocolVersion,
-    SignatureScheme,
+    DigitallySignedStruct, Error, NamedGroup, OtherError, PeerIncompatible, PeerMisbehaved,
+    ProtocolVersion, SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -271,8 +271,49 @@ pub fn explain(error: &Error) -> String {
     {
         return format!("the peer's certificate has {why}");
     }
-    error.to_string()
+    let told = IN_WORDS.iter().find(|(known, _)| known == error);
+    told.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned())
 }
+
+/// Failures that the library tells by its own names, for people: they stand in letters and pages.
+static IN_WORDS: [(Error, &str); 9] = [
+    (
+        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+        "it speaks no TLS newer than 1.1",
+    ),
+    (
+        Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig),
+        "it speaks no TLS newer than 1.1",
+    ),
+    (
+        Error::PeerIncompatible(PeerIncompatible::ExtendedMasterSecretExtensionRequired),
+        "it speaks TLS 1.2 without the extended master secret (RFC 7627)",
+    ),
+    (
+        Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+        "it has no cipher suite that we have",
+    ),
+    (
+        Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon),
+        "it has no key exchange group that we have",
+    ),
+    (
+        Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon),
+        "it has no signature scheme that we have",
+    ),
+    (
+        Error::AlertReceived(AlertDescription::ProtocolVersion),
+        "it takes no version of TLS that we have (alert protocol_version)",
+    ),
+    (
+        Error::AlertReceived(AlertDescription::HandshakeFailure),
+        "it found nothing in what we offer that it takes (alert handshake_failure)",
+    ),
+    (
+        Error::AlertReceived(AlertDescription::InsufficientSecurity),
+        "it demands other cipher suites than we have (alert insufficient_security)",
+    ),
+];
 
 /// The facts of a session after its handshake; `None` before, or without a certificate.
 pub fn session(tls: &ClientConnection, sni: Option<&Domain>, now: UnixTime) -> Option<Session> {

@@ -44,8 +44,16 @@ fn peers_that_are_too_old_are_told_from_others() {
         Error::AlertReceived(AlertDescription::HandshakeFailure),
         Error::AlertReceived(AlertDescription::InsufficientSecurity),
         Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig),
+        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+        Error::PeerIncompatible(PeerIncompatible::ExtendedMasterSecretExtensionRequired),
+        Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
+        Error::PeerIncompatible(PeerIncompatible::NoKxGroupsInCommon),
+        Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon),
     ] {
         assert_eq!(legacy(&error), Legacy::TooOld, "{error}");
+        // It stands in letters and pages: no names of a library.
+        let words = explain(&error);
+        assert!(words.starts_with("it ") && words != error.to_string(), "{words}");
     }
     for error in [
         Error::AlertReceived(AlertDescription::InternalError),

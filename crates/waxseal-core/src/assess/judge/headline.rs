@@ -5,7 +5,11 @@ use super::{
     case::Case,
     level::{Outcome, Weakest, harmless, planned},
 };
-use crate::{channel::Level, dns::Absence, facts::MxFact};
+use crate::{
+    channel::Level,
+    dns::Absence,
+    facts::{MxFact, Peer},
+};
 
 /// The headline, and why the level is not higher.
 pub(super) struct Words {
@@ -149,14 +153,20 @@ fn reason(case: &Case<'_>, outcomes: &[Outcome]) -> String {
     }
     let named = case.hosts.iter().zip(outcomes);
     let unknown = named.clone().find_map(|(host, outcome)| match outcome {
-        Outcome::Unknown(why) | Outcome::Silent(why) => Some(format!("{}: {why}", host.facts.host)),
+        Outcome::Unknown(why) | Outcome::Silent(why) => Some(at(&host.facts.host, why)),
         Outcome::Level(_) | Outcome::Refused(_) => None,
     });
     let refused = named.into_iter().find_map(|(host, outcome)| match outcome {
-        Outcome::Refused(why) => Some(format!("{}: {why}", host.facts.host)),
+        Outcome::Refused(why) => Some(at(&host.facts.host, why)),
         Outcome::Level(_) | Outcome::Silent(_) | Outcome::Unknown(_) => None,
     });
     unknown.or(refused).unwrap_or_else(|| "it names no host that can be used".into())
+}
+
+/// What happened to a host, which a failed look-up names already.
+fn at(host: &Peer, why: &str) -> String {
+    let name = format!("{host}: ");
+    if why.starts_with(&name) { why.to_owned() } else { format!("{name}{why}") }
 }
 
 /// The plan says so of its first host; the weakest one is what counts here.

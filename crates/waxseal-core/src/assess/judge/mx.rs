@@ -14,7 +14,12 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     match &case.survey.facts.mx {
         MxFact::Found { .. } | MxFact::Configured => {}
         MxFact::Null { .. } => {
-            out.add(Id::MxNull, Severity::Info, place(), said("MX 0 .", unused(case)));
+            out.add(
+                Id::MxNull,
+                Severity::Info,
+                place(),
+                said("the only MX is `.`, which is no host", unused(case)),
+            );
         }
         MxFact::Implicit { .. } => out.add(
             Id::MxImplicit,

@@ -40,6 +40,10 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     }
     for host in &case.hosts {
         let (Some(name), Some(survey)) = (host.name(), host.survey) else { continue };
+        // Without MX records the domain is its own mail host, and its record was judged above.
+        if name == domain {
+            continue;
+        }
         if host.has_dane() && matches!(survey.tlsrpt, Published::Absent { .. }) {
             let words = said("no _smtp._tls record at the mail host", wanted(name));
             out.add(Id::RptHostMissing, Severity::Info, host.place(), words);

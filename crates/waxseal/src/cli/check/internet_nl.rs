@@ -212,7 +212,7 @@ pub(super) fn result(survey: &Survey, assessment: &Assessment, verdict: &Profile
                 "mail_servers_testable_status": domain.testable(),
                 "tls_1_3_support": tls13,
                 "waxseal_level": assessment.level,
-                "waxseal_sts": StsTold::of(&survey.facts.sts).state,
+                "waxseal_sts": StsTold::of(survey).state,
                 "waxseal_tlsrpt": ReportsTold::of(&survey.tlsrpt).state,
             },
         },

@@ -204,7 +204,7 @@ impl Report {
 impl Assessed {
     pub(super) fn of(survey: &Survey, assessment: Assessment, depth: Depth) -> Self {
         let offers = offers(survey, &assessment);
-        let (sts, tlsrpt) = (StsTold::of(&survey.facts.sts), ReportsTold::of(&survey.tlsrpt));
+        let (sts, tlsrpt) = (StsTold::of(survey), ReportsTold::of(&survey.tlsrpt));
         let addresses = survey.hosts.iter().flat_map(|host| &host.addresses);
         let by_delivery =
             addresses.map(|address| &address.observed).any(|observed| match observed {
@@ -247,10 +247,10 @@ impl Assessed {
 }
 
 impl StsTold {
-    pub(super) fn of(fact: &StsFact) -> Self {
+    pub(super) fn of(survey: &Survey) -> Self {
         let mut told =
             Self { state: String::new(), id: None, max_age: None, mx: Vec::new(), note: None };
-        match fact {
+        match &survey.facts.sts {
             StsFact::Policy { policy, known, id, refresh_failed, .. } => {
                 mode(policy.mode).clone_into(&mut told.state);
                 told.id.clone_from(id);
@@ -262,7 +262,12 @@ impl StsTold {
                     Known::Preloaded => Some("from the preload file".to_owned()),
                 });
             }
-            StsFact::Absent { .. } => "absent".clone_into(&mut told.state),
+            StsFact::Absent { .. } => {
+                "absent".clone_into(&mut told.state);
+                if let Published::Broken { why, .. } = &survey.policy.record {
+                    told.note = Some(format!("there is a record that nobody can use: {why}"));
+                }
+            }
             StsFact::Unknown { failure, .. } => {
                 "unknown".clone_into(&mut told.state);
                 told.note = Some(reason(failure));
