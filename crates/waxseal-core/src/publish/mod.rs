@@ -37,7 +37,9 @@ pub use self::{
     clock::{Clock, ClockSet},
     memory::{Caches, DomainMemory, First, HostMemory, Memory, MemoryError, PolicyMemory, Spell},
     record::{Data, Protocol, Record, strings},
-    standing::{Act, Finding, Standing, beside, hold_dmarc, policy_host, spf, text, tlsa},
+    standing::{
+        Act, Finding, Standing, beside, hold_dmarc, policy_host, spf, text, tlsa, turns_mail_away,
+    },
 };
 use crate::sts;
 

@@ -388,16 +388,9 @@ fn outdone(wanted: &[Record], value: &[Tlsa]) -> &'static str {
 /// A DMARC record that asks for more than reports is not to be published before anything that the gateway
 /// sends would pass: SPF with the gateway in it, or one of our DKIM keys, is `Live` (RFC 7489 §6.3).
 pub fn hold_dmarc(dmarc: &mut Finding, spf: &Finding, dkim: &[Finding]) {
-    let strict = |record: &Record| match &record.data {
-        Data::Txt(text) => text.split(';').any(|tag| {
-            let policy = tag.trim().strip_prefix("p=").map(str::trim);
-            policy.is_some_and(|policy| !policy.eq_ignore_ascii_case("none"))
-        }),
-        Data::Tlsa(_) | Data::Cname(_) => false,
-    };
     let passes = [spf].into_iter().chain(dkim).any(|finding| finding.standing == Standing::Live);
     let goes = matches!(dmarc.act, Act::Add | Act::Replace);
-    if passes || !goes || !dmarc.wanted.iter().any(strict) {
+    if passes || !goes || !dmarc.wanted.iter().any(turns_mail_away) {
         return;
     }
     dmarc.act = Act::ByHand;
@@ -405,6 +398,17 @@ pub fn hold_dmarc(dmarc: &mut Finding, spf: &Finding, dkim: &[Finding]) {
                  that receivers would turn all mail of the domain away; publish one of them first, or \
                  dmarc = \"none\""
         .to_owned();
+}
+
+/// Whether a record is a DMARC record that asks for more than reports.
+pub fn turns_mail_away(record: &Record) -> bool {
+    match &record.data {
+        Data::Txt(text) => text.split(';').any(|tag| {
+            let policy = tag.trim().strip_prefix("p=").map(str::trim);
+            policy.is_some_and(|policy| !policy.eq_ignore_ascii_case("none"))
+        }),
+        Data::Tlsa(_) | Data::Cname(_) => false,
+    }
 }
 
 /// `mta-sts.DOMAIN` may be an alias or have addresses of its own: it has to lead somewhere.

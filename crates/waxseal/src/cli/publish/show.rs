@@ -11,6 +11,7 @@ use waxseal_core::{
         gate::{self, Item, State, Verdict},
         rollout::Progress,
         shown::Place,
+        turns_mail_away,
     },
     sts::Policy,
 };
@@ -59,23 +60,36 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
         }
         if part == Part::All {
             records.extend(&domain.dkim);
-            records.extend(&domain.dmarc);
             spf(&mut text, domain);
+            match &domain.dmarc {
+                Some(dmarc) if turns_mail_away(dmarc) => {
+                    let words = "only once SPF with this gateway in it or a DKIM key of ours is live: receivers would \
+                                 turn all mail of the domain away";
+                    comment(&mut text, words);
+                    comment(&mut text, &dmarc.to_string());
+                }
+                Some(dmarc) => records.push(dmarc),
+                None => {}
+            }
         }
         records.iter().for_each(|record| line(&mut text, record));
     }
     if part.has_hosts() {
         for host in &wanted.hosts {
-            let records = host_records(part, host);
             if part != Part::Tlsrpt && !host.records.is_empty() {
                 let name = &host.keys.host;
                 let words = format!(
-                    "WARNING: nobody looked which keys {name} shows: records without the key that it shows turn mail \
-                     away; `waxseal publish tlsa {name}` looks"
+                    "nobody looked which keys {name} shows: records without the key that it shows turn mail away; \
+                     `waxseal publish tlsa {name}` looks"
                 );
                 comment(&mut text, &words);
             }
-            records.into_iter().for_each(|record| line(&mut text, record));
+            for record in host_records(part, host) {
+                match &record.data {
+                    Data::Tlsa(_) => comment(&mut text, &record.to_string()),
+                    Data::Txt(_) | Data::Cname(_) => line(&mut text, record),
+                }
+            }
         }
     }
     nothing(text)
