@@ -20,7 +20,10 @@ mod tone;
 mod work;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    fs::OpenOptions,
+    net::IpAddr,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -145,6 +148,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         }));
     }
     let checker = Checker::build(args, work.len(), context)?;
+    can_be_written([&args.html, &args.csv, &args.internet_nl, &args.resume].into_iter().flatten())?;
     let (mut journal, kept) = match &args.resume {
         Some(path) => {
             let mut header = Header::new(&scope(args), args.internet_nl.as_deref());
@@ -154,9 +158,6 @@ pub(crate) async fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> 
         }
         None => (None, BTreeMap::new()),
     };
-    for path in [&args.html, &args.csv, &args.internet_nl].into_iter().flatten() {
-        can_be_written(path)?;
-    }
     let mut forms = Forms::new(args, context, work.len());
     if let Some(journal) = &mut journal {
         for (place, at) in &kept {
@@ -272,12 +273,30 @@ enum Ended {
 
 /// Said before thousands of domains are looked at, not afterwards. What is there already stays as
 /// it is until there is a report.
-fn can_be_written(path: &Path) -> anyhow::Result<()> {
-    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
-    opened.map(drop).map_err(|why| {
-        Exit::Usage
-            .because(format!("{}: the report cannot be written there: {why}", path.display()))
-    })
+///
+/// # Errors
+/// One cannot be written, is `-`, which would be a file of that name, or is the file of another one.
+fn can_be_written<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<()> {
+    let mut files = HashSet::new();
+    for path in paths {
+        let refuse = |why: String| Exit::Usage.because(format!("{}: {why}", path.display()));
+        if path.as_os_str() == "-" {
+            return Err(refuse(
+                "what is written to standard output has no name; use /dev/stdout, or a file"
+                    .to_owned(),
+            ));
+        }
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        let file = opened
+            .and_then(|file| file.metadata())
+            .map_err(|why| refuse(format!("the report cannot be written there: {why}")))?;
+        if file.is_file() && !files.insert((file.dev(), file.ino())) {
+            return Err(refuse(
+                "two reports cannot be written to one file; name one for each".to_owned(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Checks one domain after the other; clones share what they know.
@@ -410,6 +429,10 @@ impl Checker {
 
 /// Lists of domains come with addresses of mailboxes and of pages in them.
 fn hint(input: &str) -> String {
+    let literal = input.trim_start_matches('[').trim_end_matches(']');
+    if literal.parse::<IpAddr>().is_ok() {
+        return "; this is an address: name the domain that mail is addressed to".to_owned();
+    }
     let rest = input.split_once("://").map_or(input, |(_, rest)| rest);
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let host = rest.split(['/', ':', '?']).next().unwrap_or_default();

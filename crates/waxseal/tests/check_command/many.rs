@@ -182,6 +182,21 @@ async fn a_file_of_another_kind_is_no_journal() {
     assert_eq!(world.read("notes.txt"), "buy milk\n", "nothing of it is lost");
 }
 
+/// Two runs would write over each other's lines.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_another_run_holds_is_left_to_it() {
+    let world = World::new(&[]).await;
+    let path = world.output("done.jsonl");
+    let other = std::fs::File::create(&path).unwrap();
+    other.lock().unwrap();
+    let said = world.run(&["check", "nowhere.example", "--resume", &path]).await.with(75);
+    assert!(said.err.contains("another `waxseal check --resume` is at work on it"), "{}", said.err);
+    assert_eq!(world.read("done.jsonl"), "", "nothing was written");
+    drop(other);
+    world.run(&["check", "nowhere.example", "--resume", &path]).await.with(2);
+    assert_eq!(world.read("done.jsonl").lines().count(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn providers_are_compared_in_a_table_a_page_and_a_spreadsheet() {
     let world = World::new(&ALL).await;

@@ -8,6 +8,7 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
     let best = world.domain(BEST);
     let folder = world.output("");
     let nowhere = world.output("no/such/folder/r.html");
+    let both = world.output("both");
     let mut selectors = vec!["check", &best];
     selectors.extend(["--selector", "20230601"].repeat(17));
     for (words, told) in [
@@ -22,6 +23,16 @@ async fn a_wrong_command_line_is_refused_before_anything_is_asked() {
         (vec!["check", &best, "--html", &nowhere], "r.html: the report cannot be written there"),
         (vec!["check", &best, "--csv", &folder], "Is a directory"),
         (vec!["check", &best, "--internet-nl", &nowhere], "the report cannot be written there"),
+        (vec!["check", &best, "--resume", &nowhere], "the report cannot be written there"),
+        (vec!["check", &best, "--html", "-"], "has no name; use /dev/stdout"),
+        (
+            vec!["check", &best, "--html", &both, "--csv", &both],
+            "two reports cannot be written to one",
+        ),
+        (
+            vec!["check", &best, "--resume", &both, "--csv", &both],
+            "two reports cannot be written to one",
+        ),
         (vec!["check", &best, "--hello", "a..b"], "--hello a..b: "),
         (vec!["check", &best, "--selector", "bad sel"], "' ' cannot stand in a domain name"),
         (vec!["check", &best, "--selector", "a..b"], "no DKIM selector: "),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -150,16 +150,35 @@ impl Journal {
     /// scope is left as it is.
     ///
     /// # Errors
-    /// It is another file, of another scope, or cannot be read or written.
+    /// It is another file, of another scope, cannot be read or written, or another run holds it: two would
+    /// write over each other's lines.
     pub(super) fn open(
         path: &Path,
         header: &Header,
         mut each: impl FnMut(u64, Report),
     ) -> anyhow::Result<Self> {
         let told = || format!("{}: the file of --resume cannot be used", path.display());
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .with_context(told)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Exit::TryAgain.because(format!(
+                    "{}: another `waxseal check --resume` is at work on it; wait for its end, or name \
+                     another file",
+                    path.display(),
+                )));
+            }
+            Err(TryLockError::Error(why)) => return Err(why).with_context(told),
+        }
         let mut whole = 0_u64;
-        if path.metadata().is_ok_and(|file| file.len() > 0) {
-            let mut reader = BufReader::new(File::open(path).with_context(told)?);
+        if file.metadata().with_context(told)?.len() > 0 {
+            let mut reader = BufReader::new(&file);
             let mut line = Vec::new();
             let read = reader.by_ref().take(MOST_HEADER).read_until(b'\n', &mut line);
             let read = read.with_context(told)?;
@@ -184,13 +203,6 @@ impl Journal {
                 whole = whole.saturating_add(read);
             }
         }
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)
-            .with_context(told)?;
         file.set_len(whole).with_context(told)?;
         let mut journal = Self { path: path.to_owned(), file };
         journal.file.seek(SeekFrom::End(0)).with_context(told)?;
