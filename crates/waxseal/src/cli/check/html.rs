@@ -3,12 +3,13 @@
 use std::{
     borrow::Cow,
     cmp::Reverse,
+    collections::BTreeSet,
     io::{self, Write},
 };
 
 use askama::Template;
 use waxseal_core::assess::{
-    Assessment, Check, HostAssessment, Offer, Quoted, Severity, profile::Status,
+    Assessment, Check, HostAssessment, Id, Offer, Quoted, Severity, profile::Status,
 };
 
 use super::{
@@ -35,6 +36,10 @@ struct Page<'a> {
     /// What is missing, where the run was interrupted.
     partial: Option<String>,
     providers: Option<&'a [Provider]>,
+    /// When, and for many from when to when.
+    when: Option<String>,
+    /// Kinds of findings on the page, each once.
+    meanings: BTreeSet<Id>,
 }
 
 const MORE_STYLE: &str = include_str!("../../../templates/check.css");
@@ -48,7 +53,22 @@ pub(super) fn page(
 ) -> io::Result<()> {
     // Whoever reads on wants to know what is wrong; the sort keeps the order of equals.
     reports.sort_by_cached_key(|report| (Standing::told(report), Reverse(report.errors())));
+    let assessed = || {
+        reports.iter().filter_map(|report| match &report.outcome {
+            Outcome::Assessed(one) => Some(&one.assessment),
+            Outcome::NoDomain(_) => None,
+        })
+    };
+    let times = || assessed().map(|one| one.checked_at);
+    let when = times().min().zip(times().max()).map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first} to {last}"),
+    });
+    let findings = assessed().flat_map(|one| &one.findings);
+    let meanings = findings.map(|finding| finding.id).collect();
     let page = Page {
+        when,
+        meanings,
         style: STYLE,
         more_style: MORE_STYLE,
         version: env!("CARGO_PKG_VERSION"),
