@@ -18,7 +18,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Semaphore,
+    task::JoinSet,
+};
 use waxseal_core::{channel::Level, decide::Because};
 use waxseal_lab::{Attack, Lab, Pinning, Protection};
 
@@ -89,10 +93,23 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit> {
     }
     if args.keep {
         context.say(world.guide(&folder));
-        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
+        told_to_stop().await.context("waiting for a signal")?;
     }
     world.stop().await;
     Ok(if unexpected == 0 && leaked == 0 { Exit::Ok } else { Exit::Negative })
+}
+
+/// However it is ended, the folder goes: it holds keys.
+async fn told_to_stop() -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
 }
 
 fn summary(results: &[Shown], unexpected: usize, leaked: usize) -> String {
