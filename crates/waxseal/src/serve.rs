@@ -26,12 +26,7 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use inspect::{Inspection, Record, inspect};
 pub use parts::{Around, Live, Parts};
@@ -145,8 +140,7 @@ impl Gateway {
         let turns = settings::queue(&parts.config);
         let now = clock.clone();
         let (queue, inbox) = Queue::new(store.clone(), stages, turns, Arc::new(move || now.now()));
-        let room = AtomicU64::new(0);
-        let spool = Spool { queue: queue.clone(), store: store.clone(), live: live.clone(), room };
+        let spool = Spool::new(queue.clone(), store.clone(), live.clone());
         let dkim = Box::new(dkim::Verifier(live.clone()));
         let inside = recipients::Inside { live: live.clone(), clock: clock.clone() };
         let desk = Desk::new(spool, dkim, Box::new(inside), clock.clone());

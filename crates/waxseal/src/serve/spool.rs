@@ -1,7 +1,8 @@
 //! Keeps the queue within `limits.queue`; the rest is the queue's own [`Accept`].
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use waxseal_core::queue_id::QueueId;
 
 use super::{parts::Live, path::Stages};
@@ -12,37 +13,62 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Messages between two looks at how many are queued: counting is a query.
-const LOOK_EVERY: u64 = 256;
+/// A queue that was full is not counted again before this: counting reads all of it, and clients that
+/// are refused come back at once.
+const FULL_FOR: Duration = Duration::from_secs(1);
 
 /// Takes messages in.
 #[derive(Debug)]
 pub(super) struct Spool {
-    pub(super) queue: Queue<Stages>,
-    pub(super) store: Store,
-    pub(super) live: Live,
-    /// Messages that may be taken before the next count of delivery groups.
-    pub(super) room: AtomicU64,
+    queue: Queue<Stages>,
+    store: Store,
+    live: Live,
+    counted: Mutex<Counted>,
+}
+
+/// What came of the last count of delivery groups, of which a message has at most one for each
+/// recipient.
+#[derive(Debug, Default)]
+struct Counted {
+    /// `limits.queue` when that was; a reload may change it.
+    most: u64,
+    /// Groups that may be taken in before the next count.
+    room: u64,
+    /// When there was no room.
+    full: Option<Instant>,
 }
 
 impl Spool {
-    /// Whether the queue has room; looks when what was counted is used up.
-    async fn has_room(&self) -> Result<bool, StoreError> {
-        let take = |room: u64| room.checked_sub(1);
-        if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-            return Ok(true);
-        }
+    pub(super) fn new(queue: Queue<Stages>, store: Store, live: Live) -> Self {
+        Self { queue, store, live, counted: Mutex::default() }
+    }
+
+    /// Whether the queue has room; looks when what was counted is used up. Whoever finds the last room
+    /// has it for all recipients of a message.
+    async fn has_room(&self, recipients: usize) -> Result<bool, StoreError> {
+        let wanted = recipients as u64;
         let most = self.live.now().config.limits.queue as u64;
-        let queued: u64 = self.store.count().await?.into_iter().sum();
-        let room = most.saturating_sub(queued).min(LOOK_EVERY);
-        self.room.store(room.saturating_sub(1), Ordering::Relaxed);
-        Ok(room > 0)
+        let mut counted = self.counted.lock().await;
+        if counted.most != most {
+            *counted = Counted { most, ..Counted::default() };
+        }
+        if counted.room < wanted {
+            if counted.full.is_some_and(|since| since.elapsed() < FULL_FOR) {
+                return Ok(false);
+            }
+            let queued: u64 = self.store.count().await?.into_iter().sum();
+            counted.room = most.saturating_sub(queued);
+            counted.full = (counted.room == 0).then(Instant::now);
+        }
+        let has_room = counted.room > 0;
+        counted.room = counted.room.saturating_sub(wanted);
+        Ok(has_room)
     }
 }
 
 impl Accept for Spool {
     async fn accept(&self, submission: Submission) -> Result<QueueId, AcceptError> {
-        match self.has_room().await {
+        match self.has_room(submission.envelope.recipients.len()).await {
             Ok(true) => {
                 let outcome = Accept::accept(&self.queue, submission).await;
                 if outcome.is_err() {

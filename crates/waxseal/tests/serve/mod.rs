@@ -247,6 +247,45 @@ async fn mail_below_its_floor_is_not_sent() {
     assert_eq!(store.count().await.unwrap().into_iter().sum::<u64>(), 1);
 }
 
+/// Attacker: anybody who may send, with mail that cannot be delivered, so that the disk fills. What is
+/// queued counts, not what was ever taken in; a reload is heeded at once.
+#[tokio::test]
+async fn a_full_queue_takes_no_more() {
+    let cell = (Protection::None, Attack::Nobody);
+    let world = World::new(&[cell, (Protection::Dane, Attack::Nobody)]).await;
+    let config = |most| {
+        let mut config = world.config("");
+        config.limits.queue = most;
+        config
+    };
+    let mut gateway = Gateway::start(config(2)).await.unwrap();
+    let (kept, gone) =
+        (world.recipient(cell.0, cell.1), world.recipient(Protection::Dane, Attack::Nobody));
+    let mut session = Session::open(door(&gateway)).await;
+    for subject in ["one", "two", "three"] {
+        assert!(session.send(&gone, subject).await.starts_with("250 "), "{subject}");
+        let left = async {
+            while gateway.store().count().await.unwrap() != [0, 0, 0] {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, left).await.unwrap();
+    }
+    assert!(session.send(&kept, "four").await.starts_with("250 "));
+    assert!(session.send(&kept, "five").await.starts_with("250 "));
+    for subject in ["six", "seven"] {
+        let refused = session.send(&gone, subject).await;
+        assert!(refused.starts_with("451 4.3.2 "), "{refused}");
+    }
+    gateway.reload(config(3)).await.unwrap();
+    assert!(session.send(&kept, "six").await.starts_with("250 "));
+    assert!(session.send(&kept, "seven").await.starts_with("451 4.3.2 "));
+    gateway.reload(config(1)).await.unwrap();
+    assert!(session.send(&kept, "seven").await.starts_with("451 4.3.2 "));
+    drop(session);
+    gateway.stop().await;
+}
+
 /// RFC 8461 §10.2, attacker on the path: at first contact he hides the record of a policy from our
 /// resolver and plays the host. `[dns] confirm` names a resolver that he does not control, so he
 /// gets nothing, and the evidence says who saw the record.
