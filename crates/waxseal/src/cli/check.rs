@@ -53,7 +53,7 @@ use self::{
 use super::{Context, DEFAULT_CONFIG, Exit};
 use crate::{
     config::Config,
-    gather::{Forgetful, PolicyStore, RouteTarget},
+    gather::{Forgetful, Ourselves, PolicyStore, RouteTarget},
     publish,
     queue::system_clock,
     serve::{Around, Parts, Routes},
@@ -380,6 +380,8 @@ impl Checker {
             scope.own.clone_from(keys);
             scope.oldest_probe = now.since(self.began) + Duration::from_secs(1);
             scope.deliveries = Deliveries::DoNotCount;
+            // No mail is sent, and others see us where this gateway takes the mail of it.
+            scope.ourselves = Ourselves::LookedAt;
         } else if self.known.is_some() {
             // A run of hours asks nobody twice.
             scope.oldest_probe += now.since(self.began);

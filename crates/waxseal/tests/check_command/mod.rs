@@ -4,6 +4,7 @@
 mod document;
 mod forms;
 mod many;
+mod ourselves;
 mod own_keys;
 mod refused;
 mod terminal;
