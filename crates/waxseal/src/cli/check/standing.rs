@@ -16,13 +16,13 @@ use super::{
 /// How a domain stands; the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
-    /// The input is no domain name.
-    NoDomain,
-    /// The name does not exist.
-    Missing,
+    Cleartext,
     /// Our gateway would keep the mail.
     NotDelivered,
-    Cleartext,
+    /// The name does not exist.
+    Missing,
+    /// The input is no domain name.
+    NoDomain,
     /// It could not be found out.
     NotKnown,
     Encrypted,
