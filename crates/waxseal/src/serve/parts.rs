@@ -13,7 +13,7 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-use super::{known::Known, preload, routes::Routes, settings};
+use super::{known::Known, routes::Routes, settings};
 use crate::{
     author::Author,
     config::Config,
@@ -21,7 +21,7 @@ use crate::{
     dial::Dialler,
     exceptions::Mark,
     fetch::{self, PolicyFetcher},
-    gather::{self, Dns, Gatherer, Own, PolicyStore},
+    gather::{Dns, Gatherer, Own, PolicyStore},
     resolve::{Authorities, Resolver},
     rules::Ruleset,
     survey::{
@@ -130,18 +130,7 @@ impl Parts {
         };
         let fetcher = PolicyFetcher::new(fetch, Arc::clone(&dns), dialler.clone(), &roots)
             .map_err(|error| error.to_string())?;
-        let preloaded = match &config.sts.preload {
-            Some(path) => preload::read(path)?,
-            None => std::collections::BTreeMap::new(),
-        };
-        let gathering = gather::Settings {
-            port: config.delivery.port,
-            own: own.clone(),
-            preloaded,
-            loaded_at: around.now,
-            witnesses: settings::witnesses(&config)?,
-            ..gather::Settings::default()
-        };
+        let gathering = settings::gathering(&config, own.clone(), around.now)?;
         let gatherer = Gatherer::new(gathering, dns, Arc::new(fetcher.clone()), around.policies);
         let probing = settings::probing(&config, &hostname);
         let prober = match before {

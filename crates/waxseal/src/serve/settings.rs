@@ -1,6 +1,11 @@
 //! From the configuration to the settings of each part.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls_pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use waxseal_core::{
@@ -9,8 +14,10 @@ use waxseal_core::{
     envelope::Mailbox,
     org::{Families as Order, Mode, Org, Schedule},
     smtp::{client::Credentials, server},
+    time::UnixTime,
 };
 
+use super::preload;
 use crate::{
     author::Author,
     config::{
@@ -20,7 +27,7 @@ use crate::{
     deliver,
     deliver::Pace,
     dial,
-    gather::{Own, Witness},
+    gather::{self, Own, Witness},
     listen, queue,
     resolve::{self, Resolver},
     secrets::SecretSource,
@@ -36,11 +43,34 @@ pub fn resolver(config: &Config) -> Result<resolve::Settings, String> {
     resolve::Settings::from_config(&config.dns, &config.tls).map_err(|error| error.to_string())
 }
 
+/// How facts are gathered, with the policies that the administrator preloaded.
+///
+/// # Errors
+/// The file of policies or the witnesses cannot be used.
+pub(super) fn gathering(
+    config: &Config,
+    own: Own,
+    now: UnixTime,
+) -> Result<gather::Settings, String> {
+    let preloaded = match &config.sts.preload {
+        Some(path) => preload::read(path)?,
+        None => BTreeMap::new(),
+    };
+    Ok(gather::Settings {
+        port: config.delivery.port,
+        own,
+        preloaded,
+        loaded_at: now,
+        witnesses: witnesses(config)?,
+        ..gather::Settings::default()
+    })
+}
+
 /// Resolvers of other operators, each on its own: none answers for another.
 ///
 /// # Errors
 /// The anchors or the roots for DNS over TLS cannot be used.
-pub(super) fn witnesses(config: &Config) -> Result<Vec<Witness>, String> {
+fn witnesses(config: &Config) -> Result<Vec<Witness>, String> {
     let one = |other: &config::Upstream| {
         let mut alone = config.clone();
         alone.dns.upstream = vec![other.clone()];

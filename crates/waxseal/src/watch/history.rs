@@ -233,17 +233,7 @@ impl History {
         let blind =
             (given.vantage, Self::seeing(survey, assessment)) == (Vantage::Blind, Seeing::Unseen);
         if blind {
-            // Somebody hears once that we cannot look, not of each domain that we do not see. What its host
-            // said to us was seen, and so was what follows from it.
-            let answered = found.iter().any(is_worse_in_dialogue);
-            found.retain(|change| {
-                let follows = matches!(change.kind, Kind::Level | Kind::Delivery);
-                change.class == Class::LikelyAttack
-                    || change.weight == Weight::Conclusive
-                    || change.kind.is_in_dns()
-                    || change.kind.is_in_dialogue()
-                    || (answered && follows)
-            });
+            keep_what_was_seen(&mut found);
         }
         found.extend(kept.is_none().then(|| too_large(&assessment.domain)));
         let known = |change: &Change| {
@@ -447,6 +437,20 @@ fn too_large(domain: &Domain) -> Change {
             .into(),
         weight: Weight::Conclusive,
     }
+}
+
+/// Somebody hears once that we cannot look, not of each domain that we do not see. What its host said to us
+/// was seen, and so was what follows from it.
+fn keep_what_was_seen(found: &mut Vec<Change>) {
+    let answered = found.iter().any(is_worse_in_dialogue);
+    found.retain(|change| {
+        let follows = matches!(change.kind, Kind::Level | Kind::Delivery);
+        change.class == Class::LikelyAttack
+            || change.weight == Weight::Conclusive
+            || change.kind.is_in_dns()
+            || change.kind.is_in_dialogue()
+            || (answered && follows)
+    });
 }
 
 /// Whether a mail host answered, and with less than before.

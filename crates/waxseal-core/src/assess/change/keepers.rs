@@ -69,31 +69,30 @@ impl Keepers {
     /// goes to this host: they say otherwise, say nothing, or are gone. Where no server could be asked
     /// it is known only whether all of them have other names.
     pub(super) fn moved(&self, survey: &Survey, host: &str, now: UnixTime) -> bool {
-        if self.is_empty() {
-            return false;
-        }
         let (old, new) = self.sides(survey, now);
-        if old.is_empty() && new.is_empty() {
-            let mut names = names(survey).peekable();
-            return names.peek().is_some() && names.all(|name| !self.is_known(&name, now));
+        match old.is_empty() && new.is_empty() {
+            true => self.all_new(survey, now),
+            false => !new.is_empty() && !says(&old, survey, host),
         }
-        !new.is_empty() && !says(&old, survey, host)
     }
 
     /// Whether the zone is at servers that were not there long before, and none that was says of a mail host
     /// within the domain that it is where they say.
     pub(super) fn moved_host(&self, survey: &Survey, host: &HostSurvey, now: UnixTime) -> bool {
         let (old, new) = self.sides(survey, now);
-        let all_new = || {
-            let mut names = names(survey).peekable();
-            names.peek().is_some() && names.all(|name| !self.is_known(&name, now))
-        };
         let strange = match old.is_empty() && new.is_empty() {
-            true => !self.is_empty() && all_new(),
+            true => self.all_new(survey, now),
             false => !new.is_empty(),
         };
         // Whoever has the domain can make a zone of its own for the host.
         strange && (host.zone.zone != survey.zone.zone || !self.agree(survey, host, now))
+    }
+
+    /// Whether the zone is at servers that all have other names than those that were there long before.
+    fn all_new(&self, survey: &Survey, now: UnixTime) -> bool {
+        let mut names = names(survey).peekable();
+        let any = !self.is_empty() && names.peek().is_some();
+        any && names.all(|name| !self.is_known(&name, now))
     }
 
     /// Whether servers that were there long before say the same of the addresses of a host as the others.
@@ -189,15 +188,19 @@ fn asked(survey: &Survey) -> &[NameServer] {
     }
 }
 
-/// Where a server says that mail goes, by MX records whose signatures hold.
-fn hosts(server: &NameServer, survey: &Survey) -> Vec<String> {
+/// What a server says of the MX records of the domain, where its signatures hold.
+fn mx<'s>(server: &'s NameServer, survey: &Survey) -> impl Iterator<Item = &'s ServerAnswer> {
     let domain = &survey.facts.destination;
-    let answers = server.answers.iter().filter(|answer| {
+    server.answers.iter().filter(move |answer| {
         (&answer.name, answer.record_type.as_str()) == (domain, "MX")
             && answer.digest.is_ok()
             && answer.bogus.is_none()
-    });
-    let named = answers.flat_map(|answer| &answer.exchanges);
+    })
+}
+
+/// Where a server says that mail goes, by MX records whose signatures hold.
+fn hosts(server: &NameServer, survey: &Survey) -> Vec<String> {
+    let named = mx(server, survey).flat_map(|answer| &answer.exchanges);
     named.map(|name| name.as_ref().map_or_else(|| NOBODY.to_owned(), Domain::to_string)).collect()
 }
 
@@ -206,12 +209,7 @@ fn hosts(server: &NameServer, survey: &Survey) -> Vec<String> {
 fn says(servers: &[&NameServer], survey: &Survey, host: &str) -> bool {
     let domain = &survey.facts.destination;
     servers.iter().any(|server| {
-        let implied = server.answers.iter().any(|answer| {
-            (&answer.name, answer.record_type.as_str()) == (domain, "MX")
-                && answer.digest.is_ok()
-                && answer.bogus.is_none()
-                && answer.records == 0
-        });
+        let implied = mx(server, survey).any(|answer| answer.records == 0);
         (implied && host == domain.as_str())
             || hosts(server, survey).iter().any(|named| named == host)
     })

@@ -223,47 +223,52 @@ fn servers(
         }
     }
     for ((name, record_type), said) in questions {
-        // Addresses that nobody signs are often another one for each who asks, to spread load.
-        let spread = matches!(record_type, "A" | "AAAA") && said.keys().any(|(_, signed)| !signed);
-        if said.len() < 2 || spread {
-            continue;
-        }
-        let groups: Vec<_> = said
-            .iter()
-            .map(|((digest, signed), (records, servers))| {
-                let first = servers.first().map(|server| server.name.to_string());
-                let short: String = digest.chars().take(8).collect();
-                let signed = if *signed { "signed" } else { "unsigned" };
-                let what = match records {
-                    0 => "no record".to_owned(),
-                    1 => format!("1 record, {short}"),
-                    more => format!("{more} records, {short}"),
-                };
-                let first = first.unwrap_or_default();
-                format!("{first} ({} in all): {what}, {signed}", servers.len())
-            })
-            .collect();
-        let evidence = format!("{record_type}: {}", groups.join("; "));
-        let fix = "bring all authoritative servers to the same version of the zone";
-        let (id, severity, fix) = match record_type {
-            "TLSA" => (Id::TlsaNsDiverges, Severity::Error, fix),
-            "A" | "AAAA" => (
-                Id::NsDiverges,
-                Severity::Notice,
-                "check again: a zone transfer may be on its way, or the zone spreads load; if it \
-                 stays and nobody meant it, look at the server that is behind",
-            ),
-            // A new version takes a while to all servers; what they answer is looked at by itself.
-            "SOA" => (
-                Id::NsDiverges,
-                Severity::Notice,
-                "check again: a zone transfer may be on its way; if it stays, look at why a server \
-                 does not get the zone",
-            ),
-            _ => (Id::NsDiverges, Severity::Warning, fix),
-        };
-        out.add(id, severity, Place::named(name), words(evidence, fix));
+        diverges((name, record_type), &said, out);
     }
+}
+
+/// Where servers answer the same question in different words.
+fn diverges((name, record_type): (&Domain, &str), said: &Said<'_>, out: &mut Findings) {
+    // Addresses that nobody signs are often another one for each who asks, to spread load.
+    let spread = matches!(record_type, "A" | "AAAA") && said.keys().any(|(_, signed)| !signed);
+    if said.len() < 2 || spread {
+        return;
+    }
+    let groups: Vec<_> = said
+        .iter()
+        .map(|((digest, signed), (records, servers))| {
+            let first = servers.first().map(|server| server.name.to_string());
+            let short: String = digest.chars().take(8).collect();
+            let signed = if *signed { "signed" } else { "unsigned" };
+            let what = match records {
+                0 => "no record".to_owned(),
+                1 => format!("1 record, {short}"),
+                more => format!("{more} records, {short}"),
+            };
+            let first = first.unwrap_or_default();
+            format!("{first} ({} in all): {what}, {signed}", servers.len())
+        })
+        .collect();
+    let evidence = format!("{record_type}: {}", groups.join("; "));
+    let fix = "bring all authoritative servers to the same version of the zone";
+    let (id, severity, fix) = match record_type {
+        "TLSA" => (Id::TlsaNsDiverges, Severity::Error, fix),
+        "A" | "AAAA" => (
+            Id::NsDiverges,
+            Severity::Notice,
+            "check again: a zone transfer may be on its way, or the zone spreads load; if it \
+             stays and nobody meant it, look at the server that is behind",
+        ),
+        // A new version takes a while to all servers; what they answer is looked at by itself.
+        "SOA" => (
+            Id::NsDiverges,
+            Severity::Notice,
+            "check again: a zone transfer may be on its way; if it stays, look at why a server \
+             does not get the zone",
+        ),
+        _ => (Id::NsDiverges, Severity::Warning, fix),
+    };
+    out.add(id, severity, Place::named(name), words(evidence, fix));
 }
 
 /// A server that only the zone above names is one that resolvers are sent to and nobody keeps up to date:
