@@ -10,7 +10,7 @@ use rustls_pki_types::TrustAnchor;
 use waxseal_core::{
     domain::Domain,
     facts::StsFailure,
-    sts::{MAX_POLICY_BYTES, Policy},
+    sts::{MAX_POLICY_BYTES, PATH, Policy},
 };
 
 pub(crate) use self::https::{Body, Fetched, Https, Wanted};
@@ -18,9 +18,6 @@ use crate::{
     dial::Dialler,
     gather::{Dns, Own, PolicySource, Soon},
 };
-
-/// Where every policy is (RFC 8461 §3.3).
-const PATH: &str = "/.well-known/mta-sts.txt";
 
 /// How policies are fetched.
 #[derive(Clone, Debug)]

@@ -6,7 +6,10 @@ use serde::Serialize;
 
 use super::{Data, Protocol, Record, record::strings};
 use crate::{
-    assess::mail::{spf::is_spf, tags::Tags},
+    assess::mail::{
+        spf::{MOST_LOOKUPS, Walk, is_spf},
+        tags::Tags,
+    },
     dane::{self, Tlsa},
     dns::{Answer, Authenticity},
     dnssec::Name,
@@ -283,8 +286,9 @@ pub fn spf(wanted: Record, mechanisms: &[String], answer: &Answer<Vec<Vec<u8>>>)
     let (head, rest) =
         words.split_first().map_or(("v=spf1", &[][..]), |(head, rest)| (*head, rest));
     let merged = [&[head], lacking.as_slice(), rest].concat().join(" ");
-    let crowded = match merged.split_ascii_whitespace().filter(|word| asks_dns(word)).count() {
-        0..=MOST_ASKING => "",
+    // What is included costs more, and is not known here.
+    let crowded = match Walk::new(&wanted.owner, merged.as_bytes()).finish().lookups {
+        0..=MOST_LOOKUPS => "",
         _ => {
             ". NOT YET: more than 10 terms of it ask DNS, and then SPF is an error for all (RFC 7208 section \
              4.6.4): write our addresses down in [delivery] source_addresses, or take other terms out"
@@ -295,16 +299,6 @@ pub fn spf(wanted: Record, mechanisms: &[String], answer: &Answer<Vec<Vec<u8>>>)
         lacking.join(" ")
     );
     differs(wanted.saying(merged), value, &found, &fix)
-}
-
-/// Terms of SPF that may ask DNS (RFC 7208 §4.6.4); those inside of what is included count as well, and are not
-/// known here.
-const MOST_ASKING: usize = 10;
-
-fn asks_dns(word: &str) -> bool {
-    let word = word.strip_prefix(['+', '-', '~', '?']).unwrap_or(word).to_ascii_lowercase();
-    let name = word.split([':', '/', '=']).next().unwrap_or_default();
-    matches!(name, "include" | "a" | "mx" | "ptr" | "exists" | "redirect")
 }
 
 /// All TLSA records of one host. Records that nobody configured are named: they may be of a key
@@ -402,13 +396,10 @@ pub fn hold_dmarc(dmarc: &mut Finding, spf: &Finding, dkim: &[Finding]) {
 
 /// Whether a record is a DMARC record that asks for more than reports.
 pub fn turns_mail_away(record: &Record) -> bool {
-    match &record.data {
-        Data::Txt(text) => text.split(';').any(|tag| {
-            let policy = tag.trim().strip_prefix("p=").map(str::trim);
-            policy.is_some_and(|policy| !policy.eq_ignore_ascii_case("none"))
-        }),
-        Data::Tlsa(_) | Data::Cname(_) => false,
-    }
+    let Data::Txt(text) = &record.data else { return false };
+    let policy = Tags::read(text).ok().and_then(|tags| tags.value("p"));
+    record.protocol == Protocol::Dmarc
+        && policy.is_some_and(|policy| !policy.eq_ignore_ascii_case("none"))
 }
 
 /// `mta-sts.DOMAIN` may be an alias or have addresses of its own: it has to lead somewhere.

@@ -9,5 +9,8 @@ pub use self::{
     record::{NotAnnounced, PolicyId, announced},
 };
 
+/// Where the policy of `example.com` is at `mta-sts.example.com` (RFC 8461 §3.3).
+pub const PATH: &str = "/.well-known/mta-sts.txt";
+
 #[cfg(test)]
 mod tests;

@@ -96,11 +96,15 @@ impl Surveyor {
 
     /// DMARC, by the tree walk (RFC 9989 §4.10).
     async fn dmarc(&self, domain: &Domain) -> Published<Dmarc> {
-        let mut walk = dmarc::Walk::new(domain);
+        self.walked(dmarc::Walk::new(domain)).await.finish()
+    }
+
+    /// Asks what a walk needs to know, up to its end.
+    async fn walked(&self, mut walk: dmarc::Walk) -> dmarc::Walk {
         while let Some(name) = walk.needs() {
             walk.tell(self.resolver().txt(&name).await.answer);
         }
-        walk.finish()
+        walk
     }
 
     /// Whether the domains of others that DMARC reports are to go to take them (RFC 7489 §7.1, RFC 9990 §4).
@@ -158,11 +162,7 @@ impl Surveyor {
 
     /// The organisation that a domain belongs to (RFC 9989 §4.10.2).
     async fn organisation(&self, domain: &Domain) -> Result<Domain, LookupFailure> {
-        let mut walk = dmarc::Walk::to_organisation(domain);
-        while let Some(name) = walk.needs() {
-            walk.tell(self.resolver().txt(&name).await.answer);
-        }
-        walk.organisation()
+        self.walked(dmarc::Walk::to_organisation(domain)).await.organisation()
     }
 
     /// DKIM keys (RFC 6376 §3.6.1) at our own selectors, and at those that were given.

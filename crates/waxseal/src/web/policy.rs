@@ -23,14 +23,11 @@ use waxseal_core::{
     domain::Domain,
     pki::{self, Certificate},
     publish::texts,
-    sts::Policy,
+    sts::{PATH, Policy},
 };
 
 use super::site::Sni;
 use crate::config::{Config, Identity};
-
-/// Where a policy is (RFC 8461 §3.3).
-const PATH: &str = "/.well-known/mta-sts.txt";
 
 /// What is served now. A reload puts something else in place; clones see it.
 #[derive(Clone)]

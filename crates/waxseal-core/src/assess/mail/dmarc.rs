@@ -198,9 +198,7 @@ impl Walk {
             }
         }
     }
-}
 
-impl Walk {
     /// The domain of the organisation (RFC 9989 §4.10.2): marked `psd=n`, or one label below `psd=y`, or
     /// the highest with a record; without any record the domain itself.
     ///

@@ -8,7 +8,7 @@ use waxseal_core::{
         rollout::Stage,
         texts,
     },
-    sts::Policy,
+    sts::{self, Policy},
     time::UnixTime,
 };
 
@@ -67,7 +67,7 @@ fn record_json(record: &Record) -> Value {
 
 fn policy_json(domain: &str, policy: &Policy) -> Value {
     json!({
-        "url": format!("https://mta-sts.{domain}/.well-known/mta-sts.txt"),
+        "url": format!("https://mta-sts.{domain}{}", sts::PATH),
         "id": texts::policy_id(policy),
         "text": policy.to_string(),
     })

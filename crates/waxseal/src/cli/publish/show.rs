@@ -13,7 +13,7 @@ use waxseal_core::{
         shown::Place,
         turns_mail_away,
     },
-    sts::Policy,
+    sts::{self, Policy},
 };
 
 use super::{Part, Seen, findings, gate::Looked, json::latest};
@@ -129,7 +129,7 @@ fn nothing(text: String) -> String {
 
 /// Where a policy is served (RFC 8461 §3.3).
 fn place(domain: &Domain) -> String {
-    format!("https://mta-sts.{domain}/.well-known/mta-sts.txt")
+    format!("https://mta-sts.{domain}{}", sts::PATH)
 }
 
 /// The policy file, as comments of the zone file.
