@@ -100,6 +100,21 @@ fn every_test_and_file_that_the_documents_name_exists() {
     }
 }
 
+/// What is written is played: the core lists its dialogues by name, since it reads no folder.
+#[test]
+fn every_dialogue_of_the_client_is_played() {
+    let core = root().join("crates/waxseal-core/src/smtp/client/tests/dialog.rs");
+    let text = fs::read_to_string(core).unwrap();
+    let (_, listed) = text.rsplit_once("dialogues! {").unwrap();
+    let listed: BTreeSet<&str> = listed.split_whitespace().collect();
+    let files = texts(&root().join(DIALOGS).join("client"), &["smtp"]);
+    assert!(files.len() > 50);
+    for (path, _) in files {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(listed.contains(name), "{name} is played by nobody");
+    }
+}
+
 /// The numbers behind `RFC ` in a text, those after a comma included (`RFC 6698, 7671`).
 fn cited(text: &str) -> BTreeSet<u32> {
     let mut numbers = BTreeSet::new();
