@@ -7,7 +7,7 @@
 
 use super::{
     Changes, Class, Kind, Look, Was,
-    dnssec::{Life, forged},
+    dnssec::{Life, forged, times},
 };
 use crate::{
     assess::{DkimKey, MailRecords, OwnKey, Published},
@@ -81,7 +81,7 @@ impl<'a> Stand<'a> {
 pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     let (was, is) = (&before.survey.mail, &after.survey.mail);
     let domain = &after.survey.facts.destination;
-    let life = Life::of(&before.survey.zone.signing, after.assessment.checked_at);
+    let life = Life::of(&before.survey.zone.signing, times(before, after));
     for own in &is.own {
         let (subject, then) = (subject(own, domain), stand(was, &own.selector, &[was]));
         let record = record(is, &own.selector);

@@ -13,23 +13,36 @@ use crate::{
 /// at the next look.
 const SHORT: Duration = Duration::from_hours(24 * 5);
 
+/// So long before its end at most nobody had renewed what ran out; partners are looked at daily.
+const LATE: Duration = Duration::from_hours(48);
+
 /// The zone of the domain, and those of its mail hosts.
 pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     let (was, is) = (&before.survey.zone, &after.survey.zone);
-    let now = after.assessment.checked_at;
-    zone(was.zone.as_str(), (&was.signing, &is.signing), now, out);
+    let times = times(before, after);
+    zone(was.zone.as_str(), (&was.signing, &is.signing), times, out);
     for host in &after.survey.hosts {
         let Some(then) = before.survey.hosts.iter().find(|then| then.host == host.host) else {
             continue;
         };
         if host.zone.zone != is.zone {
             let signing = (&then.zone.signing, &host.zone.signing);
-            zone(host.zone.zone.as_str(), signing, now, out);
+            zone(host.zone.zone.as_str(), signing, times, out);
         }
     }
 }
 
-fn zone(name: &str, (was, is): (&Signing, &Signing), now: UnixTime, out: &mut Changes) {
+/// When the two looks were made.
+pub(super) const fn times(before: Look<'_>, after: Look<'_>) -> (UnixTime, UnixTime) {
+    (before.assessment.checked_at, after.assessment.checked_at)
+}
+
+fn zone(
+    name: &str,
+    (was, is): (&Signing, &Signing),
+    times: (UnixTime, UnixTime),
+    out: &mut Changes,
+) {
     let words = |signing: &Signing| match signing {
         Signing::Signed { algorithms, .. } => format!("signed with {algorithms:?}"),
         Signing::Unsigned { because } => format!("unsigned: {because}"),
@@ -48,7 +61,7 @@ fn zone(name: &str, (was, is): (&Signing, &Signing), now: UnixTime, out: &mut Ch
             (Class::Weakening, "the parent zone proves that there is no DS record any more")
         }
         (Signing::Signed { .. } | Signing::Unsigned { .. }, Signing::Failed(failure)) => {
-            match forged(failure, Life::of(was, now)) {
+            match forged(failure, Life::of(was, times)) {
                 Some(meaning) => meaning,
                 None => return,
             }
@@ -76,13 +89,19 @@ pub(super) enum Life {
 }
 
 impl Life {
-    /// Of the signatures of a zone as they were seen. Hourly and daily looks see new ones long before
-    /// the old ones end, as long as somebody signs.
-    pub(super) fn of(was: &Signing, now: UnixTime) -> Self {
+    /// Of the signatures of a zone as they were seen at `times.0`; it is `times.1` now. Hourly and daily
+    /// looks see new ones long before the old ones end, as long as somebody signs.
+    pub(super) fn of(was: &Signing, times: (UnixTime, UnixTime)) -> Self {
         let Signing::Signed { first_expiry, signed_at, .. } = was else { return Self::Lasts };
         let long = signed_at.is_none_or(|signed_at| first_expiry.since(signed_at) >= SHORT);
-        if *first_expiry <= now && long { Self::RanOut } else { Self::Lasts }
+        if long && ran_out(*first_expiry, times) { Self::RanOut } else { Self::Lasts }
     }
+}
+
+/// Whether what ends then ran out by itself. Only a look shortly before the end says that nothing came in its
+/// place: one that is kept for a month, since something is watched, knows nothing of what was renewed.
+pub(super) fn ran_out(ends: UnixTime, (seen_at, now): (UnixTime, UnixTime)) -> bool {
+    ends <= now && ends.since(seen_at) <= LATE
 }
 
 /// A look-up that fails as it does when somebody changes or takes out what was signed; `None`

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     Changes, Class, Kind, Look, Was, addresses,
-    dnssec::{Life, forged},
+    dnssec::{Life, forged, times},
     starttls,
     sts::enforced,
 };
@@ -24,7 +24,7 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         let of = |facts| facts_of(facts, host);
         let (earlier, now) = (keys(before, host), keys(after, host));
         if let (Some(was), Some(is)) = (of(&before.survey.facts), of(&after.survey.facts)) {
-            let life = Life::of(&then.zone.signing, after.assessment.checked_at);
+            let life = Life::of(&then.zone.signing, times(before, after));
             tlsa(was, is, life, out);
             addresses::compare(was, is, &strange(then, host, (&earlier, &now)), out);
         }
@@ -127,7 +127,7 @@ struct Leaf {
 }
 
 /// Whether a key is shown at this address that the host showed before, wherever that was: only the host
-/// has it.
+/// has it, be it that somebody passes on what it says.
 pub(super) fn shows_old_key(then: &HostSurvey, host: &HostSurvey, ip: IpAddr) -> bool {
     let keys = |host: &HostSurvey, ip| -> Vec<String> {
         let kinds = probe(host, ip).into_iter().flat_map(|probe| &probe.handshakes);

@@ -156,6 +156,11 @@ fn note<K: Clone + Ord>(
     seen: impl Iterator<Item = K>,
     now: UnixTime,
 ) {
+    let mut seen = seen.peekable();
+    if seen.peek().is_none() {
+        // That nobody answers takes nobody's place: whoever answers after a month is new.
+        return;
+    }
     let since = if known.is_empty() { None } else { Some(now) };
     for one in seen {
         known.entry(one).or_insert(Span { since, last: now }).last = now;
@@ -198,19 +203,23 @@ fn mx<'s>(server: &'s NameServer, survey: &Survey) -> impl Iterator<Item = &'s S
     })
 }
 
-/// Where a server says that mail goes, by MX records whose signatures hold.
+/// Where a server says that mail goes, by MX records whose signatures hold as far as they were judged.
+/// Without MX records it goes to the domain itself (RFC 5321 §5.1).
 fn hosts(server: &NameServer, survey: &Survey) -> Vec<String> {
-    let named = mx(server, survey).flat_map(|answer| &answer.exchanges);
-    named.map(|name| name.as_ref().map_or_else(|| NOBODY.to_owned(), Domain::to_string)).collect()
+    let named = |answer: &ServerAnswer| match answer.records {
+        0 => vec![survey.facts.destination.to_string()],
+        _ => {
+            let names = answer.exchanges.iter();
+            let name = |name: &Option<Domain>| {
+                name.as_ref().map_or_else(|| NOBODY.to_owned(), Domain::to_string)
+            };
+            names.map(name).collect()
+        }
+    };
+    mx(server, survey).flat_map(named).collect()
 }
 
-/// Whether one of these servers says that mail goes there. Without MX records it goes to the domain
-/// itself (RFC 5321 §5.1).
+/// Whether one of these servers says that mail goes there.
 fn says(servers: &[&NameServer], survey: &Survey, host: &str) -> bool {
-    let domain = &survey.facts.destination;
-    servers.iter().any(|server| {
-        let implied = mx(server, survey).any(|answer| answer.records == 0);
-        (implied && host == domain.as_str())
-            || hosts(server, survey).iter().any(|named| named == host)
-    })
+    servers.iter().any(|server| hosts(server, survey).iter().any(|named| named == host))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Changes, Class, Kind, Look, Was,
-    dnssec::{Life, forged},
+    dnssec::{Life, forged, times},
     sts::enforced,
 };
 use crate::{
@@ -24,7 +24,7 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
     };
     let (was, is) = (&before.survey.facts, &after.survey.facts);
     if let (MxFact::Failed(failure), Some(_)) = (&is.mx, signed(&was.mx)) {
-        let life = Life::of(&before.survey.zone.signing, after.assessment.checked_at);
+        let life = Life::of(&before.survey.zone.signing, times(before, after));
         if let Some(meaning) = forged(failure, life) {
             out.add(Kind::Mx, subject, &Was("found", &failure.to_string()), meaning);
         }

@@ -32,14 +32,16 @@ fn spf(spf: &Spf) -> Option<([u8; 1], &str)> {
         SpfAll::Fail => 4,
         SpfAll::Unknown => return None,
     };
-    Some(([worth], ""))
+    // What was not looked up may let everybody in: nobody knows whether that is better.
+    (spf.unknown.is_empty() || spf.all == SpfAll::Pass).then_some(([worth], ""))
 }
 
 /// What the record asks for the domain itself, for its subdomains, and for names below it that do not
 /// exist: `np` falls back on `sp`, and that on `p` (RFC 9989 §4.7). One that asks for more at one place
 /// makes up for none that asks for less at another: an attacker chooses the sender.
 fn dmarc(dmarc: &Dmarc) -> Option<([u8; 3], &str)> {
-    let worth = |policy| match (policy, dmarc.testing) {
+    let in_part = dmarc.testing || dmarc.percent.is_some();
+    let worth = |policy| match (policy, in_part) {
         (DmarcPolicy::None, _) => 1,
         (DmarcPolicy::Quarantine, true) => 2,
         (DmarcPolicy::Quarantine, false) | (DmarcPolicy::Reject, true) => 3,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{
     Changes, Class, Kind, Look, Was,
-    dnssec::{Life, forged},
+    dnssec::{Life, forged, ran_out, times},
 };
 use crate::{
     assess::{PolicyElsewhere, PolicySurvey, PolicyThere, Published, Quoted, Survey},
@@ -21,10 +21,10 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
         return out.add(Kind::Sts, subject, &Was(then, now), meaning);
     }
     let (Some(then), Some(now)) = (&was.served, &is.served) else { return };
-    let checked_at = after.assessment.checked_at;
-    let life = Life::of(&before.survey.zone.signing, checked_at);
+    let times = times(before, after);
+    let life = Life::of(&before.survey.zone.signing, times);
     if let (Ok(then), Ok(_)) = (then, now) {
-        elsewhere(subject, (was, is), then, checked_at, out);
+        elsewhere(subject, (was, is), then, times, out);
     }
     match (then, now) {
         (Ok(then), Ok(now)) if then.mode != now.mode => {
@@ -51,7 +51,7 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
                     Some(meaning) => meaning,
                     None => return,
                 },
-                StsFailure::Certificate(_) => certificate(was.host_certificate_ends(), checked_at),
+                StsFailure::Certificate(_) => certificate(was.host_certificate_ends(), times),
                 StsFailure::Fetch(_) | StsFailure::Unreached(_) | StsFailure::Invalid(_) => {
                     (Class::Weakening, "the policy cannot be had; an attack is not excluded")
                 }
@@ -74,9 +74,9 @@ const fn rank(mode: Mode) -> u8 {
 }
 
 /// A certificate that does not hold where one held that ended then.
-fn certificate(ended: Option<UnixTime>, now: UnixTime) -> (Class, &'static str) {
+fn certificate(ended: Option<UnixTime>, times: (UnixTime, UnixTime)) -> (Class, &'static str) {
     match ended {
-        Some(ended) if ended <= now => (
+        Some(ended) if ran_out(ended, times) => (
             Class::Weakening,
             "the certificate that was there ran out, and none that holds came after it",
         ),
@@ -93,12 +93,12 @@ fn elsewhere(
     domain: &str,
     (was, is): (&PolicySurvey, &PolicySurvey),
     then: &Policy,
-    now: UnixTime,
+    times: (UnixTime, UnixTime),
     out: &mut Changes,
 ) {
     for there in &is.elsewhere {
         let earlier = Earlier::of(was, there.address);
-        let Some((before, after, meaning)) = earlier.against(there, then, now) else { continue };
+        let Some((before, after, meaning)) = earlier.against(there, then, times) else { continue };
         let (subject, after) = match earlier.known {
             Known::Here => (format!("mta-sts.{domain} [{}]", there.address), after),
             // Whoever answers at another address each time is one change, not many.
@@ -154,7 +154,7 @@ impl<'a> Earlier<'a> {
         &self,
         there: &PolicyElsewhere,
         then: &Policy,
-        now: UnixTime,
+        times: (UnixTime, UnixTime),
     ) -> Option<(String, String, (Class, &'static str))> {
         let words = |serves: &PolicyThere| match serves {
             PolicyThere::Same => "served".to_owned(),
@@ -169,7 +169,7 @@ impl<'a> Earlier<'a> {
                 PolicyThere::Fails(StsFailure::Certificate(_)),
             ) => return None,
             (_, PolicyThere::Fails(StsFailure::Certificate(_))) => {
-                certificate(self.certificate_ends, now)
+                certificate(self.certificate_ends, times)
             }
             (PolicyThere::Fails(_), PolicyThere::Fails(_)) => return None,
             (

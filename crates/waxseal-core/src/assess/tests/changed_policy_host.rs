@@ -51,6 +51,10 @@ fn a_policy_host_whose_certificate_ran_out_is_no_attack() {
     let told = |until| class(Kind::Sts, &certified_until(until), &after);
     assert_eq!(told(NOW.before(Duration::from_mins(10))), Some(Class::Weakening));
     assert_eq!(told(NOW + DAY * 60), Some(Class::LikelyAttack));
+    // The look before was long before the end: what was renewed since then, nobody knows.
+    let mut long_ago = certified_until(NOW.before(DAY));
+    long_ago.survey.facts.at = NOW.before(DAY * 10);
+    assert_eq!(class(Kind::Sts, &long_ago, &after), Some(Class::LikelyAttack));
     // Renewed in time.
     let renewed = World::new();
     assert_eq!(class(Kind::Sts, &certified_until(NOW + DAY), &renewed), None);
@@ -86,8 +90,9 @@ fn signatures_that_ran_out_are_no_attack() {
     after.survey.policy.served = Some(Err(StsFailure::Record(bogus())));
     let mut gone = after.clone();
     gone.survey.facts.mx = MxFact::Failed(bogus());
-    let told = |from, until| {
+    let seen = |at, from, until| {
         let mut before = World::new();
+        before.survey.facts.at = at;
         before.survey.zone.signing = signed(from, until);
         before.host(0).zone.signing = signed(from, until);
         let found = [between(&before, &after), between(&before, &gone)].concat();
@@ -99,10 +104,17 @@ fn signatures_that_ran_out_are_no_attack() {
         classes.dedup();
         classes
     };
+    let told = |from, until| seen(NOW, from, until);
     let ago = |days| NOW.before(DAY * days);
     assert_eq!(told(ago(15), ago(1)), [Class::Weakening]);
     assert_eq!(told(ago(4), NOW + DAY * 10), [Class::LikelyAttack]);
     assert_eq!(told(ago(2), ago(1)), [Class::LikelyAttack], "made while it answers");
+    assert_eq!(seen(ago(2), ago(15), ago(1)), [Class::Weakening]);
+    assert_eq!(
+        seen(ago(10), ago(15), ago(1)),
+        [Class::LikelyAttack],
+        "renewed since, for all we know"
+    );
 }
 
 /// A policy host with a second address, which serves this.

@@ -59,6 +59,33 @@ fn an_spf_record_that_lets_everybody_in_is_weaker_whatever_all_says() {
     assert_eq!(told(Kind::Spf, &open, &open), None);
 }
 
+/// An include that cannot be looked up once may be the one that lets everybody in: that says neither that it
+/// is better now, nor that it was.
+#[test]
+fn an_spf_record_that_could_not_be_followed_is_compared_with_nothing() {
+    let included = "other.example, which is included, says +all";
+    let open = spf("v=spf1 include:other.example -all", SpfAll::Fail, &[included]);
+    let mut unknown = spf("v=spf1 mx include:other.example -all", SpfAll::Fail, &[]);
+    if let Published::Found { value, .. } = &mut unknown.survey.mail.spf {
+        value.unknown = vec!["other.example could not be looked up: SERVFAIL".into()];
+    }
+    assert_eq!(told(Kind::Spf, &open, &unknown), None);
+    assert_eq!(told(Kind::Spf, &unknown, &open), None);
+}
+
+/// Attacker: a thief with access to the zone, who leaves `p=reject` where it stands for those who count
+/// messages (RFC 7489 §6.3).
+#[test]
+fn a_dmarc_record_for_a_part_of_the_mail_is_weaker() {
+    let whole = dmarc("v=DMARC1; p=reject", (DmarcPolicy::Reject, None, None));
+    let mut part = dmarc("v=DMARC1; p=reject; pct=0", (DmarcPolicy::Reject, None, None));
+    if let Published::Found { value, .. } = &mut part.survey.mail.dmarc {
+        value.percent = Some(0);
+    }
+    assert_eq!(told(Kind::Dmarc, &whole, &part).unwrap().0, Class::Weakening);
+    assert_eq!(told(Kind::Dmarc, &part, &whole).unwrap().0, Class::Repair);
+}
+
 type Asked = (DmarcPolicy, Option<DmarcPolicy>, Option<DmarcPolicy>);
 
 fn dmarc(text: &str, (policy, subdomains, nonexistent): Asked) -> World {

@@ -111,6 +111,37 @@ fn a_thief_at_the_registrar_who_keeps_an_old_name_server_is_told_as_one() {
     assert_eq!(only(&Days::new(&[ONE, TWO]).at(1, bogus)), Class::LikelyAttack);
 }
 
+/// Attacker: the same thief, whose server has no MX record, so that mail goes to the address of the domain
+/// itself (RFC 5321 §5.1).
+#[test]
+fn a_thief_who_takes_the_mx_records_away_is_told_as_one() {
+    let mut implied = look(OURS, &[ONE, NEW]);
+    if let Servers::Asked(servers) = &mut implied.survey.zone.servers {
+        let answer = &mut servers[1].answers[0];
+        (answer.records, answer.exchanges) = (0, Vec::new());
+    }
+    let found = Days::new(&[ONE, TWO]).at(1, implied);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].class, found[0].after.as_str()), (Class::LikelyAttack, "example.com"));
+}
+
+/// Attacker: a thief at the registrar who changes glue, after port 53 was closed to us for longer than
+/// addresses are remembered. Whoever answers then is not taken for who always did.
+#[test]
+fn a_month_without_answers_makes_nobody_an_old_server() {
+    let inside = "ns1.example.com";
+    let mut days = Days::new(&[(inside, "192.0.2.53", Ok(OURS))]);
+    for day in [20, 40, 60] {
+        let mut closed = look(OURS, &[(inside, "192.0.2.53", Ok(OURS))]);
+        closed.survey.zone.servers = Servers::Unreached("port 53 is closed".into());
+        assert_eq!(days.at(day, closed), []);
+    }
+    let thief = look(OURS, &[(inside, "203.0.113.66", Ok(OURS))]);
+    assert_eq!(days.at(80, thief), []);
+    let moved = look(STRANGE, &[(inside, "203.0.113.66", Ok(STRANGE))]);
+    assert_eq!(only(&days.at(81, moved)), Class::LikelyAttack);
+}
+
 /// Attacker: a thief at the registrar who leaves the names of servers inside the zone as they are, and gives
 /// them other addresses (glue). An operator who moves a server with a name of their own is none.
 #[test]
