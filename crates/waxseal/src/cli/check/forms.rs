@@ -3,8 +3,9 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, BufWriter, Write},
+    os::unix::fs::{MetadataExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -236,7 +237,7 @@ pub(super) fn write(
 /// Where a report is written.
 enum Place {
     /// Beside the file whose place it takes in the end.
-    Beside { fresh: PathBuf, file: PathBuf },
+    Beside { made: File, fresh: PathBuf, file: PathBuf },
     /// To what is no file (`/dev/stdout`, a pipe), or where nothing can be put beside it.
     There(PathBuf),
 }
@@ -255,10 +256,9 @@ impl Place {
         let fresh = file.with_file_name(name);
         // Follows no link that somebody laid there.
         let made = File::create_new(&fresh).ok()?;
-        // Who may not read the old one may not read the new one.
-        let mode = fs::metadata(&file).and_then(|old| made.set_permissions(old.permissions()));
-        let place = Self::Beside { fresh, file };
-        match mode {
+        let alike = fs::metadata(&file).and_then(|old| like(&made, &old));
+        let place = Self::Beside { made, fresh, file };
+        match alike {
             Ok(()) => Some(place),
             Err(_) => {
                 place.clear();
@@ -269,14 +269,17 @@ impl Place {
 
     fn open(&self) -> io::Result<File> {
         match self {
-            Self::Beside { fresh, .. } => OpenOptions::new().write(true).open(fresh),
+            Self::Beside { made, .. } => made.try_clone(),
             Self::There(file) => File::create(file),
         }
     }
 
     fn keep(&self) -> io::Result<()> {
         match self {
-            Self::Beside { fresh, file } => fs::rename(fresh, file),
+            Self::Beside { made, fresh, file } => {
+                made.sync_all()?;
+                fs::rename(fresh, file)
+            }
             Self::There(_) => Ok(()),
         }
     }
@@ -288,4 +291,13 @@ impl Place {
             Self::There(_) => {}
         }
     }
+}
+
+/// Who may not read the old one may not read the new one, and who may still may.
+fn like(made: &File, old: &fs::Metadata) -> io::Result<()> {
+    let new = made.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        fchown(made, Some(old.uid()), Some(old.gid()))?;
+    }
+    made.set_permissions(old.permissions())
 }
