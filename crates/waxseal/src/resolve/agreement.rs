@@ -264,8 +264,10 @@ impl Authorities {
         };
         let above = self.1.delegation_from_one(zone, &self.0.dialler).await;
         let delegation = above.map(|above| Sides::of(&above, &names));
+        // Those first that only the zone above names: whoever took over the account at the registrar put
+        // them there, and no number of others keeps them from being asked.
         let forgotten = delegation.iter().flat_map(|sides| &sides.above_only).cloned();
-        let names = names.into_iter().take(MOST_SERVERS).chain(forgotten);
+        let names = forgotten.chain(names.into_iter().take(MOST_SERVERS));
         let families = self.0.dialler.families();
         let mut found = Vec::new();
         for name in names.collect::<Vec<_>>() {
