@@ -337,11 +337,14 @@ impl History {
         }
         let unknown = |assessment: &Assessment| -> Vec<(Id, String)> {
             // What the policy lists beside the mail hosts is in no comparison: whoever writes a name
-            // there that now and then does not resolve must not leave alarms open by it. And a key of
-            // ours that we cannot read hides nothing of the domain.
+            // there that now and then does not resolve must not leave alarms open by it; nor whoever gets
+            // the reports of the domain. And a key of ours that we cannot read hides nothing of the domain.
             let unknown = |finding: &&waxseal_core::assess::Finding| {
                 finding.severity == Severity::Unknown
-                    && !matches!(finding.id, Id::StsMxUnused | Id::DkimKeyUnknown)
+                    && !matches!(
+                        finding.id,
+                        Id::StsMxUnused | Id::DmarcRuaConsent | Id::DkimKeyUnknown
+                    )
             };
             let findings = assessment.findings.iter().filter(unknown);
             findings.map(|finding| (finding.id, finding.subject.clone())).collect()
