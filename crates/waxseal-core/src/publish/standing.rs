@@ -382,7 +382,10 @@ fn outdone(wanted: &[Record], value: &[Tlsa]) -> &'static str {
 /// A DMARC record that asks for more than reports is not to be published before anything that the gateway
 /// sends would pass: SPF with the gateway in it, or one of our DKIM keys, is `Live` (RFC 7489 §6.3).
 pub fn hold_dmarc(dmarc: &mut Finding, spf: &Finding, dkim: &[Finding]) {
-    let passes = [spf].into_iter().chain(dkim).any(|finding| finding.standing == Standing::Live);
+    // A key that is taken back is live as well, and nothing passes by it (RFC 6376 §3.6.1).
+    let signs = |finding: &&Finding| !finding.wanted.iter().any(is_revoked);
+    let passing = [spf].into_iter().chain(dkim.iter().filter(signs));
+    let passes = passing.into_iter().any(|finding| finding.standing == Standing::Live);
     let goes = matches!(dmarc.act, Act::Add | Act::Replace);
     if passes || !goes || !dmarc.wanted.iter().any(turns_mail_away) {
         return;
@@ -392,6 +395,13 @@ pub fn hold_dmarc(dmarc: &mut Finding, spf: &Finding, dkim: &[Finding]) {
                  that receivers would turn all mail of the domain away; publish one of them first, or \
                  dmarc = \"none\""
         .to_owned();
+}
+
+/// Whether a record is that of a DKIM key that was taken back: its `p` is empty.
+fn is_revoked(record: &Record) -> bool {
+    let Data::Txt(text) = &record.data else { return false };
+    let key = Tags::read(text).ok().and_then(|tags| tags.value("p"));
+    record.protocol == Protocol::Dkim && key.is_some_and(str::is_empty)
 }
 
 /// Whether a record is a DMARC record that asks for more than reports.

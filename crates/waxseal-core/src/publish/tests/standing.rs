@@ -77,6 +77,11 @@ fn a_strict_dmarc_record_waits_for_something_that_passes() {
             assert_eq!(free.act, Act::Add);
         }
     }
+    // That a key was taken back is live, and nothing passes by it.
+    let revoked = finding(Standing::Live, "v=DKIM1; p=", Protocol::Dkim);
+    let mut held = dmarc("v=DMARC1; p=reject");
+    hold_dmarc(&mut held, &missing, &[revoked]);
+    assert_eq!(held.act, Act::ByHand);
     let mut none = dmarc("v=DMARC1; p=none; sp=reject");
     hold_dmarc(&mut none, &missing, &[]);
     assert_eq!(none.act, Act::Add);
