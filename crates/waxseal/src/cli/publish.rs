@@ -375,9 +375,9 @@ fn verdict((part, asked): (Part, &Look), seen: &Seen) -> Verdict {
         let is = |one: &Refusal| one.reason.is_ignorance() && one.owner == finding.owner;
         seen.refused.iter().any(is)
     };
-    let (held, all): (Vec<&Finding>, Vec<&Finding>) =
-        findings(part, seen).into_iter().filter(|finding| !sent(finding)).partition(held);
-    let standings = all.into_iter().map(|finding| &finding.standing);
+    let all = findings(part, seen).into_iter();
+    let standings =
+        all.filter(|finding| !sent(finding) && !held(finding)).map(|finding| &finding.standing);
     let standings: Vec<&Standing> =
         standings.chain(policies.map(|policy| &policy.standing)).collect();
     let wrong =
@@ -389,7 +389,7 @@ fn verdict((part, asked): (Part, &Look), seen: &Seen) -> Verdict {
     let refused = seen.refused.iter().any(|one| !one.reason.is_ignorance());
     if refused || strays || standings.iter().any(wrong) {
         Verdict::Closed
-    } else if !held.is_empty()
+    } else if seen.refused.iter().any(|one| one.reason.is_ignorance())
         || standings.iter().any(|standing| matches!(standing, Standing::Unknown { .. }))
         // Who sends records is warned, and asks whether they were sent.
         || (!asked.update && seen.hosts.iter().any(HostLook::is_unseen))
