@@ -2,7 +2,7 @@
 
 mod host;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use rustls_pki_types::TrustAnchor;
 use waxseal_core::{
@@ -201,25 +201,37 @@ impl Looker {
         };
         let known = memory.domains.get(name).is_some_and(|known| known.policy.served.is_some());
         let served = if wanted.sts.is_some() || known || announced.iter().any(anything) {
-            self.served(name, wanted.sts.as_ref().map(|sts| &sts.policy)).await
+            self.served(name).await
         } else {
             Err(StsFailure::Fetch("no policy is announced".to_owned()))
+        };
+        let (each, served) = match served {
+            Ok(served) => {
+                let policies = served.iter().filter_map(|(_, policy)| policy.as_ref().ok());
+                let each = policies.cloned().collect();
+                (each, gate::everywhere(wanted.sts.as_ref().map(|sts| &sts.policy), served))
+            }
+            Err(failure) => (Vec::new(), Err(failure)),
         };
         PolicyFacts {
             domain: name.clone(),
             wanted: wanted.sts.as_ref().map(|sts| sts.policy.clone()),
             max_age: wanted.max_age,
             served,
+            each,
             announced,
             mx,
         }
     }
 
-    /// The policy as all addresses of the policy host serve it.
-    async fn served(&self, name: &Domain, wanted: Option<&Policy>) -> Result<Policy, StsFailure> {
+    /// The policy as each address of the policy host serves it.
+    async fn served(
+        &self,
+        name: &Domain,
+    ) -> Result<Vec<(IpAddr, Result<Policy, StsFailure>)>, StsFailure> {
         let each = self.fetcher.served_each(name).await?.into_iter();
         let read = |fetched: Result<_, _>| fetched.and_then(|file| fetch::policy(name, &file));
-        gate::everywhere(wanted, each.map(|(address, file)| (address, read(file))).collect())
+        Ok(each.map(|(address, file)| (address, read(file))).collect())
     }
 
     /// TXT at `_mta-sts`, as each server of the zone gives it.

@@ -27,6 +27,8 @@ pub struct PolicyFacts {
     pub max_age: Option<Duration>,
     /// The policy that the policy host serves, or why there is none.
     pub served: Result<Policy, StsFailure>,
+    /// Each policy that some address of it serves: a sender takes any of them.
+    pub each: Vec<Policy>,
     /// TXT at `_mta-sts`, at each authoritative server.
     pub announced: Vec<ServerView<Vec<Vec<u8>>>>,
     /// The MX hosts, at each authoritative server; none for a null MX.
@@ -261,12 +263,14 @@ fn note(facts: &PolicyFacts, announced: &Announced, memory: &mut PolicyMemory, n
     if let Some(longest) = longest {
         memory.caches.end(longest, now);
     }
-    // A policy counts for senders once it is served and announced.
-    if let (Some(policy), Announced::Same(_)) = (served, announced) {
-        memory::since(&mut memory.mode, Some(policy.mode), now);
-        if policy.mode != Mode::None {
-            memory.longest_max_age = memory.longest_max_age.max(policy.max_age.as_secs());
+    // A policy counts for senders once it is served and announced, be it at one address.
+    if let Announced::Same(_) = announced {
+        let binding = || facts.each.iter().filter(|policy| policy.mode != Mode::None);
+        if let Some(policy) = binding().next().or(served) {
+            memory::since(&mut memory.mode, Some(policy.mode), now);
         }
+        let longest = binding().map(|policy| policy.max_age.as_secs()).max();
+        memory.longest_max_age = memory.longest_max_age.max(longest.unwrap_or_default());
     }
 }
 
@@ -387,14 +391,14 @@ fn unserved(facts: &PolicyFacts, served: &Result<Policy, StsFailure>, out: Out) 
 /// MX hosts of another policy that is still served: they had MX records when it was made, and may have
 /// lost them a moment before anybody looked.
 fn of_old_policy(facts: &PolicyFacts) -> Vec<Domain> {
-    let old = facts.served.as_ref().ok().filter(|old| facts.wanted.as_ref() != Some(*old));
+    let old = facts.each.iter().filter(|old| facts.wanted.as_ref() != Some(*old));
     let host = |pattern: &MxPattern| match pattern {
         MxPattern::Host(host) => Some(host.clone()),
         // Nobody knows which names it stood for.
         MxPattern::OneBelow(_) => None,
     };
     let binds = |old: &&Policy| old.mode != Mode::None;
-    old.filter(binds).iter().flat_map(|old| &old.mx).filter_map(host).take(MOST_MX).collect()
+    old.filter(binds).flat_map(|old| &old.mx).filter_map(host).take(MOST_MX).collect()
 }
 
 /// All hosts of before and after have to be in the policy that senders know, before MX changes.

@@ -293,3 +293,35 @@ fn an_old_policy_that_was_never_seen_is_waited_out_to_the_longest_age_there_is()
     assert_eq!(waits(&item), Some(later(DAY)));
     assert!(item.because.contains("configured"), "{item:?}");
 }
+
+/// Senders take any address of the policy host: what one of them serves binds, whatever the others say, and
+/// for as long as it says.
+#[test]
+fn a_policy_that_binds_at_one_address_is_not_forgotten_for_a_fault_at_another() {
+    let none = Policy { mode: sts::Mode::None, mx: Vec::new(), max_age: HOUR };
+    let binding = policy(sts::Mode::Enforce, &["mx.example.com"]);
+    let age = binding.max_age.as_secs();
+    let mut world = World::new(None, Some(&binding), &["mx.example.com"]);
+    world.facts.served = Err(StsFailure::Fetch("at 192.0.2.81: 404".into()));
+    world.facts.each = vec![binding.clone()];
+    assert!(!world.ask_all(Door::Removal, NOW).is_open());
+    world.facts.announced = announcement(None);
+    assert!(!world.ask_all(Door::Removal, later(60)).is_open(), "senders still follow it");
+
+    // On the way out: `none` everywhere, and then the old one again at one address.
+    let mut world = World::new(Some(none.clone()), Some(&none), &["mx.example.com"]);
+    world.memory.longest_max_age = age;
+    assert_eq!(waits(&world.ask(Door::Removal, NOW)), Some(later(age)));
+    world.facts.each = vec![none.clone(), binding.clone()];
+    world.facts.served = Ok(binding.clone());
+    assert!(!world.ask_all(Door::Removal, later(60)).is_open());
+    assert_eq!(waits(&world.ask_all(Door::Removal, later(60))), None, "the time does not run");
+
+    // The first look at a policy to be replaced: its hosts are remembered, whatever the other address says.
+    let new = policy(sts::Mode::Enforce, &["new.example.com"]);
+    let mut world = World::new(Some(new), Some(&binding), &["new.example.com"]);
+    world.facts.served = Err(StsFailure::Fetch("at 192.0.2.81: 404".into()));
+    world.facts.each = vec![binding];
+    world.ask_all(Door::Mx, NOW);
+    assert!(world.memory.mx.contains_key(&name("mx.example.com")), "{:?}", world.memory.mx);
+}

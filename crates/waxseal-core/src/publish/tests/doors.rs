@@ -220,6 +220,7 @@ impl World {
             domain: name("example.com"),
             wanted,
             served: served.cloned().ok_or_else(|| StsFailure::Fetch("404".to_owned())),
+            each: Vec::new(),
             announced: announcement(announced.as_deref()),
             mx: exchangers(mx, 600),
             max_age: None,
@@ -227,7 +228,13 @@ impl World {
         Self { facts, memory: PolicyMemory::default() }
     }
 
+    /// With what the policy host serves at its one address.
     pub(super) fn ask(&mut self, door: Door, now: UnixTime) -> Item {
+        self.facts.each = self.facts.served.iter().cloned().collect();
+        self.ask_all(door, now)
+    }
+
+    pub(super) fn ask_all(&mut self, door: Door, now: UnixTime) -> Item {
         let items = gate::policy(&self.facts, &mut self.memory, now);
         items.into_iter().find(|item| item.door == door).unwrap()
     }
