@@ -214,7 +214,7 @@ pub struct ServerAnswer {
     /// How many records.
     pub records: usize,
     /// The hosts in its MX records, at most [`MOST_EXCHANGES`]; `None` for `.` (RFC 7505 §3). Names that
-    /// are none are left out.
+    /// are none are left out. Where the domain is an alias at the server, what it is an alias of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exchanges: Vec<Option<Domain>>,
 }

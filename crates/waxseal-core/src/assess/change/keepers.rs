@@ -54,11 +54,13 @@ impl Keepers {
         note(&mut self.addresses, asked(survey).iter().map(|server| server.address), now);
     }
 
-    /// Mail hosts that servers name which were not there long before, and none that was. Their
-    /// signatures hold, where the zone has any: whoever delegates it anew signs with keys of their own.
+    /// Mail hosts that servers name which were not there long before, and none that was. Whoever delegates
+    /// the zone anew signs with keys of their own, or does not care: senders that validate nothing go there
+    /// all the same.
     pub(super) fn named_by_new_ones(&self, survey: &Survey, now: UnixTime) -> Vec<String> {
         let (old, new) = self.sides(survey, now);
-        let hosts = new.iter().flat_map(|server| hosts(server, survey));
+        let said = new.iter().flat_map(|server| mx(server, survey));
+        let hosts = said.flat_map(|answer| hosts(answer, survey));
         let mut hosts: Vec<_> = hosts.filter(|host| !says(&old, survey, host)).collect();
         hosts.sort_unstable();
         hosts.dedup();
@@ -193,20 +195,17 @@ fn asked(survey: &Survey) -> &[NameServer] {
     }
 }
 
-/// What a server says of the MX records of the domain, where its signatures hold.
+/// What a server says of the MX records of the domain.
 fn mx<'s>(server: &'s NameServer, survey: &Survey) -> impl Iterator<Item = &'s ServerAnswer> {
     let domain = &survey.facts.destination;
     server.answers.iter().filter(move |answer| {
-        (&answer.name, answer.record_type.as_str()) == (domain, "MX")
-            && answer.digest.is_ok()
-            && answer.bogus.is_none()
+        (&answer.name, answer.record_type.as_str()) == (domain, "MX") && answer.digest.is_ok()
     })
 }
 
-/// Where a server says that mail goes, by MX records whose signatures hold as far as they were judged.
-/// Without MX records it goes to the domain itself (RFC 5321 §5.1).
-fn hosts(server: &NameServer, survey: &Survey) -> Vec<String> {
-    let named = |answer: &ServerAnswer| match answer.records {
+/// Where an answer says that mail goes. Without MX records it goes to the domain itself (RFC 5321 §5.1).
+fn hosts(answer: &ServerAnswer, survey: &Survey) -> Vec<String> {
+    match answer.records {
         0 => vec![survey.facts.destination.to_string()],
         _ => {
             let names = answer.exchanges.iter();
@@ -215,11 +214,13 @@ fn hosts(server: &NameServer, survey: &Survey) -> Vec<String> {
             };
             names.map(name).collect()
         }
-    };
-    mx(server, survey).flat_map(named).collect()
+    }
 }
 
-/// Whether one of these servers says that mail goes there.
+/// Whether one of these servers says that mail goes there, by MX records whose signatures hold as far as
+/// they were judged.
 fn says(servers: &[&NameServer], survey: &Survey, host: &str) -> bool {
-    servers.iter().any(|server| hosts(server, survey).iter().any(|named| named == host))
+    let said = servers.iter().flat_map(|server| mx(server, survey));
+    let mut held = said.filter(|answer| answer.bogus.is_none());
+    held.any(|answer| hosts(answer, survey).iter().any(|named| named == host))
 }

@@ -111,6 +111,17 @@ fn a_thief_at_the_registrar_who_keeps_an_old_name_server_is_told_as_one() {
     assert_eq!(only(&Days::new(&[ONE, TWO]).at(1, bogus)), Class::LikelyAttack);
 }
 
+/// Attacker: the same thief, who leaves the DS records of the signed zone as they are, so that nothing of what
+/// his server says holds. Whoever validates asks the other; whoever does not is led away.
+#[test]
+fn a_thief_at_the_registrar_who_does_not_care_to_sign_is_told_as_one() {
+    let mut beside = look(OURS, &[ONE, TWO, (NEW.0, NEW.1, Ok(STRANGE))]);
+    if let Servers::Asked(servers) = &mut beside.survey.zone.servers {
+        servers[2].answers[0].bogus = Some("no signature".into());
+    }
+    assert_eq!(only(&Days::new(&[ONE, TWO]).at(1, beside)), Class::LikelyAttack);
+}
+
 /// Attacker: the same thief, whose server has no MX record, so that mail goes to the address of the domain
 /// itself (RFC 5321 §5.1).
 #[test]

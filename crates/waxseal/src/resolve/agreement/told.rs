@@ -91,6 +91,12 @@ fn read(name: &Domain, record_type: RecordType, response: &Response) -> ServerAn
             Exchange::Null => Some(None),
             Exchange::Invalid(_) => None,
         });
+    // An alias leads mail to wherever it ends (RFC 5321 §5.1), which another server says.
+    let alias = sets.iter().filter(|set| set.record_type == RecordType::CNAME);
+    let alias = alias
+        .filter(|_| record_type == RecordType::MX)
+        .flat_map(|set| &set.rdata)
+        .filter_map(|rdata| Name::from_octets(rdata)?.to_domain().map(Some));
     ServerAnswer {
         name: name.clone(),
         record_type: record_type.to_string(),
@@ -102,6 +108,33 @@ fn read(name: &Domain, record_type: RecordType, response: &Response) -> ServerAn
         signed,
         bogus: None,
         records,
-        exchanges: exchanges.take(MOST_EXCHANGES).collect(),
+        exchanges: exchanges.chain(alias).take(MOST_EXCHANGES).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waxseal_core::{dnssec::Question, time::UnixTime};
+
+    use super::*;
+
+    /// Attacker: a thief of the account at the registrar, whose server makes an alias of the domain. Resolvers
+    /// that ask it lead mail to wherever that ends, though it names no mail host.
+    #[test]
+    fn an_alias_is_where_a_server_leads_mail() {
+        let (domain, elsewhere) = ("example.com", Domain::parse("attacker.example").unwrap());
+        let domain = Domain::parse(domain).unwrap();
+        let wire = |name: &Domain| Name::from(name).as_octets().to_vec();
+        let mut message = vec![0, 7, 0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0];
+        message.extend(wire(&domain));
+        message.extend([0, 15, 0, 1]);
+        message.extend(wire(&domain));
+        let target = wire(&elsewhere);
+        message.extend([0, 5, 0, 1, 0, 0, 0, 60, 0, u8::try_from(target.len()).unwrap()]);
+        message.extend(target);
+        let question = Question::new(Name::from(&domain), RecordType::MX);
+        let response = Response::parse(&message, 7, &question, UnixTime(0)).unwrap();
+        let answer = read(&domain, RecordType::MX, &response);
+        assert_eq!((answer.records, &answer.exchanges[..]), (1, &[Some(elsewhere)][..]));
     }
 }
