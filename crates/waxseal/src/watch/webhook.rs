@@ -13,7 +13,8 @@ use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{ServerName, TrustAnchor};
-use tokio_rustls::TlsConnector;
+use tokio::{net::TcpStream, task::JoinSet};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use waxseal_core::{dns::Answer, domain::Domain, time::UnixTime};
 
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
 
 /// What a call may take, unless a test is in a hurry.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
+/// An address that said nothing for so long is not waited for alone: the next one is tried beside it.
+const NEXT: Duration = Duration::from_secs(2);
 /// The longest head of an answer; its body is not read.
 const MAX_HEAD: usize = 16 * 1024;
 /// The most addresses that are tried.
@@ -131,16 +134,35 @@ impl Webhook {
     async fn once(&self, body: &[u8], id: &str, now: UnixTime) -> Result<(), Failure> {
         let host = &self.config.host;
         let mut last = Failure::Later(format!("{host} has no address"));
-        for address in self.addresses().await? {
-            let address = SocketAddr::new(address, self.config.port);
-            match self.dialler.connect(address).await {
-                Ok(tcp) => return self.exchange(tcp, body, id, now).await,
-                Err(error) => {
-                    last = Failure::Later(format!("{host} cannot be reached: {error}"));
-                }
+        let mut left = self.addresses().await?.into_iter();
+        let mut trying = JoinSet::new();
+        loop {
+            if let Some(address) = left.next() {
+                let (hook, address) = (self.clone(), SocketAddr::new(address, self.config.port));
+                trying.spawn(async move { hook.connect(address).await });
+            }
+            tokio::select! {
+                done = trying.join_next() => match done {
+                    Some(Ok(Ok(tls))) => return self.exchange(tls, body, id, now).await,
+                    Some(Ok(Err(failure))) => last = failure,
+                    Some(Err(_)) => {}
+                    None => return Err(last),
+                },
+                () = tokio::time::sleep(NEXT), if left.len() > 0 => {}
             }
         }
-        Err(last)
+    }
+
+    /// Nothing is said before TLS holds: until then another address will do.
+    async fn connect(&self, address: SocketAddr) -> Result<TlsStream<TcpStream>, Failure> {
+        let host = &self.config.host;
+        let name = ServerName::try_from(host.clone())
+            .map_err(|_| Failure::Never(format!("{host} cannot be a host name")))?;
+        let tcp = self.dialler.connect(address).await;
+        let tcp =
+            tcp.map_err(|error| Failure::Later(format!("{host} cannot be reached: {error}")))?;
+        let tls = self.tls.connect(name, tcp).await;
+        tls.map_err(|error| Failure::Later(format!("no TLS with {host}: {error}")))
     }
 
     /// The addresses that may be connected to: an alert must not become a request inside our own
@@ -183,16 +205,12 @@ impl Webhook {
 
     async fn exchange(
         &self,
-        tcp: tokio::net::TcpStream,
+        tls: TlsStream<TcpStream>,
         body: &[u8],
         id: &str,
         now: UnixTime,
     ) -> Result<(), Failure> {
         let host = &self.config.host;
-        let name = ServerName::try_from(host.clone())
-            .map_err(|_| Failure::Never(format!("{host} cannot be a host name")))?;
-        let tls = self.tls.connect(name, tcp).await;
-        let tls = tls.map_err(|error| Failure::Later(format!("no TLS with {host}: {error}")))?;
         let broken = |error: hyper::Error| Failure::Later(format!("{host} broke off: {error}"));
         let (mut requests, connection) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(MAX_HEAD)

@@ -1,7 +1,7 @@
 //! Alerts over HTTPS, to a real server.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -27,6 +27,8 @@ use waxseal_lab::{
 /// An HTTPS server that answers with these codes, the last one again and again.
 pub(super) struct Server {
     pub(super) port: u16,
+    /// Those of its name.
+    addresses: Vec<Ipv4Addr>,
     ca: Ca,
     requests: Arc<Mutex<Vec<String>>>,
     _task: JoinSet<()>,
@@ -48,12 +50,15 @@ async fn request(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
 
 impl Server {
     pub(super) async fn start(codes: &'static [u16]) -> Self {
+        Self::at(TcpListener::bind("127.0.0.1:0").await.unwrap(), codes)
+    }
+
+    fn at(listener: TcpListener, codes: &'static [u16]) -> Self {
         let ca = Ca::new("Hook CA").unwrap();
         let key = ServerKey::generate().unwrap();
         let names = ["127.0.0.1", "hook.example"];
         let identity = ca.issue(&key, &names, Validity::Current).unwrap();
         let acceptor = TlsAcceptor::from(identity.config);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&requests);
@@ -73,7 +78,7 @@ impl Server {
                 let _ = tls.shutdown().await;
             }
         });
-        Self { port, ca, requests, _task: task }
+        Self { port, addresses: vec![Ipv4Addr::LOCALHOST], ca, requests, _task: task }
     }
 
     pub(super) fn requests(&self) -> Vec<String> {
@@ -96,7 +101,10 @@ async fn hasty(
     (host, private): (&str, Private),
     timeout: Duration,
 ) -> (Webhook, DnsServer) {
-    let zone = Zone::new("hook.example").record("hook.example.", &Data::A([127, 0, 0, 1].into()));
+    let mut zone = Zone::new("hook.example");
+    for address in &server.addresses {
+        zone.add("hook.example.", &Data::A(*address));
+    }
     let tree = Tree::build(vec![Zone::new("example"), zone]).unwrap();
     let dns = DnsServer::start(tree).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -201,4 +209,36 @@ async fn a_silent_server_does_not_hold_an_alert_for_ever() {
     let now = Clock::system().now();
     let error = webhook.post("7", b"{}", now).await.unwrap_err();
     assert!(error.to_string().contains("did not answer within"), "{error}");
+}
+
+/// Attacker: on the path to one address of the service that takes our alerts, or that address is down: it
+/// says nothing, or hangs up. Another address of the service takes the alert at the same attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_down_holds_up_no_alert() {
+    for hangs_up in [true, false] {
+        // The other address has the same port, which somebody may have.
+        let (dead, alive) = loop {
+            let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = dead.local_addr().unwrap().port();
+            if let Ok(alive) = TcpListener::bind(("127.0.0.2", port)).await {
+                break (dead, alive);
+            }
+        };
+        let mut server = Server::at(alive, &[204]);
+        server.addresses = vec![Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
+        let mut held = JoinSet::new();
+        held.spawn(async move {
+            let mut silent = Vec::new();
+            loop {
+                let (tcp, _) = dead.accept().await.unwrap();
+                if !hangs_up {
+                    silent.push(tcp);
+                }
+            }
+        });
+        let timeout = Duration::from_secs(30);
+        let (hook, _dns) = hasty(&server, ("hook.example", Private::Allowed), timeout).await;
+        assert_eq!(hook.post("one", b"{}", Clock::system().now()).await, Ok(()));
+        assert_eq!(server.requests().len(), 1);
+    }
 }
