@@ -1,11 +1,12 @@
 //! What is kept of a domain between looks, and what a new look makes of it.
 
-use std::{cmp::Reverse, collections::VecDeque, io};
+use std::{cmp::Reverse, collections::VecDeque, io, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use waxseal_core::{
     assess::{
-        Assessment, Delivery, Id, Observed, Servers, Severity, Survey, Tried, Unused,
+        AddressSurvey, Assessment, Contact, Delivery, HostSurvey, Id, Observed, Servers, Severity,
+        Survey, Tried, Unused,
         change::{
             Certainty, Change, Class, Event, Keepers, Kind, Look, Open, Watch, Weight, changes,
             relocated, strangers,
@@ -332,7 +333,10 @@ impl History {
     /// Whether a look leaves nothing unknown that the baseline knew. One that was cut short does
     /// always: what it did not come to is another thing each time.
     fn sight(&self, survey: &Survey, assessment: &Assessment) -> Sight {
-        if !survey.unasked.is_empty() {
+        let knew = |before: &Baseline| before.assessment.delivery != Delivery::Unknown;
+        let unsure =
+            assessment.delivery == Delivery::Unknown && self.baseline.as_ref().is_some_and(knew);
+        if !survey.unasked.is_empty() || unsure || self.is_hidden(survey) {
             return Sight::Partial;
         }
         let unknown = |assessment: &Assessment| -> Vec<(Id, String)> {
@@ -357,6 +361,31 @@ impl History {
             true => Sight::Whole,
             false => Sight::Partial,
         }
+    }
+
+    /// Whether something that is watched is at an address that said nothing of it: that another address of
+    /// the host answers does not say that it is over.
+    fn is_hidden(&self, survey: &Survey) -> bool {
+        let silent = |address: &AddressSurvey| match &address.observed {
+            Observed::Probed(probe) => match &probe.contact {
+                Contact::Unreachable(_) | Contact::TurnedAway(_) | Contact::Misbehaved(_) => true,
+                Contact::Spoke { .. } => false,
+            },
+            Observed::Not(_) => false,
+        };
+        let watched = |host: &HostSurvey, ip: IpAddr| {
+            let place = format!("{} [{ip}]", host.host);
+            let mut open = self.watch.open.iter().map(|open| &open.change);
+            open.any(|change| {
+                let subject = change.subject.as_str();
+                let here = subject == host.host.as_str() || subject.starts_with(&place);
+                here && change.kind.is_in_dialogue()
+            })
+        };
+        survey.hosts.iter().any(|host| {
+            let mut silent = host.addresses.iter().filter(|address| silent(address));
+            silent.any(|address| watched(host, address.ip))
+        })
     }
 
     fn testing(&mut self, survey: &Survey, now: UnixTime) {

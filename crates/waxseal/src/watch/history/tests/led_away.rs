@@ -41,12 +41,62 @@ fn what_a_mail_host_said_is_told_though_nothing_else_can_be_seen() {
     assert_eq!(told(&mut history, &cut), []);
 }
 
+/// Attacker: on the path to a mail host, takes STARTTLS out; and when that was told, or before, answers with
+/// what is no SMTP, or not at all. Nobody saw that STARTTLS is back: it is not over, and what was begun to
+/// be counted goes on.
+#[test]
+fn a_host_that_says_nothing_ends_no_alarm() {
+    let silent = [
+        (Contact::Misbehaved("the banner has no end".into()), Id::MxMisbehaved),
+        // A warning where another address of the host answers.
+        (Contact::Unreachable("no answer".into()), Id::MxUnreachable),
+    ];
+    for (contact, id) in silent {
+        let (mut survey, mut assessment) = signed(NOW + DAY * 30, &[], NOW);
+        survey.hosts = vec![spoken(StartTlsSeen::Ready)];
+        let mut stripped = survey.clone();
+        stripped.hosts = vec![spoken(StartTlsSeen::NotOffered)];
+        let mut hidden = survey.clone();
+        hidden.hosts = vec![at_host(contact)];
+        let finding = Finding {
+            id,
+            severity: Severity::Warning,
+            subject: "mx.partner.example [192.0.2.1]".into(),
+            evidence: "seen".into(),
+            fix: "mend it".into(),
+        };
+        let mut history = History::new(Whose::Partner);
+        history.observe(&survey, &assessment, &GIVEN);
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            assessment.findings.clear();
+            told.extend(history.observe(&stripped, &assessment, &GIVEN).alert);
+            assessment.findings = vec![finding.clone()];
+            told.extend(history.observe(&hidden, &assessment, &GIVEN).alert);
+        }
+        assert_eq!(told.len(), 1, "{id}: {told:?}");
+        assert_eq!(told[0].raised[0].kind, Kind::Starttls);
+        for _ in 0..9 {
+            assert_eq!(history.observe(&hidden, &assessment, &GIVEN).alert, None, "{id}");
+        }
+        assessment.findings.clear();
+        assert_eq!(history.observe(&survey, &assessment, &GIVEN).alert, None);
+        let over = history.observe(&survey, &assessment, &GIVEN).alert.unwrap();
+        assert_eq!((over.raised.len(), over.cleared.len()), (0, 1), "{over:?}");
+    }
+}
+
 /// A mail host that spoke with us.
 fn spoken(starttls: StartTlsSeen) -> HostSurvey {
     let (greeting, keywords) = ("220 mx.partner.example".into(), Vec::new());
+    at_host(Contact::Spoke { greeting, keywords, starttls })
+}
+
+/// A mail host of which this was seen.
+fn at_host(contact: Contact) -> HostSurvey {
     let probe = Probe {
         at: NOW,
-        contact: Contact::Spoke { greeting, keywords, starttls },
+        contact,
         keywords_in_tls: None,
         handshakes: Vec::new(),
         legacy: None,
