@@ -79,6 +79,15 @@ pub(super) struct Waiting {
     tries: usize,
 }
 
+impl Waiting {
+    /// How long it is left alone. A pause that is longer than any was begun by a clock that was set right
+    /// since.
+    fn rests(&self, now: UnixTime) -> Duration {
+        let pause = self.next.since(now);
+        if pause > REFUSED { Duration::ZERO } else { pause }
+    }
+}
+
 /// What waits. Clones share it.
 #[derive(Clone)]
 pub(super) struct Outbox {
@@ -118,7 +127,9 @@ impl Outbox {
             for entry in page {
                 match serde_json::from_slice::<Waiting>(&entry.value) {
                     Ok(alert) => {
-                        let alert = Waiting { next: now, ..alert };
+                        // Later than now is by a clock that was set right since.
+                        let since = alert.since.min(now);
+                        let alert = Waiting { since, next: now, ..alert };
                         self.lock().waiting.insert(alert.id.clone(), alert);
                     }
                     Err(error) => {
@@ -197,7 +208,7 @@ impl Outbox {
         let due = shared
             .waiting
             .values()
-            .filter(|alert| alert.next <= now && !shared.in_hand.contains(&alert.id))
+            .filter(|alert| alert.rests(now).is_zero() && !shared.in_hand.contains(&alert.id))
             .filter(|alert| wanted(&alert.way))
             .min_by_key(|alert| (alert.whose, &alert.id))?;
         let due = due.clone();
@@ -211,7 +222,7 @@ impl Outbox {
         let waiting = shared.waiting.values();
         let next = waiting
             .filter(|alert| !shared.in_hand.contains(&alert.id))
-            .map(|alert| alert.next.since(now))
+            .map(|alert| alert.rests(now))
             .min();
         next.unwrap_or(Duration::MAX).max(Duration::from_millis(100))
     }

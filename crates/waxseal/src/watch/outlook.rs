@@ -163,14 +163,16 @@ impl View {
             self.clear = if unseen == 0 { self.clear.saturating_add(1) } else { 0 };
         }
         self.last.insert(domain.clone(), Glimpse { at: now, unseen, seen });
-        self.last.retain(|_, glimpse| now.since(glimpse.at) <= OLD);
+        // Much later than now is by a clock that was set right since.
+        let is_fresh = |at: UnixTime| now.since(at) <= OLD && at.since(now) <= OLD;
+        self.last.retain(|_, glimpse| is_fresh(glimpse.at));
         while self.last.len() > NEWEST {
             let oldest = self.last.iter().min_by_key(|(_, glimpse)| glimpse.at);
             let Some(oldest) = oldest.map(|(domain, _)| domain.clone()) else { break };
             self.last.remove(&oldest);
         }
         let most = self.most_unseen();
-        self.since = most.and(self.since.or(Some(now)));
+        self.since = most.and(self.since.filter(|since| *since <= now).or(Some(now)));
         let lasts = self.since.is_some_and(|since| now.since(since) >= PASSING);
         self.late = match (lasts, unseen) {
             (true, 0) if steady => self.late,

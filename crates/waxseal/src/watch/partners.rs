@@ -65,7 +65,7 @@ impl Partners {
             let sum = kept.counts.entry(domain).or_default();
             *sum = sum.saturating_add(count);
         }
-        if now.since(kept.faded) >= FADE {
+        if now.since(kept.faded) >= FADE || kept.faded > now {
             kept.faded = now;
             kept.counts.values_mut().for_each(|count| *count -= *count / 8);
             kept.counts.retain(|_, count| *count >= LEAST);

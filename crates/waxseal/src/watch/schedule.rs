@@ -62,11 +62,15 @@ enum State {
 }
 
 impl Slot {
-    fn due(&self) -> Option<UnixTime> {
+    /// When its turn comes. What happened later than now did so by a clock that was set right since: nobody
+    /// waits until that time has come.
+    fn due(&self, now: UnixTime) -> Option<UnixTime> {
         match (self.state, &self.last) {
             (State::Unread | State::InHand, _) => None,
+            (State::After(at), _) if at.since(now) > AGAIN => Some(now),
             (State::After(at), _) => Some(at),
             (State::Waiting, None) => Some(self.first),
+            (State::Waiting, Some(last)) if last.at > now => Some(now),
             (State::Waiting, Some(last)) => Some(last.at + self.pause(last.suspicious)),
         }
     }
@@ -131,7 +135,7 @@ impl Schedule {
     pub(super) fn take(&mut self, now: UnixTime, room: Room) -> Option<(Domain, Whose)> {
         let due = self.domains.iter().filter(|(_, slot)| room.is_for(slot.whose));
         let due = due.filter_map(|(domain, slot)| {
-            let due = slot.due().filter(|due| *due <= now)?;
+            let due = slot.due(now).filter(|due| *due <= now)?;
             Some((slot.whose, due, domain))
         });
         let (whose, _, domain) = due.min()?;
@@ -144,7 +148,7 @@ impl Schedule {
     /// elsewhere.
     pub(super) fn nap(&self, now: UnixTime, room: Room) -> Duration {
         let may = self.domains.values().filter(|slot| room.is_for(slot.whose));
-        let next = may.filter_map(Slot::due).min();
+        let next = may.filter_map(|slot| slot.due(now)).min();
         let wait = next.map_or(Duration::MAX, |next| next.since(now));
         wait.max(Duration::from_millis(100))
     }

@@ -140,6 +140,26 @@ fn looks_at_what_stays_suspicious_become_rarer() {
     assert_eq!(pause(1), Duration::from_secs(60), "and the next suspicion is confirmed soon again");
 }
 
+/// A clock that was years ahead and was set right, with `clock = "trusted"`: what was looked at then is
+/// looked at now, after a restart too, and not when that time has come.
+#[test]
+fn a_look_of_the_future_holds_up_no_look() {
+    let mut schedule = Schedule::default();
+    schedule.plan(&config("partners = \"0s\"\n"), &[], NOW);
+    for domain in schedule.unknown() {
+        schedule.known(&domain, Some(&looked(NOW + DAY * 3_650, 0)));
+    }
+    assert!(schedule.nap(NOW, Room::Everybody) < Duration::from_secs(1));
+    let all: Vec<_> = std::iter::from_fn(|| schedule.take(NOW, Room::Everybody)).collect();
+    assert_eq!(all.len(), 2);
+    for (domain, _) in &all {
+        schedule.failed(domain, NOW + DAY * 3_650);
+    }
+    assert!(schedule.take(NOW, Room::Everybody).is_some(), "nor does a failure of then");
+    schedule.done(&all[0].0, &looked(NOW, 0));
+    assert_eq!(schedule.nap(NOW, Room::Everybody), Duration::from_millis(100));
+}
+
 #[test]
 fn a_configuration_that_makes_no_sense_is_refused() {
     let refused = |checks: &str| {

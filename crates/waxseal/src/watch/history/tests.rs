@@ -55,6 +55,32 @@ fn what_became_usual_is_told_when_it_comes_back() {
     assert_eq!(stripped(&mut history, NOW + DAY * 365), std::slice::from_ref(&change));
 }
 
+/// A clock that was years ahead and was set right: what was told and over then is told when it comes back.
+#[test]
+fn what_was_told_in_the_future_is_told_again() {
+    let change = Change {
+        kind: Kind::Dmarc,
+        subject: "partner.example".to_owned(),
+        before: "reject".to_owned(),
+        after: "none".to_owned(),
+        class: Class::Weakening,
+        because: "the record asks for less".to_owned(),
+        weight: Weight::Ordinary,
+    };
+    let mut history = History::default();
+    let mut told = |open: bool, at: UnixTime| {
+        let raised = |gone| Open { change: change.clone(), since: at, seen: 3, gone, raised: true };
+        history.watch.open = open.then(|| raised(0)).into_iter().collect();
+        let events = [Event::Cleared(change.clone())];
+        let events = if open { &[][..] } else { &events[..] };
+        history.announce(events, DAY, at).raised.len()
+    };
+    let ahead = NOW + DAY * 3_650;
+    assert_eq!((told(true, ahead), told(false, ahead), told(true, ahead)), (1, 0, 0));
+    told(false, ahead);
+    assert_eq!((told(true, NOW), told(true, NOW)), (1, 0), "once");
+}
+
 /// A domain without hosts, and with so much text in its answers.
 fn survey(octets: usize) -> Survey {
     let name = Domain::parse("partner.example").unwrap();

@@ -60,6 +60,27 @@ async fn an_alert_that_nobody_takes_is_given_up_after_three_days() {
     assert_eq!(outbox.len(), 0);
 }
 
+/// A clock that was years ahead and was set right: what was tried then goes on after the longest pause at
+/// most, and is given up three days from now.
+#[tokio::test]
+async fn a_clock_that_is_set_right_holds_up_no_alert() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::new(store(folder.path()));
+    let ahead = NOW + Duration::from_hours(24 * 3_650);
+    outbox.put(Whose::Own, Way::Webhook, b"{}".to_vec(), ahead).await.unwrap();
+    let alert = outbox.take(ahead).unwrap();
+    outbox.tried(alert, later(), ahead).await.unwrap();
+    let alert = outbox.take(NOW).unwrap();
+    outbox.tried(alert, later(), NOW).await.unwrap();
+    assert!(outbox.nap(NOW) <= PAUSES[1]);
+    drop(outbox);
+    let again = Outbox::new(store(folder.path()));
+    again.load(NOW).await.unwrap();
+    let alert = again.take(NOW).unwrap();
+    again.tried(alert, later(), NOW + LIFE).await.unwrap();
+    assert_eq!(again.len(), 0);
+}
+
 /// Past the limit of number: an insider's or a partner's storm does not fill the store.
 #[tokio::test]
 async fn the_oldest_goes_where_too_many_wait() {
