@@ -3,7 +3,7 @@
 use super::{Changes, Class, Kind, Look, Was, Weight};
 use crate::{
     assess::{AddressSurvey, Contact, Delivery, Observed, Survey, judge},
-    dns::Absence,
+    dns::{Absence, Authenticity},
     domain::Domain,
     facts::MxFact,
 };
@@ -50,7 +50,12 @@ pub(super) fn compare(before: Look<'_>, after: Look<'_>, out: &mut Changes) {
                 Class::Weakening,
                 "the domain is not seen any more, and nothing signs that; an attack is not excluded",
             ),
-            MxFact::Null { .. }
+            MxFact::Null { authenticity: Authenticity::Insecure, .. } => (
+                Class::Weakening,
+                "a null MX says that the domain takes no mail, and nothing signs that; an attack is not \
+                 excluded",
+            ),
+            MxFact::Null { authenticity: Authenticity::Secure, .. }
             | MxFact::Found { .. }
             | MxFact::Implicit { .. }
             | MxFact::Configured

@@ -411,6 +411,25 @@ fn a_mail_host_of_the_first_look_is_a_weakening_and_one_of_ours_is_nothing() {
     assert_eq!(strange(&before, &unseen), []);
 }
 
+/// Attacker on the path: forges a null MX of a domain that is not signed, so that our mail to it is held up or
+/// returned. Signed, the domain says that it takes no mail, and nobody is alarmed.
+#[test]
+fn a_null_mx_that_nobody_signs_is_a_weakening() {
+    let delivery = |authenticity, spoil: fn(&mut World)| {
+        let (mut before, mut gone) = (World::two(), World::two());
+        spoil(&mut before);
+        spoil(&mut gone);
+        gone.survey.facts.mx = MxFact::Null { authenticity, chain: None };
+        gone.survey.facts.hosts.clear();
+        gone.survey.hosts.clear();
+        let changed = between(&before, &gone);
+        changed.into_iter().find(|change| change.kind == Kind::Delivery).unwrap()
+    };
+    let forged = delivery(Authenticity::Insecure, World::unsigned);
+    assert_eq!((forged.class, forged.looks_needed()), (Class::Weakening, Some(3)), "{forged:?}");
+    assert_eq!(delivery(Authenticity::Secure, |_| {}).class, Class::Drift);
+}
+
 /// A time-out is no change: it neither alarms nor ends an alarm.
 #[test]
 fn what_could_not_be_seen_is_no_change() {
