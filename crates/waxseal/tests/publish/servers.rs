@@ -135,6 +135,43 @@ async fn a_check_tells_of_a_server_that_only_the_parent_names() {
     assert!(!told.contains_key("NS-DELEGATION"), "{told:?}");
 }
 
+/// Attacker: a thief of the account at the registrar, who adds a server of their own to a delegation whose
+/// other servers have as many addresses as are asked in all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thief_at_the_registrar_is_seen_behind_twenty_others() {
+    let own: Vec<String> = (0..10).map(|n| format!("n{n}.own.test")).collect();
+    let addresses = |n: usize| [2 * n, 2 * n + 1].map(|n| format!("198.51.100.{n}"));
+    let twenty = |zone: Zone| {
+        own.iter().enumerate().fold(zone, |zone, (n, name)| {
+            let zone = zone.record("@", &Data::Ns(Name::new(name)));
+            addresses(n).iter().fold(zone, |zone, address| {
+                zone.record(&format!("n{n}"), &Data::A(address.parse().unwrap()))
+            })
+        })
+    };
+    let above = own.iter().map(String::as_str).chain(["ns.lab.invalid", "ns9.own.test"]);
+    let (mut world, _above) = world(&above.collect::<Vec<_>>(), twenty).await;
+    let thief: DnsServer = world.dns.twin().await.unwrap();
+    let forged = Act::Replace(vec![Data::mx(10, "mx.thief.test")]);
+    thief.tamper(Tampering::only("own.test", rtype::MX, forged));
+    let asked = |server: &DnsServer| {
+        let all = server.questions().into_iter();
+        all.filter(|one| one.name == "own.test." && one.rtype == rtype::MX).count()
+    };
+    for address in (0..10).flat_map(addresses) {
+        world.map.push((format!("{address}:53"), world.dns.addr()));
+    }
+    world.map.push((format!("{FORGOTTEN}:53"), thief.addr()));
+    world.configure("", &hosts(&world));
+    let told = world.run(&["check", "own.test", "--json"]).await.json();
+    assert!(asked(&world.dns) >= 20, "the others are asked as well: {}", asked(&world.dns));
+    assert!(asked(&thief) > 0, "nobody asked the server of the thief");
+    let diverges = |one: &&serde_json::Value| one["id"] == "NS-DIVERGES";
+    let findings = told["findings"].as_array().unwrap();
+    let evidence = findings.iter().find(diverges).map(|one| one["evidence"].to_string());
+    assert!(evidence.as_ref().is_some_and(|text| text.contains("ns9.own.test")), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delegation_that_nobody_can_be_asked_for_keeps_the_door_shut() {
     let (world, _above) = world(&[], |zone| zone).await;
