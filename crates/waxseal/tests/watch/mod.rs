@@ -6,6 +6,7 @@ mod lost;
 mod ours;
 mod ourselves;
 mod process;
+mod reports;
 mod tarpits;
 mod webhook;
 
