@@ -9,6 +9,7 @@ use waxseal_core::{
     domain::Domain,
     org::Terms,
 };
+use waxseal_lab::dns::rtype;
 
 use super::{file::File, world::World};
 
@@ -80,4 +81,41 @@ async fn a_closed_port_is_said_and_not_passed_over() {
     }
     let told = found(&world, "receiver.example").await;
     assert!(told.contains(&UNREACHED) && !told.contains(&DIVERGES), "{told:?}");
+}
+
+/// Attacker: whoever runs one of the servers, whose signatures never hold. Keys that were kept from before may
+/// be why, and are asked for anew; once, not once for each answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_not_asked_for_anew_for_each_bogus_answer() {
+    let hosts = ["mx1.receiver.example", "mx2.receiver.example"];
+    let tables: Vec<_> = hosts
+        .iter()
+        .map(|host| format!("[[host]]\nname = \"{host}\"\nmx = 10\ntlsa = [\"3 1 1 key\"]\n"))
+        .collect();
+    let keys_asked_for = async |bad: &[(String, &str)]| {
+        let damage: Vec<_> =
+            bad.iter().map(|(name, rtype)| [&**name, *rtype, "break-signatures"]).collect();
+        let text = format!(
+            "about = \"a server whose signatures do not hold\"\nsecond_server = {damage:?}\n\
+             [zone.\"receiver.example\"]\nsigned = true\nservers = true\n{}\
+             [expect]\nlevel = \"none\"\nfindings = []\n",
+            tables.concat()
+        );
+        let world = World::start(&toml::from_str(&text).unwrap()).await;
+        let told = found(&world, "receiver.example").await;
+        assert!(told.iter().any(|(id, _)| *id == Id::NsBogus), "{told:?}");
+        world.asked(rtype::DNSKEY)
+    };
+    let domain = "receiver.example".to_owned();
+    let one = keys_asked_for(&[(domain.clone(), "MX")]).await;
+    let mut many = vec![(domain.clone(), "MX"), (domain, "TXT")];
+    for host in hosts {
+        let tlsa = format!("_25._tcp.{host}");
+        many.extend([(host.to_owned(), "A"), (host.to_owned(), "AAAA"), (tlsa, "TLSA")]);
+    }
+    // Each would ask for the keys of three zones. A question that is asked twice because nobody answers in
+    // time does not come near that.
+    let most = one + 3 * (many.len() - 1) / 2;
+    let many = keys_asked_for(&many).await;
+    assert!(many < most, "{one} for one bogus answer, {many} for all");
 }

@@ -127,6 +127,13 @@ impl World {
         self.hosts.0.iter().map(|server| server.transcript().sessions()).collect()
     }
 
+    /// How often the resolver's upstream was asked for records of this type.
+    pub(super) fn asked(&self, rtype: u16) -> usize {
+        let [ours, _] = &self.dns;
+        let all = ours.first().map(DnsServer::questions).unwrap_or_default();
+        all.iter().filter(|question| question.rtype == rtype).count()
+    }
+
     /// What DNS was asked so far: names in lower case with a final dot.
     pub(super) fn questions(&self) -> Vec<String> {
         let [ours, _] = &self.dns;

@@ -453,3 +453,33 @@ fn resolv_conf_is_read_as_the_c_library_does() {
         upstreams_of(text).iter().map(|upstream| upstream.address.to_string()).collect();
     assert_eq!(addresses, ["192.0.2.53:53", "[fe80::1]:53"]);
 }
+
+/// Attacker: a hostile zone with an answer of 40 KiB for each of its names. They take no more memory than small
+/// ones: each is as many of the places that are configured as it has pieces of 4 KiB.
+#[tokio::test]
+async fn large_answers_take_the_places_of_many_small_ones() {
+    let text = |size: usize| Data::Txt(vec!["x".repeat(250); size]);
+    let mut zone = Zone::new("hostile.test");
+    for n in 0..40 {
+        zone.add(&format!("small{n}"), &text(1));
+        zone.add(&format!("large{n}"), &text(160));
+    }
+    let tree = Tree::build(vec![Zone::new("test").signed(), zone]).unwrap();
+    let server = DnsServer::start(tree).await.unwrap();
+    let resolver = Resolver::new(Settings { cache_entries: 200, ..settings(&server) });
+    let asked_again = async |size: &str| {
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            for n in 0..40 {
+                let name = domain(&format!("{size}{n}.hostile.test"));
+                assert!(resolver.txt(&name).await.answer.value().is_some(), "{name}");
+            }
+            let all = server.questions();
+            asked.push(all.iter().filter(|one| one.rtype == rtype::TXT).count());
+        }
+        asked[1] - asked[0]
+    };
+    // There is room for all of the small ones, and twenty of 40 KiB fill 200 places.
+    let (small, large) = (asked_again("small").await, asked_again("large").await);
+    assert!(small < 20 && large >= 20, "{small} of the small ones, {large} of the large ones");
+}
