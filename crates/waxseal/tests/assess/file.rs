@@ -41,7 +41,7 @@ pub(crate) struct File {
 pub(super) struct Expect {
     /// The level; `none` where nothing is delivered, or nothing is known.
     pub(super) level: String,
-    /// All findings, but for those that every world here has.
+    /// All findings, each with its severity (`SPF-MISSING warning`), but for those that every world here has.
     pub(super) findings: Vec<String>,
     /// `findings` has those of every world, too.
     #[serde(default)]

@@ -85,13 +85,13 @@ async fn run(file: &File) -> Result<(), String> {
         return Err(format!("a stored survey is not the same: {stored:?}"));
     }
     let level = assessment.level.map_or("none", |level| level.as_str());
-    let found: BTreeSet<&str> = assessment
+    let found: BTreeSet<String> = assessment
         .findings
         .iter()
-        .map(|finding| finding.id.as_str())
-        .filter(|id| file.expect.complete || !EVERYWHERE.contains(id))
+        .filter(|finding| file.expect.complete || !EVERYWHERE.contains(&finding.id.as_str()))
+        .map(|finding| format!("{} {}", finding.id, finding.severity))
         .collect();
-    let wanted: BTreeSet<&str> = file.expect.findings.iter().map(String::as_str).collect();
+    let wanted: BTreeSet<String> = file.expect.findings.iter().cloned().collect();
     if found != wanted || level != file.expect.level {
         return Err(format!("\n  level = {level:?}\n  findings = {found:?}\n  of {wanted:?}"));
     }
