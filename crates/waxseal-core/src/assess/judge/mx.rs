@@ -1,10 +1,13 @@
 //! Which hosts take the mail, and whether they can be reached (RFC 5321 §5.1, RFC 7505).
 
+use std::net::IpAddr;
+
 use super::case::{Case, Findings, Host, Place, said};
 use crate::{
     assess::{Contact, Id, Observed, Published, Severity, Unprobed},
     decide::{MAX_ADDRESSES, MAX_HOSTS},
     dns::{Absence, Answer, FailureKind, LookupFailure},
+    domain::Domain,
     facts::{MxFact, Refused},
 };
 
@@ -44,7 +47,7 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     cut_short(case, out);
     records(case, out);
     for host in &case.hosts {
-        addresses(&case.survey.facts.mx, host, out);
+        addresses(case, host, out);
         alias(host, out);
         contacts(case, host, out);
     }
@@ -131,11 +134,37 @@ fn records(case: &Case<'_>, out: &mut Findings) {
     }
 }
 
-fn addresses(mx: &MxFact, host: &Host<'_>, out: &mut Findings) {
+/// Names below these are kept from the Internet (IANA's list of special-use domain names), or mean a machine
+/// of one network: nobody can publish addresses for them.
+const OF_NOBODY: [&str; 8] =
+    ["alt", "home.arpa", "internal", "invalid", "local", "localdomain", "localhost", "onion"];
+
+/// Whether no host on the Internet can have this name. One label alone is a name that somebody forgot to end,
+/// unless the addresses of a top-level domain could not be looked up.
+fn is_of_nobody(name: &Domain, addresses: &Answer<Vec<IpAddr>>) -> bool {
+    let below = |end: &&str| {
+        let front = name.as_str().strip_suffix(end);
+        front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    };
+    let unfinished = name.parent().is_none() && !matches!(addresses, Answer::Failed(_));
+    unfinished || OF_NOBODY.iter().any(below)
+}
+
+fn addresses(case: &Case<'_>, host: &Host<'_>, out: &mut Findings) {
+    let (mx, domain) = (&case.survey.facts.mx, case.domain());
     let peer = &host.facts.host;
     let private: Vec<_> =
         host.facts.refused.iter().filter(|(_, why)| *why != Refused::Own).collect();
     let usable = host.facts.addresses.value().map_or(0, Vec::len);
+    let found = &host.facts.addresses;
+    if usable == 0 && host.name().is_some_and(|name| is_of_nobody(name, found)) {
+        let evidence = "no host on the Internet can have this name";
+        let fix = format!(
+            "name a mail host of its own in the MX records, with a name for which addresses can be \
+             published; or, if {domain} is not to take mail, `{domain}. IN MX 0 .` (RFC 7505 §3)"
+        );
+        return out.add(Id::MxNoAddress, Severity::Error, host.place(), said(evidence, fix));
+    }
     for (ip, why) in &private {
         let evidence = match why {
             Refused::Special => "loopback, link-local, multicast or unspecified",
@@ -143,7 +172,13 @@ fn addresses(mx: &MxFact, host: &Host<'_>, out: &mut Findings) {
             Refused::Own => continue,
         };
         let severity = if usable == 0 { Severity::Error } else { Severity::Warning };
-        let fix = format!("remove this address of {peer} from public DNS");
+        let fix = match usable {
+            0 => format!(
+                "publish a public address for {peer}, or name a mail host that has one; or, if {domain} is \
+                 not to take mail, `{domain}. IN MX 0 .` (RFC 7505 §3)"
+            ),
+            _ => format!("remove this address of {peer} from public DNS"),
+        };
         out.add(Id::MxPrivateAddress, severity, host.at(*ip), said(evidence, fix));
     }
     match &host.facts.addresses {
@@ -259,7 +294,7 @@ fn without_ipv6(case: &Case<'_>, out: &mut Findings) {
     let mut known = false;
     for host in &case.hosts {
         match &host.facts.addresses {
-            Answer::Found { value, .. } if value.iter().any(std::net::IpAddr::is_ipv6) => return,
+            Answer::Found { value, .. } if value.iter().any(IpAddr::is_ipv6) => return,
             Answer::Found { .. } => known = true,
             Answer::Absent { .. } => {}
             // It could not be found out.

@@ -1,16 +1,20 @@
 //! What a finding tells people to do: nothing that stops mail, or helps who attacks, when it is followed.
 
+use std::net::IpAddr;
+
 use super::{
     ids::{only, weak_certificate},
     world::*,
 };
 use crate::{
     assess::{
-        AddressSurvey, Contact, DmarcPolicy, HandshakeTried, Id, KeyKind, LegacyVersion, Observed,
-        Published, Servers, Severity, Tried, Unprobed,
+        AddressSurvey, Contact, DmarcPolicy, Finding, HandshakeTried, Id, KeyKind, LegacyVersion,
+        Observed, Published, Servers, Severity, Tried, Unprobed,
     },
     channel::Legacy,
-    facts::{Dane, NoTlsa, Refused},
+    dns::{Absence, Answer, Denial, FailureKind},
+    facts::{Dane, NoTlsa, Peer, Refused},
+    pki::bench::NOW,
     sts::Mode,
 };
 
@@ -150,5 +154,58 @@ fn servers_that_only_have_another_version_weigh_less_than_another_answer() {
         }
         servers[1].answers[1].digest = Ok("ffff".into());
         assert_eq!(only(&world, Id::NsDiverges).severity, severity, "{record_type}");
+    }
+}
+
+/// Whoever writes `MX 10 localhost` into a domain that takes no mail, or forgets the end of a name, is told
+/// what can be done: nobody can publish addresses for these, and none of them is to be taken from DNS.
+#[test]
+fn nobody_is_told_to_publish_addresses_for_a_name_that_no_host_can_have() {
+    let gone = || Answer::Absent {
+        denial: Denial::NxDomain,
+        absence: Absence::Secure,
+        expires: NOW + DAY,
+        chain: None,
+    };
+    let told = |name: &str, addresses: Answer<Vec<IpAddr>>, refused: &[&str]| {
+        let mut world = World::new();
+        world.survey.hosts[0].host = domain(name);
+        world.survey.hosts[0].addresses.clear();
+        let facts = world.facts(0);
+        facts.host = Peer::Name(domain(name));
+        facts.addresses = addresses;
+        facts.refused = refused.iter().map(|text| (ip(text), Refused::Special)).collect();
+        world.assess().findings
+    };
+    let failed = || Answer::Failed(failure(FailureKind::Bogus));
+    for (name, answer, refused) in [
+        ("localhost", gone(), &[][..]),
+        ("localhost", gone(), &["127.0.0.1", "::1"][..]),
+        ("localhost", failed(), &[]),
+        ("mail.localhost", gone(), &[]),
+        ("mail", gone(), &[]),
+        ("exchange.firma.local", gone(), &[]),
+        ("mx.home.arpa", gone(), &[]),
+    ] {
+        let found = told(name, answer, refused);
+        let about: Vec<_> = found.iter().filter(|one| one.subject.starts_with(name)).collect();
+        let fixes = about.iter().filter(|one| one.id == Id::MxNoAddress);
+        let fixes: Vec<_> = fixes.map(|one| (one.severity, one.fix.as_str())).collect();
+        assert_eq!(fixes.len(), 1, "{name}: {found:?}");
+        assert_eq!(fixes[0].0, Severity::Error);
+        assert!(fixes[0].1.starts_with("name a mail host of its own"), "{fixes:?}");
+        assert!(fixes[0].1.contains("`example.com. IN MX 0 .`"), "{fixes:?}");
+        let silly = |one: &&Finding| {
+            one.fix.contains("publish A") || one.fix.contains("remove this address")
+        };
+        assert!(!found.iter().any(|one| silly(&one)), "{name}: {found:?}");
+    }
+    // Names that look like these are names.
+    let unknown = told("mail", failed(), &[]);
+    assert!(!unknown.iter().any(|one| one.id == Id::MxNoAddress), "{unknown:?}");
+    for name in ["mail.notlocal", "localhost.example.net", "mx.arpa"] {
+        let found = told(name, gone(), &[]);
+        let fix = |one: &Finding| one.id == Id::MxNoAddress && one.fix.starts_with("publish A and");
+        assert!(found.iter().any(fix), "{name}: {found:?}");
     }
 }
