@@ -7,7 +7,9 @@ use super::{
     mx,
 };
 use crate::{
-    assess::{Delegation, Id, NameServer, ServerAnswer, Servers, Severity, Signing, ZoneSurvey},
+    assess::{
+        Delegation, Id, NameServer, Published, ServerAnswer, Servers, Severity, Signing, ZoneSurvey,
+    },
     dns::{Answer, Authenticity},
     domain::Domain,
     time::UnixTime,
@@ -23,8 +25,13 @@ pub(super) fn judge(case: &Case<'_>, out: &mut Findings) {
     let zone = &case.survey.zone;
     signing(case, zone, out);
     if let (Signing::Unsigned { because }, TakesMail::MayBe) = (&zone.signing, case.takes_mail()) {
-        // With an enforced policy nobody gains by forging the names of the hosts (RFC 8461 §10.1).
-        let severity = if case.enforced().is_some() { Severity::Notice } else { Severity::Warning };
+        // With an enforced policy nobody gains by forging the names of the hosts (RFC 8461 §10.1); but one
+        // with a record that cannot be read is no policy to anybody (RFC 8461 §3.1).
+        let found = !matches!(case.survey.policy.record, Published::Broken { .. });
+        let severity = match case.enforced() {
+            Some(_) if found => Severity::Notice,
+            Some(_) | None => Severity::Warning,
+        };
         let fix = format!(
             "sign {} and have its registrar publish the DS record; until then anybody on the path \
              can name another mail host",
