@@ -229,9 +229,18 @@ impl Gatherer {
     /// record is gone is not fetched: it holds until it runs out.
     pub async fn refresh(&self, destination: &Domain, now: UnixTime) {
         let shared = &self.0;
-        let Ok(Some(before)) = shared.store.load(destination, now).await else {
-            lock(&shared.due).remove(destination);
-            return;
+        let before = match shared.store.load(destination, now).await {
+            Ok(Some(before)) => before,
+            Ok(None) => {
+                lock(&shared.due).remove(destination);
+                return;
+            }
+            // It may be there all the same, and must not run out unseen.
+            Err(error) => {
+                tracing::error!(error, "the MTA-STS cache cannot be read");
+                lock(&shared.due).insert(destination.clone(), now + FETCH_PAUSE);
+                return;
+            }
         };
         if !before.refresh_due(now) {
             let again = before.held(now).map(|kept| kept.due().max(now + FETCH_PAUSE));

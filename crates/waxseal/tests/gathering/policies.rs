@@ -1,14 +1,14 @@
 //! MTA-STS over real HTTPS.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, Semaphore};
-use waxseal::gather::Witness;
+use waxseal::gather::{Seen, Witness};
 use waxseal_core::{
     dns::Absence,
     facts::{Known, MxFact, StsFact},
     memory::{Alarm, Memory},
-    sts::Mode,
+    sts::{Mode, cache::Remembered},
     witness::{Missing, Testimony},
 };
 use waxseal_lab::{
@@ -477,6 +477,71 @@ impl PolicySource for Stalling {
             Ok(Policy::parse(policy_text("enforce", &[host]).as_bytes()).unwrap())
         })
     }
+}
+
+/// A store that cannot be read for a while.
+struct Unreadable {
+    store: Arc<dyn PolicyStore>,
+    fails: AtomicBool,
+}
+
+impl PolicyStore for Unreadable {
+    fn load<'a>(
+        &'a self,
+        destination: &'a Domain,
+        now: UnixTime,
+    ) -> Soon<'a, Result<Option<Remembered>, String>> {
+        match self.fails.load(Ordering::SeqCst) {
+            true => Box::pin(async { Err("the disk fails".to_owned()) }),
+            false => self.store.load(destination, now),
+        }
+    }
+
+    fn save<'a>(
+        &'a self,
+        destination: &'a Domain,
+        remembered: Option<&'a Remembered>,
+        now: UnixTime,
+    ) -> Soon<'a, Result<(), String>> {
+        self.store.save(destination, remembered, now)
+    }
+
+    fn each<'a>(&'a self, now: UnixTime, seen: Seen<'a>) -> Soon<'a, Result<(), String>> {
+        self.store.each(now, seen)
+    }
+}
+
+/// The accident: the store cannot be read at the moment when a policy is due. It is refreshed later, and does
+/// not run out unseen: an attacker would meet a first contact.
+#[tokio::test]
+async fn a_store_that_fails_once_does_not_end_the_refresh_of_a_policy() {
+    let world = world().await;
+    let (start, destination) = (now(), domain("d.test"));
+    world.gather("d.test").await;
+    let source = Arc::new(Stalling {
+        calls: AtomicUsize::new(1),
+        begun: Notify::new(),
+        gate: Semaphore::new(0),
+    });
+    let store = Arc::clone(&world.store) as _;
+    let store = Arc::new(Unreadable { store, fails: AtomicBool::new(false) });
+    let resolver = Arc::new(world.resolver());
+    let gatherer = Gatherer::new(
+        Settings::default(),
+        resolver,
+        Arc::clone(&source) as _,
+        Arc::clone(&store) as _,
+    );
+    assert_eq!(gatherer.remember(start).await, Ok(1));
+    let due = UnixTime(start.0 + DAY + 60);
+    store.fails.store(true, Ordering::SeqCst);
+    gatherer.refresh(&destination, due).await;
+    assert_eq!(gatherer.refresh_due(due, 10), [], "not again at once");
+    store.fails.store(false, Ordering::SeqCst);
+    let later = UnixTime(due.0 + 3_600);
+    assert_eq!(gatherer.refresh_due(later, 10), [domain("d.test")]);
+    gatherer.refresh(&destination, later).await;
+    assert_eq!(source.calls.load(Ordering::SeqCst), 2, "it was fetched");
 }
 
 /// Promise P3: a refresh in the background that ends late does not undo what a delivery fetched
