@@ -25,6 +25,9 @@ const FEW: usize = 3;
 const ROW: u32 = 3;
 /// A fault of our way that is over sooner is nobody's news.
 const PASSING: Duration = Duration::from_secs(600);
+/// A fault that goes on for so long is told, whatever is seen in between: whoever lets one domain through now
+/// and then would keep it from being told, and with it what cannot be seen.
+const LONG: Duration = Duration::from_hours(6);
 /// A domain that was looked at longer ago says nothing of now. Partners have a day.
 const OLD: Duration = Duration::from_hours(26);
 /// No domain has this name.
@@ -174,6 +177,7 @@ impl View {
         let most = self.most_unseen();
         self.since = most.and(self.since.filter(|since| *since <= now).or(Some(now)));
         let lasts = self.since.is_some_and(|since| now.since(since) >= PASSING);
+        let goes_on = self.since.is_some_and(|since| now.since(since) >= LONG);
         self.late = match (lasts, unseen) {
             (true, 0) if steady => self.late,
             (true, 0) | (false, _) => 0,
@@ -189,7 +193,7 @@ impl View {
                 (self.blind, self.since) = (None, None);
                 Some(Turn::Ends(blind))
             }
-            (None, Some(unseen)) if self.late >= ROW || unseen.of < FEW => {
+            (None, Some(unseen)) if self.late >= ROW || goes_on || unseen.of < FEW => {
                 self.blind = Some(unseen);
                 Some(Turn::Begins(unseen))
             }

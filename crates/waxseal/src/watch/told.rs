@@ -9,8 +9,9 @@ use waxseal_core::{
     time::UnixTime,
 };
 
-/// Changes that are remembered.
-const MOST: usize = 128;
+/// Changes that are remembered: more than are watched of one domain, each 64 of what changed, of what stands and
+/// of what is not seen. What is forgotten while it lasts would be told with each look.
+const MOST: usize = 256;
 
 /// What was told of one domain.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -81,6 +81,35 @@ fn what_was_told_in_the_future_is_told_again() {
     assert_eq!((told(true, NOW), told(true, NOW)), (1, 0), "once");
 }
 
+/// Hostile file or insider: a domain of ours with as many faults at once as are watched. Each is told once, and
+/// not again with every look.
+#[test]
+fn as_many_alarms_as_are_watched_are_told_once() {
+    let open = |nth: usize| Open {
+        change: Change {
+            kind: Kind::Starttls,
+            subject: format!("mx{nth}.partner.example"),
+            before: "STARTTLS".to_owned(),
+            after: "no STARTTLS".to_owned(),
+            class: Class::Weakening,
+            because: "it vanished".to_owned(),
+            weight: Weight::Ordinary,
+        },
+        since: NOW,
+        seen: 3,
+        gone: 0,
+        raised: true,
+    };
+    // What changed, what stands, and what is not seen.
+    let all: Vec<_> = (0..3 * 64).map(open).collect();
+    let mut told = Told::default();
+    assert_eq!(told.news(all.iter(), &[], DAY, NOW).raised.len(), all.len());
+    for hour in 1..4 {
+        let at = NOW + Duration::from_hours(hour);
+        assert_eq!(told.news(all.iter(), &[], DAY, at).raised.len(), 0);
+    }
+}
+
 /// A domain without hosts, and with so much text in its answers.
 fn survey(octets: usize) -> Survey {
     let name = Domain::parse("partner.example").unwrap();

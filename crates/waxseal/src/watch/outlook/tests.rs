@@ -201,3 +201,21 @@ fn our_own_host_in_the_next_room_hides_no_fault_of_the_way_out() {
     }
     assert!(matches!(turns[..], [Turn::Begins(_), Turn::Ends(_)]), "{turns:?}");
 }
+
+/// Attacker on the path, near the gateway: keeps it from a domain of ours and from all partners, and lets it see
+/// another one of ours in between, so that the looks that see nothing are never three in a row. Nothing is told
+/// of a domain meanwhile because it cannot be seen: that is told of the gateway.
+#[test]
+fn one_domain_that_is_seen_in_between_hides_no_fault_of_the_way_out() {
+    let mut view = View::default();
+    round(&mut view, (0, 8), NOW);
+    let mut turns = round(&mut view, (8, 8), NOW + HOUR);
+    for hour in 2..24_u32 {
+        let now = NOW + HOUR * hour;
+        let (vantage, turn) = view.take(&domain(0), Seeing::Unseen, now);
+        assert_eq!(vantage, Vantage::Blind, "{hour}");
+        turns.extend(turn);
+        turns.extend(view.take(&domain(1), Seeing::Seen, now).1);
+    }
+    assert!(matches!(turns[..], [Turn::Begins(_)]), "{turns:?}");
+}
