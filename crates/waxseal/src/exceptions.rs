@@ -41,7 +41,7 @@ pub async fn all(store: &Store, now: UnixTime) -> Result<Vec<Exception>, StoreEr
     loop {
         let (page, end) = store.entries(Space::Exception, (after, PAGE), now).await?;
         for entry in page {
-            let found: Result<Exception, _> = serde_json::from_slice(&entry.value);
+            let found: Result<Exception, _> = serde_json::from_slice(&entry?.value);
             exceptions.push(found.map_err(|_| StoreError::Damaged("an exception"))?);
         }
         match end {

@@ -182,8 +182,15 @@ pub async fn history(
     domain: &Domain,
     now: UnixTime,
 ) -> Result<Option<History>, StoreError> {
-    let Some(bytes) = store.load(Space::Check, domain.as_str(), now).await? else {
-        return Ok(None);
+    let bytes = match store.load(Space::Check, domain.as_str(), now).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        // A domain that is never looked at again would be worse.
+        Err(error @ StoreError::Damaged(_)) => {
+            tracing::error!("what is kept of a checked domain is lost, and begins anew: {error}");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
     };
     match serde_json::from_slice(&bytes) {
         Ok(history) => Ok(Some(history)),

@@ -61,7 +61,7 @@ impl PolicyStore for Store {
                     .map_err(|error| error.to_string())?;
                 after = end;
                 // One that cannot be read is reported when its destination is asked about.
-                for entry in page {
+                for entry in page.into_iter().flatten() {
                     let domain = Domain::parse(&entry.name);
                     let remembered = serde_json::from_slice(&entry.value);
                     if let (Ok(domain), Ok(remembered)) = (domain, remembered) {

@@ -52,7 +52,7 @@ pub use owed::{Dsn, Fate, Owed, Remote};
 pub use queue::{
     Claimed, Destination, Group, Head, Intent, Lease, NewMessage, Next, Settled, WorkId, WorkState,
 };
-pub use state::{Change, Entry, Revised, Space};
+pub use state::{Change, Entry, Page, Revised, Space};
 
 use crate::{
     config::{Config, StorePlace},

@@ -69,6 +69,9 @@ fn unpack(packed: &[u8]) -> Result<(String, Vec<u8>), StoreError> {
     Ok((name.to_owned(), value.to_vec()))
 }
 
+/// Some named values, and what became of those that are damaged.
+pub type Page = Vec<Result<Entry, StoreError>>;
+
 /// One change of a named value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -214,7 +217,8 @@ impl Store {
     }
 
     /// All values of a space that have not expired, by and by: `after` is where the last page ended
-    /// (0 for the first), `limit` how many at most. Answers the page and where it ended.
+    /// (0 for the first), `limit` how many at most. Answers the page and where it ended. One that is damaged
+    /// is an error in its place, and hides no other.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -223,7 +227,7 @@ impl Store {
         space: Space,
         (after, limit): (u64, usize),
         now: UnixTime,
-    ) -> Result<(Vec<Entry>, Option<u64>), StoreError> {
+    ) -> Result<(Page, Option<u64>), StoreError> {
         let keys = self.keys();
         self.read(move |connection| {
             // `+`: by row from where the last page ended. By the index of names, each page would be
@@ -241,9 +245,13 @@ impl Store {
                 let tag: [u8; 16] = row.get(1)?;
                 let expires: Option<i64> = row.get(2)?;
                 let sealed: Vec<u8> = row.get(3)?;
-                let (name, value) = unpack(&seal::open(&keys, Place::State(tag), &sealed)?)?;
+                let opened = seal::open(&keys, Place::State(tag), &sealed);
                 let expires = expires.map(|at| UnixTime(unsigned(at)));
-                page.push(Entry { name, value, expires });
+                match opened.and_then(|packed| unpack(&packed)) {
+                    Ok((name, value)) => page.push(Ok(Entry { name, value, expires })),
+                    Err(error @ StoreError::Damaged(_)) => page.push(Err(error)),
+                    Err(error) => return Err(error),
+                }
             }
             Ok((page, end))
         })

@@ -125,6 +125,14 @@ impl Outbox {
             let (page, end) = self.store.entries(Space::Alert, (after, PAGE), now).await?;
             from = end;
             for entry in page {
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    // Its name is not known, so that it stays.
+                    Err(error) => {
+                        lost(&Way::Webhook, &error.to_string());
+                        continue;
+                    }
+                };
                 match serde_json::from_slice::<Waiting>(&entry.value) {
                     Ok(alert) => {
                         // Later than now is by a clock that was set right since.

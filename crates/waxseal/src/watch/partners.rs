@@ -55,7 +55,11 @@ impl Partners {
         most: usize,
         now: UnixTime,
     ) -> Result<Vec<Domain>, StoreError> {
-        let known = store.load(Space::Check, NAME, now).await?;
+        let known = match store.load(Space::Check, NAME, now).await {
+            // It is counted anew.
+            Err(StoreError::Damaged(_)) => None,
+            known => known?,
+        };
         let mut kept = match known.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(kept) => kept,
             None => Counts { faded: now, counts: seeds(store, now).await? },
@@ -84,6 +88,6 @@ impl Partners {
 /// What downgrade memory knows: domains that mail went to in the last month.
 async fn seeds(store: &Store, now: UnixTime) -> Result<BTreeMap<Domain, u64>, StoreError> {
     let (entries, _) = store.entries(Space::Memory, (0, SEEDS), now).await?;
-    let domains = entries.iter().filter_map(|entry| Domain::parse(&entry.name).ok());
+    let domains = entries.iter().flatten().filter_map(|entry| Domain::parse(&entry.name).ok());
     Ok(domains.map(|domain| (domain, LEAST)).collect())
 }

@@ -108,7 +108,7 @@ async fn an_alert_reaches_the_webhook_though_it_was_down_and_the_gateway_was_kil
     keep(&alone, &domain, &kept).await;
     let (probes, _) = alone.entries(Space::Probe, (0, 100), now()).await.unwrap();
     for probe in probes {
-        alone.remove(Space::Probe, &probe.name).await.unwrap();
+        alone.remove(Space::Probe, &probe.unwrap().name).await.unwrap();
     }
     drop(alone);
 

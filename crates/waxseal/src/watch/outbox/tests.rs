@@ -81,6 +81,39 @@ async fn a_clock_that_is_set_right_holds_up_no_alert() {
     assert_eq!(again.len(), 0);
 }
 
+/// The accident, or a thief of the disk: one alert that waits was damaged, and so was what is kept of a domain. The
+/// other alerts go out, and the domain is looked at as if it were new.
+#[tokio::test]
+async fn what_was_damaged_on_the_disk_holds_up_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::new(store(folder.path()));
+    for body in ["first", "second"] {
+        outbox.put(Whose::Own, Way::Webhook, body.into(), NOW).await.unwrap();
+    }
+    let domain = waxseal_core::domain::Domain::parse("one.example").unwrap();
+    let value = serde_json::to_vec(&crate::watch::History::new(Whose::Own)).unwrap();
+    for name in [domain.as_str(), "/partners"] {
+        let entry = Entry { name: name.into(), value: value.clone(), expires: None };
+        outbox.store.save(Space::Check, entry).await.unwrap();
+    }
+    drop(outbox);
+    let database = rusqlite::Connection::open(folder.path().join("data/waxseal.db")).unwrap();
+    let damage = "UPDATE state SET value = zeroblob(length(value)) WHERE rowid = \
+                  (SELECT min(rowid) FROM state WHERE space = ?1) OR space = ?2";
+    let done = database.execute(damage, [Space::Alert as u8, Space::Check as u8]).unwrap();
+    assert_eq!(done, 3);
+    drop(database);
+
+    let again = Outbox::new(store(folder.path()));
+    again.load(NOW).await.unwrap();
+    assert_eq!((again.len(), again.take(NOW).unwrap().body), (1, "second".into()));
+    let known = crate::watch::history(&again.store, &domain, NOW).await.unwrap();
+    assert!(known.is_none(), "{known:?}");
+    let partners = crate::watch::Partners::default();
+    partners.used(&domain);
+    assert_eq!(partners.most_used(&again.store, 9, NOW).await.unwrap(), [domain]);
+}
+
 /// Past the limit of number: an insider's or a partner's storm does not fill the store.
 #[tokio::test]
 async fn the_oldest_goes_where_too_many_wait() {
