@@ -87,6 +87,18 @@ impl Domain {
         &self.0
     }
 
+    /// What people read where this name stands: the U-labels of a name with A-labels (RFC 5891), to be shown
+    /// beside it and never in its place, for many letters look like others. `None` where there are none, or
+    /// where they hold more than letters and digits that are written from left to right: what steers a
+    /// terminal, or turns the direction of what stands around it, does not come out of here.
+    pub fn u_labels(&self) -> Option<String> {
+        let (text, valid) = idna::domain_to_unicode(self.as_str());
+        let is_plain =
+            |c: char| matches!(c, '.' | '-') || (c.is_alphanumeric() && !is_right_to_left(c));
+        let shown = valid.is_ok() && !text.is_ascii() && text.chars().all(is_plain);
+        (shown && Self::parse(&text).as_ref() == Ok(self)).then_some(text)
+    }
+
     /// Who probably runs a host of this name: the name from the registered domain on. Without the
     /// public suffix list that is a guess: good enough to be polite and to group by, and nothing
     /// is decided by it.
@@ -126,6 +138,18 @@ impl Domain {
             .strip_suffix(other.as_str())
             .is_some_and(|front| front.is_empty() || front.ends_with('.'))
     }
+}
+
+/// The blocks of scripts that are written from right to left, assigned or not yet.
+const fn is_right_to_left(c: char) -> bool {
+    matches!(
+        c,
+        '\u{590}'..='\u{8ff}'
+            | '\u{fb1d}'..='\u{fdff}'
+            | '\u{fe70}'..='\u{feff}'
+            | '\u{10800}'..='\u{10fff}'
+            | '\u{1e800}'..='\u{1efff}'
+    )
 }
 
 /// Below country codes, what stands for a kind of registrant and belongs to nobody of them: each registry

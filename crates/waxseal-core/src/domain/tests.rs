@@ -43,3 +43,47 @@ fn names_below_a_registrys_second_level_are_operators_of_their_own() {
     // Below a generic domain there is no such level.
     assert_eq!(operator("mx.example.co.com"), "co.com");
 }
+
+#[test]
+fn a_name_is_shown_as_people_write_it() {
+    for text in
+        ["b\u{fc}cher.example", "\u{4f8b}\u{3048}.jp", "mx.\u{440}\u{444}", "stra\u{df}e.de"]
+    {
+        let name = Domain::parse(text).unwrap();
+        assert!(name.as_str().contains("xn--"), "{name}");
+        assert_eq!(name.u_labels().as_deref(), Some(text), "{name}");
+    }
+    for text in ["example.com", "xn--", "xn--a", "xn--example-.com"] {
+        assert_eq!(Domain::parse(text).ok().and_then(|name| name.u_labels()), None, "{text}");
+    }
+}
+
+/// Attacker: the owner of a hostile domain, who writes names that look like others, turn what stands around
+/// them, steer a terminal, or cannot be seen. What is shown is letters and digits from left to right.
+#[test]
+fn a_name_that_steers_or_hides_is_shown_as_it_is_in_dns() {
+    let hostile = [
+        "\u{5d0}\u{5d1}.example",
+        "\u{645}\u{62b}\u{627}\u{644}.example",
+        "a\u{202e}b.example",
+        "a\u{200d}b.example",
+        "a\u{200b}b.example",
+        "a\u{3164}b.example",
+        "a\u{1b}[2Jb.example",
+        "a\u{9b}31mb.example",
+        "a\u{2028}b.example",
+        "\u{1f4a9}.example",
+        "a\u{e0041}b.example",
+        "a(b).example",
+        "a\u{ff08}b.example",
+    ];
+    for text in hostile {
+        // As its owner would have to write it to come this far.
+        let label = text.strip_suffix(".example").unwrap();
+        let encoded = format!("xn--{}.example", idna::punycode::encode_str(label).unwrap());
+        for text in [text, &encoded] {
+            let shown = Domain::parse(text).ok().and_then(|name| name.u_labels());
+            assert_eq!(shown, None, "{text:?}");
+        }
+    }
+}

@@ -337,6 +337,23 @@ fn a_profile_is_told_in_every_form() {
     assert!(!page.contains("<b>seen"), "{page}");
 }
 
+/// Attacker: the owner of a name whose letters look like those of another. The name in DNS comes first, and the
+/// forms that programs read have it alone.
+#[test]
+fn a_name_in_other_letters_is_told_beside_the_one_in_dns() {
+    let mut report = report(Status::Met);
+    let Outcome::Assessed(one) = &mut report.outcome else { panic!("it is assessed") };
+    one.assessment.domain = Domain::parse("ex\u{430}mple.com").unwrap();
+    let both = "xn--exmple-4nf.com (ex\u{430}mple.com)";
+    assert!(text::page(&report, Paint::Plain).starts_with(&format!("{both}\n")));
+    let mut page = Vec::new();
+    html::page(vec![&report], (&Tally::default(), None), None, &mut page).unwrap();
+    assert!(String::from_utf8(page).unwrap().contains(&format!(">{both}</h2>")));
+    for form in [csv::row(&report), json::contract(&report).to_string()] {
+        assert!(form.contains("xn--exmple-4nf.com") && !form.contains('\u{430}'), "{form}");
+    }
+}
+
 /// `docs/check.md` lists the keys.
 #[track_caller]
 fn documented(contract: &serde_json::Value) {

@@ -40,7 +40,11 @@ pub(super) fn page(report: &Report, paint: Paint) -> String {
         }
     };
     let assessment = &one.assessment;
-    let mut text = format!("{}\n", paint.bold(assessment.domain.as_str()));
+    let mut text = paint.bold(assessment.domain.as_str());
+    if let Some(read) = assessment.domain.u_labels() {
+        let _ = write!(text, " ({read})");
+    }
+    text.push('\n');
     let standing = Standing::of(assessment);
     let (tone, word) = (standing.tone(), standing.word());
     let _ = writeln!(text, "  {} {}", mark(tone, paint), colour(tone, word, paint));
