@@ -2,6 +2,7 @@
 //! diagnostics to standard error.
 
 mod backup;
+mod charset;
 mod check;
 mod config;
 #[cfg(feature = "demo")]
@@ -202,7 +203,7 @@ impl Context {
     pub fn print(&self, text: impl AsRef<str>) -> anyhow::Result<()> {
         let text = match self.output {
             Output::Json => harmless(text.as_ref()),
-            Output::Text => Cow::Borrowed(text.as_ref()),
+            Output::Text => charset::shown(text.as_ref()),
         };
         let mut out = std::io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());

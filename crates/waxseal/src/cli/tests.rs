@@ -93,3 +93,40 @@ fn json_steers_no_terminal_and_says_the_same() {
     assert!(shown.contains("ä 漢") && !shown.contains(char::is_control), "{shown}");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["said"], said);
 }
+
+/// As POSIX has it: the first variable that is set and not empty, and `C` without any.
+#[test]
+fn the_charset_of_a_terminal_is_what_its_locale_says() {
+    let of = |set: &[(&str, &str)]| {
+        charset::Charset::of(|name| {
+            set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+        })
+    };
+    for set in [
+        &[("LANG", "de_DE.UTF-8")][..],
+        &[("LANG", "C.utf8")],
+        &[("LC_CTYPE", "en_US.UTF-8"), ("LANG", "C")],
+        &[("LC_ALL", "sr_RS.utf-8@latin"), ("LC_CTYPE", "C"), ("LANG", "C")],
+        &[("LC_ALL", ""), ("LANG", "de_DE.UTF-8")],
+    ] {
+        assert_eq!(of(set), charset::Charset::Utf8, "{set:?}");
+    }
+    for set in [
+        &[][..],
+        &[("LANG", "C")],
+        &[("LANG", "en_US")],
+        &[("LANG", "de_DE.ISO-8859-1@euro")],
+        &[("LC_ALL", "C"), ("LC_CTYPE", "C.UTF-8"), ("LANG", "C.UTF-8")],
+        &[("LC_CTYPE", "POSIX"), ("LANG", "C.UTF-8")],
+    ] {
+        assert_eq!(of(set), charset::Charset::Other, "{set:?}");
+    }
+}
+
+/// Every glyph that a command writes has one of its own, and colours stay.
+#[test]
+fn glyphs_are_told_apart_in_ascii() {
+    let text = "\u{1b}[32m✓\u{1b}[0m ✗ ! ? · ■ → RFC 7505 §3 cut…\u{a0}bücher\n";
+    let plain = charset::ascii(text);
+    assert_eq!(plain, "\u{1b}[32m+\u{1b}[0m x ! ? - # > RFC 7505 s.3 cut... b?cher\n");
+}

@@ -6,11 +6,11 @@ use super::{BEST, PLAINTEXT, World};
 
 /// Runs the command on a terminal of its own (`script` of util-linux), and says what it wrote.
 async fn on_a_terminal(world: &World, words: &[&str], no_color: Option<&str>) -> String {
-    on_a_terminal_like("xterm", world, words, no_color).await
+    on_a_terminal_like(("xterm", "C.UTF-8"), world, words, no_color).await
 }
 
 async fn on_a_terminal_like(
-    term: &str,
+    (term, locale): (&str, &str),
     world: &World,
     words: &[&str],
     no_color: Option<&str>,
@@ -19,7 +19,7 @@ async fn on_a_terminal_like(
     let line = format!("{program} --config {} {}", world.file().display(), words.join(" "));
     let mut command = Command::new("script");
     command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).env_remove("NO_COLOR");
-    command.env("TERM", term).envs(no_color.map(|value| ("NO_COLOR", value)));
+    command.env("TERM", term).env("LC_ALL", locale).envs(no_color.map(|value| ("NO_COLOR", value)));
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
@@ -38,7 +38,7 @@ async fn there_is_colour_on_a_terminal_only() {
         assert!(!said.contains('\u{1b}') && said.contains("✓ dane"), "{said:?}");
     }
     // A dumb terminal shows the codes.
-    let dumb = on_a_terminal_like("dumb", &world, &check, None).await;
+    let dumb = on_a_terminal_like(("dumb", "C.UTF-8"), &world, &check, None).await;
     assert!(!dumb.contains('\u{1b}') && dumb.contains("✓ dane"), "{dumb:?}");
     let plain = world.run(&check).await.with(0).out;
     assert!(!plain.contains('\u{1b}'), "{plain:?}");
@@ -52,6 +52,25 @@ async fn there_is_colour_on_a_terminal_only() {
     let without: String = text.collect();
     assert!(coloured.contains("\u{1b}[32m"));
     assert_eq!(without, plain);
+}
+
+/// A terminal of a rescue system, a serial line: its locale is `C`. What is written into files is what it always is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_without_utf_8_shows_ascii() {
+    let world = World::new(&[BEST]).await;
+    let (domain, html) = (world.domain(BEST), world.output("r.html"));
+    let words = ["check", &domain, "--html", &html];
+    let said = on_a_terminal_like(("dumb", "C"), &world, &words, None).await;
+    assert!(
+        said.is_ascii() && said.contains("+ dane") && said.contains("> _smtp._tls."),
+        "{said:?}"
+    );
+    assert!(world.read("r.html").contains('✓'));
+    let words = ["check", &domain, "--json"];
+    let json = on_a_terminal_like(("dumb", "C"), &world, &words, None).await;
+    let said = json.lines().find(|line| line.starts_with('{')).unwrap();
+    let told: serde_json::Value = serde_json::from_str(said).unwrap();
+    assert!(told["findings"].to_string().contains('§'), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
