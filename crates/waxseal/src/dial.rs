@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -89,6 +89,27 @@ impl Dialler {
     /// Which kinds of addresses are connected to.
     pub fn families(&self) -> Families {
         self.settings.families
+    }
+
+    /// Whether this machine has a way to an address: asked of its own routes, without a packet. What the
+    /// network says to a connection may be said by anybody on the path, and must not count as "cannot be
+    /// asked".
+    ///
+    /// # Errors
+    /// It has none, in words.
+    pub(crate) fn way_to(&self, to: SocketAddr) -> Result<(), String> {
+        if !self.families().allow(to.ip()) {
+            return Err("its address family is switched off in [delivery]".to_owned());
+        }
+        let to = self.target(to);
+        let any: IpAddr = match to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        match UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(to)) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(format!("no way there from this machine ({error})")),
+        }
     }
 
     /// Connects, with `TCP_NODELAY`: SMTP sends small flights and waits for each.

@@ -3,7 +3,7 @@
 
 mod https;
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use hyper::StatusCode;
 use rustls_pki_types::TrustAnchor;
@@ -13,7 +13,7 @@ use waxseal_core::{
     sts::{MAX_POLICY_BYTES, PATH, Policy},
 };
 
-pub(crate) use self::https::{Body, Fetched, Https, Wanted};
+pub(crate) use self::https::{Body, Each, Fetched, Https, Unasked, Wanted};
 use crate::{
     dial::Dialler,
     gather::{Dns, Own, PolicySource, Soon},
@@ -84,13 +84,14 @@ impl PolicyFetcher {
         self.0.get(Wanted { host: &host, path: PATH, most: MAX_POLICY_BYTES }).await
     }
 
-    /// The same at each of its addresses.
+    /// The same at each of its addresses, up to `most` of them.
     pub(crate) async fn served_each(
         &self,
         destination: &Domain,
-    ) -> Result<Vec<(IpAddr, Result<Fetched, StsFailure>)>, StsFailure> {
+        most: usize,
+    ) -> Result<Each, StsFailure> {
         let host = policy_host(destination)?;
-        self.0.get_each(Wanted { host: &host, path: PATH, most: MAX_POLICY_BYTES }).await
+        self.0.get_each(Wanted { host: &host, path: PATH, most: MAX_POLICY_BYTES }, most).await
     }
 }
 

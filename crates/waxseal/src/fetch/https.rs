@@ -33,7 +33,7 @@ use crate::{
     gather::{Dns, hostile},
 };
 
-/// The most addresses of a host that are tried.
+/// The most addresses of a host that are tried for mail.
 const MAX_ADDRESSES: usize = 4;
 
 /// The longest head of a response.
@@ -46,6 +46,32 @@ pub(crate) struct Wanted<'a> {
     pub(crate) path: &'a str,
     /// The most octets of it that are read.
     pub(crate) most: usize,
+}
+
+/// The same file at each address of a host.
+#[derive(Debug)]
+pub(crate) struct Each {
+    /// Where it was asked for, in the order of the addresses.
+    pub(crate) asked: Vec<(IpAddr, Result<Fetched, StsFailure>)>,
+    /// Where it was not: each with the reason.
+    pub(crate) unasked: Vec<(IpAddr, Unasked)>,
+}
+
+/// Why nobody asked an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unasked {
+    /// It could have been, and would be one too many.
+    TooMany(String),
+    /// It cannot be from here: it is none of the public Internet, or of a family that is switched off.
+    NoWay(String),
+}
+
+/// The addresses of a host.
+struct Found {
+    /// Those that may be connected to, as DNS gives them; at least one.
+    good: Vec<IpAddr>,
+    /// The others.
+    unasked: Vec<(IpAddr, Unasked)>,
 }
 
 /// What a web server answered.
@@ -109,21 +135,30 @@ impl Https {
     pub(crate) async fn get(&self, wanted: Wanted<'_>) -> Result<Fetched, StsFailure> {
         let Wanted { host, .. } = wanted;
         let work = async {
-            let addresses = self.addresses(host).await?;
-            self.get_at(wanted, &addresses).await
+            let Found { mut good, .. } = self.addresses(host).await?;
+            good.truncate(MAX_ADDRESSES);
+            self.get_at(wanted, &good).await
         };
         self.in_time(host, work).await
     }
 
-    /// Fetches it from each address, at the same time; each within the time of the settings. A sender
-    /// takes any of them (RFC 8461 §3.3), so whoever checks a domain looks at all; mail needs one.
+    /// Fetches it from each of the first `most` addresses, at the same time; each within the time of the
+    /// settings. A sender takes any of them (RFC 8461 §3.3), so whoever checks a domain looks at all; mail
+    /// needs one.
     pub(crate) async fn get_each(
         &self,
         wanted: Wanted<'_>,
-    ) -> Result<Vec<(IpAddr, Result<Fetched, StsFailure>)>, StsFailure> {
-        let mut addresses = self.in_time(wanted.host, self.addresses(wanted.host)).await?;
-        // Name servers turn the order round: what is looked at first is the same at each look.
+        most: usize,
+    ) -> Result<Each, StsFailure> {
+        let found = self.in_time(wanted.host, self.addresses(wanted.host)).await?;
+        let Found { good: mut addresses, mut unasked } = found;
+        // Name servers turn the order round: which are looked at is the same at each look.
         addresses.sort_unstable();
+        let beyond = addresses.split_off(most.min(addresses.len()));
+        let why = format!("not asked: {} has more than {most} addresses", wanted.host);
+        let too_many = |address| (address, Unasked::TooMany(why.clone()));
+        unasked.extend(beyond.into_iter().map(too_many));
+        unasked.sort_by_key(|(address, _)| *address);
         let mut asking = JoinSet::new();
         for (place, address) in addresses.into_iter().enumerate() {
             let (https, host, path) = (self.clone(), wanted.host.clone(), wanted.path.to_owned());
@@ -136,7 +171,8 @@ impl Https {
         }
         let mut found = asking.join_all().await;
         found.sort_by_key(|(place, ..)| *place);
-        Ok(found.into_iter().map(|(_, address, fetched)| (address, fetched)).collect())
+        let asked = found.into_iter().map(|(_, address, fetched)| (address, fetched)).collect();
+        Ok(Each { asked, unasked })
     }
 
     async fn in_time<T>(
@@ -163,8 +199,8 @@ impl Https {
         Ok(Fetched { certificate_dates, ..fetched })
     }
 
-    /// The addresses that may be connected to.
-    async fn addresses(&self, host: &Domain) -> Result<Vec<IpAddr>, StsFailure> {
+    /// The addresses that may be connected to, and the others.
+    async fn addresses(&self, host: &Domain) -> Result<Found, StsFailure> {
         let all = match self.dns.addresses(host).await.answer {
             Answer::Found { value, .. } => value,
             Answer::Absent { .. } => {
@@ -180,8 +216,8 @@ impl Https {
             false => own.refuses(address),
         };
         let is_this = all.iter().any(|address| own.refuses(*address) == Some(Refused::Own));
-        let public: Vec<_> =
-            all.into_iter().filter(|address| refused(*address).is_none()).collect();
+        let (public, inside): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|address| refused(*address).is_none());
         if public.is_empty() && is_of_ours && is_this {
             // Inside, names often lead to other addresses than outside.
             let text = format!("{host} is this gateway, seen from inside: not looked at");
@@ -190,16 +226,20 @@ impl Https {
         if public.is_empty() {
             return Err(StsFailure::Fetch(format!("{host} has no public address")));
         }
-        let good: Vec<_> = public
-            .into_iter()
-            .filter(|address| families.allow(*address))
-            .take(MAX_ADDRESSES)
-            .collect();
+        let (good, other): (Vec<_>, Vec<_>) =
+            public.into_iter().partition(|address| families.allow(*address));
         if good.is_empty() {
             let text = format!("{host} has only addresses of a family that we have no way to");
             return Err(StsFailure::Unreached(text));
         }
-        Ok(good)
+        let no_way = |why: &str| {
+            let why = why.to_owned();
+            move |address| (address, Unasked::NoWay(why.clone()))
+        };
+        let inside = inside.into_iter().map(no_way("it is no public address"));
+        let other = other.into_iter();
+        let other = other.map(no_way("its address family is switched off in [delivery]"));
+        Ok(Found { good, unasked: inside.chain(other).collect() })
     }
 
     /// The first address that answers. One with a bad certificate is an answer, too.

@@ -2,7 +2,12 @@
 
 mod host;
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls_pki_types::TrustAnchor;
 use waxseal_core::{
@@ -26,7 +31,7 @@ use super::wanted::{DomainWanted, StsWanted};
 use crate::{
     config::Config,
     dial::Dialler,
-    fetch::{self, PolicyFetcher},
+    fetch::{self, Each, PolicyFetcher, Unasked},
     resolve::{Exchange, Lookup, Mx, Record, Resolver, as_exchangers, as_texts},
     serve,
     survey::probe::{self, Prober},
@@ -35,6 +40,11 @@ use crate::{
 
 /// MX hosts of a domain that are looked at.
 const MOST_HOSTS: usize = 20;
+/// Addresses of our policy host that are asked. Each may serve another file, so that nothing opens where there
+/// are more; large hosters have eight.
+const MOST_POLICY_ADDRESSES: usize = 16;
+/// Where policies are served.
+const HTTPS: u16 = 443;
 /// How long one connection to our own MX host may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,6 +56,11 @@ pub enum Depth {
     /// Also which certificates are shown.
     Shown,
 }
+
+/// What addresses of the policy host serve.
+type Served = Vec<(IpAddr, Result<Policy, StsFailure>)>;
+/// Addresses that nobody could ask from here, and why.
+type Aside = Vec<(IpAddr, String)>;
 
 /// Looks.
 #[derive(Debug)]
@@ -93,6 +108,8 @@ pub struct PolicyLook {
     pub standing: Standing,
     /// Why senders have none, where the policy host was reached and gives them none.
     pub why: Option<String>,
+    /// Addresses of the policy host that nobody could ask from here, each with the reason.
+    pub not_asked: Vec<String>,
 }
 
 /// A zone and what it lacks.
@@ -205,13 +222,14 @@ impl Looker {
         } else {
             Err(StsFailure::Fetch("no policy is announced".to_owned()))
         };
-        let (each, served) = match served {
-            Ok(served) => {
+        let (each, unasked, served) = match served {
+            Ok((served, unasked)) => {
                 let policies = served.iter().filter_map(|(_, policy)| policy.as_ref().ok());
                 let each = policies.cloned().collect();
-                (each, gate::everywhere(wanted.sts.as_ref().map(|sts| &sts.policy), served))
+                let wanted = wanted.sts.as_ref().map(|sts| &sts.policy);
+                (each, unasked, gate::everywhere(wanted, served))
             }
-            Err(failure) => (Vec::new(), Err(failure)),
+            Err(failure) => (Vec::new(), Vec::new(), Err(failure)),
         };
         PolicyFacts {
             domain: name.clone(),
@@ -219,19 +237,43 @@ impl Looker {
             max_age: wanted.max_age,
             served,
             each,
+            unasked,
             announced,
             mx,
         }
     }
 
-    /// The policy as each address of the policy host serves it.
-    async fn served(
-        &self,
-        name: &Domain,
-    ) -> Result<Vec<(IpAddr, Result<Policy, StsFailure>)>, StsFailure> {
-        let each = self.fetcher.served_each(name).await?.into_iter();
-        let read = |fetched: Result<_, _>| fetched.and_then(|file| fetch::policy(name, &file));
-        Ok(each.map(|(address, file)| (address, read(file))).collect())
+    /// The policy as each address of the policy host serves it, and the addresses that nobody could ask from
+    /// here. One past the limit is none of these: it could be asked, and may serve another policy, so that it
+    /// is one that says nothing.
+    async fn served(&self, name: &Domain) -> Result<(Served, Aside), StsFailure> {
+        let Each { asked, unasked } =
+            self.fetcher.served_each(name, MOST_POLICY_ADDRESSES).await?;
+        let (mut aside, mut served) = (Aside::new(), Served::new());
+        for (address, why) in unasked {
+            match why {
+                Unasked::NoWay(why) => aside.push((address, why)),
+                Unasked::TooMany(why) => served.push((address, Err(StsFailure::Unreached(why)))),
+            }
+        }
+        let mut far = Vec::new();
+        for (address, file) in asked {
+            let policy = file.and_then(|file| fetch::policy(name, &file));
+            let way = self.dialler.way_to(SocketAddr::new(address, HTTPS));
+            match (policy, way) {
+                (Err(StsFailure::Unreached(failure)), Err(why)) => {
+                    far.push((address, failure, why));
+                }
+                (policy, _) => served.push((address, policy)),
+            }
+        }
+        // Of a host without any other address nothing is known.
+        if served.is_empty() {
+            let lost = |(address, failure, _)| (address, Err(StsFailure::Unreached(failure)));
+            served.extend(far.drain(..).map(lost));
+        }
+        aside.extend(far.into_iter().map(|(address, _, why)| (address, why)));
+        Ok((served, aside))
     }
 
     /// TXT at `_mta-sts`, as each server of the zone gives it.
@@ -276,7 +318,7 @@ impl Looker {
             Ok(served) => (Standing::Differs { found: vec![served.to_string()] }, None),
             Err(failure) => unserved(failure),
         };
-        let policy = PolicyLook { wanted: wanted.policy.clone(), standing, why };
+        let policy = PolicyLook { wanted: wanted.policy.clone(), standing, why, not_asked: facts.not_asked() };
         (vec![host, announcement], Some(policy))
     }
 

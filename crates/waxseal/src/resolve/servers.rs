@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -306,24 +306,12 @@ pub(super) fn named(response: &Response, question: &Question) -> Result<Vec<Doma
     servers.ok_or_else(|| "it names a server whose name no host can have".to_owned())
 }
 
-/// Whether this machine has a way to an address: asked of its own routes, without a packet. What the network
-/// says to a connection may be said by anybody on the path, and must not count as "cannot be asked".
+/// Whether this machine has a way to an address.
 ///
 /// # Errors
 /// It has none, in words.
 pub(super) fn way_to(address: IpAddr, dialler: &Dialler) -> Result<(), String> {
-    if !dialler.families().allow(address) {
-        return Err("its address family is switched off in [delivery]".to_owned());
-    }
-    let to = dialler.target(SocketAddr::new(address, PORT));
-    let any: IpAddr = match to {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    match UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(to)) {
-        Ok(()) => Ok(()),
-        Err(error) => Err(format!("no way there from this machine ({error})")),
-    }
+    dialler.way_to(SocketAddr::new(address, PORT))
 }
 
 /// One address of a name server. Callers limit the time.

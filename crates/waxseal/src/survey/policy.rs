@@ -18,6 +18,8 @@ use crate::fetch::{Body, Fetched, Wanted, policy};
 
 /// Redirects of a security.txt that are followed: to `www`, and to the right place there.
 const MOST_REDIRECTS: usize = 2;
+/// Addresses of a policy host that are asked: it is not ours.
+const MOST_ADDRESSES: usize = 4;
 /// Where it is (RFC 9116 §3).
 const SECURITY_TXT: &str = "/.well-known/security.txt";
 
@@ -42,12 +44,12 @@ impl Surveyor {
         if !ask {
             return survey;
         }
-        let asking = self.0.tools.fetcher.served_each(domain);
+        let asking = self.0.tools.fetcher.served_each(domain, MOST_ADDRESSES);
         match span.within(format!("the MTA-STS policy of {domain}"), asking).await {
             // As if nobody had asked: that a policy host is slow withdraws nothing.
             None => survey,
             Some(Err(failure)) => PolicySurvey { served: Some(Err(failure)), ..survey },
-            Some(Ok(each)) => at_each(survey, domain, each),
+            Some(Ok(each)) => at_each(survey, domain, each.asked),
         }
     }
 

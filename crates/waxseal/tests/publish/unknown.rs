@@ -142,6 +142,48 @@ async fn of_two_doors_the_closed_one_decides_the_exit_code() {
     let (world, host, ca, key) = with_policy_host(own_zone()).await;
     let (now, next) = (world.key("now"), world.key("next"));
     let keys = |digests: &[&[u8]]| {
+/// IPv6 on a machine without it: what is served there is not known, and that is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_of_the_policy_host_that_nobody_could_ask_is_listed() {
+    let far = Data::Aaaa(std::net::Ipv6Addr::new(0x2001, 0x4860, 0, 0, 0, 0, 0, 0x80));
+    let (world, host, ca, key) = with_policy_host(own_zone().record("mta-sts", &far)).await;
+    serve_what_is_wanted(&world, &host, (&ca, &key)).await;
+    let aside = "mta-sts.own.test (2001:4860::80): its address family is switched off in [delivery]";
+    let said = world.publish(&["gate", "--only", "id", "--json"]).await;
+    let json = said.json();
+    assert_eq!((said.code, &json["items"][0]["not_asked"][0]), (0, &aside.into()), "{json}");
+    let because = json["items"][0]["because"].as_str().unwrap();
+    assert!(because.starts_with("the policy is served at each address that"), "{json}");
+    let said = world.publish(&["mta-sts"]).await;
+    assert!(said.out.contains(&format!(";   not asked: {aside}\n")), "{}", said.out);
+    let json = world.publish(&["mta-sts", "--json"]).await.json();
+    assert_eq!(json["domains"][0]["policy"]["not_asked"][0], aside, "{json}");
+}
+
+/// One past the limit could be asked, so no other address speaks for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_addresses_of_the_policy_host_than_sixteen_are_not_asked_and_not_forgotten() {
+    let more: Vec<String> = (81..97).map(|last| format!("192.0.2.{last}")).collect();
+    let zone = more.iter().fold(own_zone(), |zone, address| {
+        zone.record("mta-sts", &Data::A(address.parse().unwrap()))
+    });
+    let (mut world, host, ca, key) = with_policy_host(zone).await;
+    world.map.extend(more.iter().map(|address| (format!("{address}:443"), host.addr())));
+    world.configure(TESTING, "");
+    serve_what_is_wanted(&world, &host, (&ca, &key)).await;
+    let said = world.publish(&["gate", "--only", "id"]).await;
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    let why = "at 192.0.2.96: not asked: mta-sts.own.test has more than 16 addresses";
+    assert!(said.out.contains(why), "{}", said.out);
+}
+
+async fn serve_what_is_wanted(world: &World, host: &PolicyHost, (ca, key): (&Ca, &ServerKey)) {
+    let json = world.publish(&["mta-sts", "--json"]).await.json();
+    let file = json["domains"][0]["policy"]["text"].as_str().unwrap().to_owned();
+    let identity = ca.issue(key, &["mta-sts.own.test"], Validity::Current).unwrap();
+    host.become_like(PolicyPersonality { identity, answer: Answer::Policy(file) });
+}
+
         let zone = own_zone();
         digests.iter().fold(zone, |zone, digest| zone.record("_25._tcp.mx", &tlsa(digest)))
     };

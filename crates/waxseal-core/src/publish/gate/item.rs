@@ -54,8 +54,8 @@ pub struct Item {
     /// What could not be found out; not empty where the state is [`State::Unknown`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<Gap>,
-    /// Addresses of name servers that were not asked, for want of a way there: others of the same server
-    /// spoke for them.
+    /// Addresses of name servers and of the policy host that were not asked, for want of a way there: others
+    /// of the same server spoke for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_asked: Vec<String>,
     /// Whether part of the wait is a guess, for nobody saw what stood there before.

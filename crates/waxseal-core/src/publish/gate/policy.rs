@@ -1,7 +1,7 @@
 //! A change of an MTA-STS policy (RFC 8461 §8.1, §8.3): the file before the `id`, all MX hosts in the
 //! policy before the MX records change, and `mode: none` for as long as anybody keeps the old policy.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use super::{Door, Gap, How, Item, Judged, Seen, ServerView, State, Views, list, title};
 use crate::{
@@ -29,6 +29,9 @@ pub struct PolicyFacts {
     pub served: Result<Policy, StsFailure>,
     /// Each policy that some address of it serves: a sender takes any of them.
     pub each: Vec<Policy>,
+    /// Addresses of it that nobody could ask from here, each with the reason. One that could have been asked
+    /// and was not is none of these: it is one of which nobody knows what it serves.
+    pub unasked: Vec<(IpAddr, String)>,
     /// TXT at `_mta-sts`, at each authoritative server.
     pub announced: Vec<ServerView<Vec<Vec<u8>>>>,
     /// The MX hosts, at each authoritative server; none for a null MX.
@@ -43,6 +46,21 @@ const ROUNDING: Duration = Duration::from_secs(1);
 const MOST_MX: usize = 256;
 
 impl PolicyFacts {
+    /// Addresses of the policy host that nobody could ask from here, in words.
+    pub fn not_asked(&self) -> Vec<String> {
+        let domain = &self.domain;
+        let said = |(address, why): &_| format!("mta-sts.{domain} ({address}): {why}");
+        self.unasked.iter().map(said).collect()
+    }
+
+    /// `the policy is served`, as far as that was seen.
+    const fn is_served(&self) -> &'static str {
+        match self.unasked.is_empty() {
+            true => "the policy is served",
+            false => "the policy is served at each address that could be asked",
+        }
+    }
+
     /// Why it is not known whether a policy is served: the policy host was not reached. `None` where it is
     /// known, whatever it says.
     fn unreached(&self) -> Option<Gap> {
@@ -73,7 +91,8 @@ pub fn policy(facts: &PolicyFacts, memory: &mut PolicyMemory, now: UnixTime) -> 
         items.retain(|item| item.door != Door::Mx);
         items.push(removal(facts, &announced, memory, now));
     }
-    let aside = Views::look(&facts.domain, &facts.announced).aside;
+    let mut aside = Views::look(&facts.domain, &facts.announced).aside;
+    aside.extend(facts.not_asked());
     items.iter_mut().for_each(|item| item.not_asked.clone_from(&aside));
     items
 }
@@ -285,20 +304,19 @@ fn id(
 ) -> Item {
     let want = texts::policy_id(wanted);
     let what = format!("announce the id {want} of the policy");
+    let there = facts.is_served();
     let mut judged = match &facts.served {
         Ok(served) if served == wanted => Judged::open(match announced {
             Announced::Same(id) if *id == want => {
-                "the policy is served, and its id is announced by every server".to_owned()
+                format!("{there}, and its id is announced by every server")
             }
-            Announced::Mixed(why) => {
-                format!("the policy is served, so its id may be published ({why})")
-            }
+            Announced::Mixed(why) => format!("{there}, so its id may be published ({why})"),
             Announced::Unknown(gaps) => {
                 let gaps: Vec<String> = gaps.iter().map(ToString::to_string).collect();
-                format!("the policy is served, so its id may be published ({})", list(&gaps))
+                format!("{there}, so its id may be published ({})", list(&gaps))
             }
             Announced::Same(_) | Announced::Nothing => {
-                "the policy is served, so its id may be published now".to_owned()
+                format!("{there}, so its id may be published now")
             }
         }),
         served => {

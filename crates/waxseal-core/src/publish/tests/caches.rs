@@ -102,6 +102,15 @@ fn an_address_without_a_way_there_is_said_and_shuts_the_door_where_its_server_ha
     world.facts.announced.extend(more);
     let item = world.ask(Door::Id, NOW);
     assert!(item.is_open() && item.not_asked.len() == 2, "{item:?}");
+    assert!(item.because.starts_with("the policy is served, and its id"), "{item:?}");
+    // And for the host that serves it.
+    world.facts.unasked = vec![("2001:db8::80".parse().unwrap(), "no way".to_owned())];
+    let item = world.ask(Door::Id, NOW);
+    let aside = "mta-sts.example.com (2001:db8::80): no way";
+    assert!(item.is_open() && item.not_asked[2] == aside, "{item:?}");
+    assert!(item.because.starts_with("the policy is served at each address that could be asked,"));
+    let item = world.ask(Door::Mx, NOW);
+    assert_eq!(item.not_asked.len(), 3, "{item:?}");
     world.facts.mx[0].seen = Seen::lost(How::NoRoute, "no way");
     assert_eq!(world.ask(Door::Id, NOW).state, State::Unknown);
 }

@@ -221,6 +221,7 @@ impl World {
             wanted,
             served: served.cloned().ok_or_else(|| StsFailure::Fetch("404".to_owned())),
             each: Vec::new(),
+            unasked: Vec::new(),
             announced: announcement(announced.as_deref()),
             mx: exchangers(mx, 600),
             max_age: None,

@@ -150,6 +150,9 @@ pub(super) fn looked(part: Part, seen: &Seen, verdict: gate::Verdict) -> String 
                 merge(&mut value, json!({ "why": why }));
             }
             merge(&mut value, json!(policy.standing));
+            if !policy.not_asked.is_empty() {
+                merge(&mut value, json!({ "not_asked": policy.not_asked }));
+            }
             value
         });
         json!({

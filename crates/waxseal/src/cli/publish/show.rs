@@ -220,11 +220,12 @@ fn domain(text: &mut String, part: Part, look: &DomainLook, paint: Paint) {
     if part == Part::MtaSts && look.policy.is_none() {
         comment(text, "no MTA-STS policy is wanted: set `mx` and `mta_sts` in [domain.publish]");
     }
-    if let Some(PolicyLook { wanted, standing, why }) = &look.policy {
+    if let Some(PolicyLook { wanted, standing, why, not_asked }) = &look.policy {
         let policy_at = format!("policy at {}", place(&look.domain));
         comment(text, &format!("{policy_at}: {}", word(standing, paint)));
         details(text, standing);
         why.iter().for_each(|why| comment(text, &format!("  {why}")));
+        not_asked.iter().for_each(|why| comment(text, &format!("  not asked: {why}")));
         if *standing != Standing::Live {
             comment(text, "  to do: let that address serve this");
         }
