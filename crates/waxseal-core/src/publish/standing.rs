@@ -96,6 +96,18 @@ impl Finding {
         self.wanted.iter().filter_map(data).collect()
     }
 
+    /// The TLSA records that stand there and that nobody wants, as RDATA.
+    pub fn surplus(&self) -> Vec<&[u8]> {
+        match self.protocol {
+            Protocol::Tlsa => surplus(&self.wanted, &self.seen),
+            Protocol::Tlsrpt
+            | Protocol::MtaSts
+            | Protocol::Spf
+            | Protocol::Dkim
+            | Protocol::Dmarc => Vec::new(),
+        }
+    }
+
     /// Whether TLSA records would be the first that any sender goes by: none stand there, or none that can
     /// be used (RFC 7672 §2.2).
     pub fn is_first(&self) -> bool {
@@ -328,8 +340,10 @@ pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> F
     let is =
         |record: &Record, tlsa: &Tlsa| matches!(&record.data, Data::Tlsa(data) if data == tlsa);
     let lacking = wanted.iter().filter(|w| !value.iter().any(|tlsa| is(w, tlsa))).count();
-    let surplus: Vec<&Tlsa> =
-        value.iter().filter(|tlsa| !wanted.iter().any(|record| is(record, tlsa))).collect();
+    let rdata =
+        |tlsa: &Tlsa| [&[tlsa.usage, tlsa.selector, tlsa.matching], tlsa.data.as_slice()].concat();
+    let seen: Vec<Vec<u8>> = value.iter().map(rdata).collect();
+    let surplus = surplus(&wanted, &seen).len();
     let found = value
         .iter()
         .take(SHOWN_RECORDS)
@@ -348,21 +362,23 @@ pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> F
         // RFC 7672 §2.2: insecure TLSA records count for nobody.
         let fix = "sign the zone with DNSSEC: unsigned TLSA records count for nobody".to_owned();
         (Act::Nothing, fix)
-    } else if !surplus.is_empty() {
+    } else if surplus > 0 {
         let fix = format!(
-            "{} of the records there are of no key in the configuration: once nobody uses those keys, remove \
+            "{surplus} of the records there are of no key in the configuration: once nobody uses those keys, remove \
              them{}",
-            surplus.len(),
             outdone(&wanted, value)
         );
         (Act::Nothing, fix)
     } else {
         return finding(Act::Nothing, Standing::Live, String::new());
     };
-    let rdata =
-        |tlsa: &Tlsa| [&[tlsa.usage, tlsa.selector, tlsa.matching], tlsa.data.as_slice()].concat();
-    let seen = value.iter().map(rdata).collect();
     Finding { seen, ..finding(act, Standing::Differs { found }, fix) }
+}
+
+/// Those of `seen` that nobody wants, as RDATA.
+fn surplus<'s>(wanted: &[Record], seen: &'s [Vec<u8>]) -> Vec<&'s [u8]> {
+    let wanted: Vec<Vec<u8>> = wanted.iter().map(Record::rdata).collect();
+    seen.iter().filter(|one| !wanted.contains(one)).map(Vec::as_slice).collect()
 }
 
 /// What to say where stronger digests stand beside ours: senders go by those alone (RFC 7671 §9).

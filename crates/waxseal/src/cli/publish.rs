@@ -455,14 +455,15 @@ async fn send(seen: &mut Seen, (sender, asked): (&Sender, &Look), looker: &Looke
     }
 }
 
-/// Why no TLSA record of a host may be removed; `None` where that was not asked for, or turns nobody away.
+/// Why no TLSA record of a host may be removed; `None` where that was not asked for, where there is none too
+/// many, or where it turns nobody away.
 fn pruned(
     look: &HostLook,
     tlsa: &Finding,
     asked: &Look,
     now: UnixTime,
 ) -> Option<(Reason, String)> {
-    if !asked.prune || !matches!(tlsa.standing, Standing::Differs { .. }) {
+    if !asked.prune || tlsa.surplus().is_empty() {
         return None;
     }
     match (look.shown.as_ref()?.holds(&tlsa.tlsa(), now)?, asked.unseen()) {

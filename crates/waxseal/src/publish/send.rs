@@ -441,9 +441,7 @@ fn change(finding: &Finding, consent: Consent) -> Result<Option<Change>, Why> {
         record_type: first.record_type(),
         records: records.clone(),
     };
-    let surplus = matches!(finding.standing, Standing::Differs { .. })
-        && finding.protocol == Protocol::Tlsa
-        && consent.surplus == There::Remove;
+    let surplus = consent.surplus == There::Remove && !finding.surplus().is_empty();
     Ok(match (finding.act, &finding.standing) {
         (_, Standing::Unknown { .. }) => None,
         (Act::Nothing | Act::Add, _) if surplus => Some(whole()),
@@ -466,3 +464,6 @@ fn by_hand(finding: &Finding) -> Why {
 fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
+
+#[cfg(test)]
+mod tests;

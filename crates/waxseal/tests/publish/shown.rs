@@ -86,6 +86,29 @@ async fn nothing_is_pruned_where_the_keys_cannot_be_seen_unless_that_is_asked_fo
     assert!(said.out.contains("127.0.0.1:1"), "it was sent: {}", said.out);
 }
 
+/// Records that no key needs are the only ones that go: where there are none, nothing is sent, and what is wrong
+/// with the others stays wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_pruned_of_unsigned_records_that_are_all_needed() {
+    let zone = waxseal_lab::dns::Zone::new("own.test")
+        .ttl(1)
+        .record("@", &Data::mx(10, "mx.own.test"))
+        .record("mx", &Data::A(super::MX.parse().unwrap()));
+    let world = World::new(zone.clone()).await;
+    let zone = zone.record("_25._tcp.mx", &tlsa(&world.key("now")));
+    world.dns.replace(super::tree(zone));
+    let file = world.path("now.pem").display().to_string();
+    let host = format!("[[publish.mx]]\nhost = \"mx.own.test\"\ncurrent = [\"{file}\"]\n");
+    world.configure("", &(nobody(&world) + &host));
+    for prune in [&["tlsa", "--update", "--prune"][..], &["tlsa", "--update"]] {
+        let said = world.publish(prune).await;
+        assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+        assert!(said.out.contains("to do: sign the zone with DNSSEC"), "{}", said.out);
+        assert!(!said.out.contains("not in DNS yet"), "{}", said.out);
+        assert!(!said.out.contains("NOT REMOVED"), "{}", said.out);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_step_to_enforce_is_held_by_a_certificate_that_strangers_refuse() {
     let mut world = World::new(own_zone()).await;
