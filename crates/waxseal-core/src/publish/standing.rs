@@ -69,11 +69,23 @@ pub struct Finding {
     /// What stood there when we looked, where something else did: texts, or the RDATA of TLSA records. What
     /// takes its place was made from it.
     pub seen: Vec<Vec<u8>>,
+    /// Whether TLSA records stood there with signatures; `None` where none stood there, or of other records.
+    pub authenticity: Option<Authenticity>,
 }
 
 /// Nothing that strangers write is shown at greater length, and no more of it.
 const SHOWN: usize = 300;
 const SHOWN_RECORDS: usize = 16;
+
+/// Whether senders can use any of these TLSA records, given as RDATA (RFC 7672 §3.1).
+pub fn any_usable(rdata: &[Vec<u8>]) -> bool {
+    rdata.iter().any(|rdata| match rdata.split_first_chunk::<3>() {
+        Some((&[usage, selector, matching], data)) => {
+            Tlsa { usage, selector, matching, data: data.to_vec() }.is_usable()
+        }
+        None => false,
+    })
+}
 
 /// A text from outside, without control characters and at bounded length: what is cut ends with three
 /// points.
@@ -108,18 +120,14 @@ impl Finding {
         }
     }
 
-    /// Whether TLSA records would be the first that any sender goes by: none stand there, or none that can
-    /// be used (RFC 7672 §2.2).
+    /// Whether TLSA records would be the first that any sender goes by: some come to what is there, and there
+    /// are none, none with signatures, or none that can be used (RFC 7672 §2.2).
     pub fn is_first(&self) -> bool {
-        let usable = |rdata: &Vec<u8>| match rdata.split_first_chunk::<3>() {
-            Some((&[usage, selector, matching], data)) => {
-                Tlsa { usage, selector, matching, data: data.to_vec() }.is_usable()
-            }
-            None => false,
-        };
+        let counts = self.authenticity == Some(Authenticity::Secure) && any_usable(&self.seen);
+        let lacking = || self.wanted.iter().any(|record| !self.seen.contains(&record.rdata()));
         match &self.standing {
             Standing::Missing => true,
-            Standing::Differs { .. } => !self.seen.iter().any(usable),
+            Standing::Differs { .. } => !counts && lacking(),
             Standing::Live | Standing::Unknown { .. } => false,
         }
     }
@@ -325,6 +333,7 @@ pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> F
         standing,
         fix,
         seen: Vec::new(),
+        authenticity: None,
     };
     let (value, authenticity) = match answer {
         Answer::Found { value, authenticity, .. } => (value, *authenticity),
@@ -372,7 +381,8 @@ pub fn tlsa(host: &Domain, wanted: Vec<Record>, answer: &Answer<Vec<Tlsa>>) -> F
     } else {
         return finding(Act::Nothing, Standing::Live, String::new());
     };
-    Finding { seen, ..finding(act, Standing::Differs { found }, fix) }
+    let authenticity = Some(authenticity);
+    Finding { seen, authenticity, ..finding(act, Standing::Differs { found }, fix) }
 }
 
 /// Those of `seen` that nobody wants, as RDATA.
@@ -445,7 +455,8 @@ pub fn policy_host<T>(wanted: Record, addresses: &Answer<T>) -> Finding {
 
 fn one(wanted: Record, act: Act, standing: Standing, fix: String) -> Finding {
     let (protocol, owner) = (wanted.protocol, wanted.owner.clone());
-    Finding { protocol, owner, wanted: vec![wanted], act, standing, fix, seen: Vec::new() }
+    let (wanted, seen) = (vec![wanted], Vec::new());
+    Finding { protocol, owner, wanted, act, standing, fix, seen, authenticity: None }
 }
 
 /// It is there, and says what is wanted in its own words.

@@ -208,6 +208,13 @@ fn an_spf_record_that_asks_dns_too_often_is_said_before_it_is_pasted() {
     };
     assert!(!with(&includes(9)).fix.contains("NOT YET"));
     let finding = with(&includes(10));
+    // Unsigned ones count for nobody either. Where all are there, none comes to them.
+    let unsigned = |value: Vec<Tlsa>| {
+        let wanted = texts::tlsa(&host, vec![texts::end_entity([1; 32])], HOUR).unwrap();
+        tlsa(&host, wanted, &found(value, Authenticity::Insecure))
+    };
+    assert!(unsigned(vec![texts::end_entity([7; 32])]).is_first());
+    assert!(!unsigned(vec![texts::end_entity([1; 32])]).is_first());
     assert!(finding.fix.contains("NOT YET: more than 10 terms"), "{}", finding.fix);
     assert_eq!(finding.act, Act::Replace);
 }
