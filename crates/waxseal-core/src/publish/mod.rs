@@ -38,7 +38,8 @@ pub use self::{
     memory::{Caches, DomainMemory, First, HostMemory, Memory, MemoryError, PolicyMemory, Spell},
     record::{Data, Protocol, Record, strings},
     standing::{
-        Act, Finding, Standing, beside, hold_dmarc, policy_host, spf, text, tlsa, turns_mail_away,
+        Act, Finding, Standing, any_usable, beside, hold_dmarc, policy_host, spf, text, tlsa,
+        turns_mail_away,
     },
 };
 use crate::sts;

@@ -423,6 +423,17 @@ fn done(finding: &Finding, change: &Change, stands: &Stands) -> Left {
             "the records there come from a wildcard, and records at the name itself would hide all of them: \
              a person has to decide",
         ),
+        // They were to come to others, and were not looked at as the first that turn mail away (RFC 7672 §2.2).
+        (Change::Add(_), Stands::Own(_), _)
+            if finding.protocol == Protocol::Tlsa
+                && !finding.is_first()
+                && !publish::any_usable(rdata) =>
+        {
+            Left::Refused(
+                Reason::Changed,
+                "the records that stood there are gone at the primary server, so that these would be the first:                  look again when DNS shows it",
+            )
+        }
         (Change::Add(_), Stands::Own(_), _) => Left::Change,
     }
 }

@@ -23,6 +23,14 @@ fn finding(live: &[u8], authenticity: Authenticity) -> Finding {
     publish::tlsa(&host, wanted, &answer)
 }
 
+fn rdata(tlsa: &Tlsa) -> Vec<u8> {
+    [&[tlsa.usage, tlsa.selector, tlsa.matching], tlsa.data.as_slice()].concat()
+}
+
+fn has(digests: &[u8]) -> Stands {
+    Stands::Own(digests.iter().map(|one| rdata(&texts::end_entity([*one; 32]))).collect())
+}
+
 #[test]
 fn only_records_that_nobody_wants_are_removed() {
     for authenticity in [Authenticity::Secure, Authenticity::Insecure] {
@@ -34,4 +42,22 @@ fn only_records_that_nobody_wants_are_removed() {
         assert!(matches!(change(&more, PRUNING), Ok(Some(Change::Replace { .. }))));
         assert_eq!(change(&more, ADDING), Ok(None));
     }
+}
+
+/// Two administrators: one takes all records away while the other adds one. What comes to others turns nobody away,
+/// and the first that count do (RFC 7672 §2.2).
+#[test]
+fn records_that_would_now_be_the_first_are_not_added() {
+    let beside = finding(&[7], Authenticity::Secure);
+    let add = change(&beside, ADDING).unwrap().unwrap();
+    assert!(matches!(done(&beside, &add, &has(&[7])), Left::Change));
+    assert!(matches!(done(&beside, &add, &has(&[8])), Left::Change));
+    let unusable = Stands::Own(vec![rdata(&Tlsa { usage: 1, ..texts::end_entity([7; 32]) })]);
+    for gone in [has(&[]), unusable] {
+        let left = done(&beside, &add, &gone);
+        assert!(matches!(left, Left::Refused(Reason::Changed, why) if why.contains("the first")));
+    }
+    // Those that were the first when they were decided on stay so.
+    let first = finding(&[7], Authenticity::Insecure);
+    assert!(matches!(done(&first, &add, &has(&[])), Left::Change));
 }
