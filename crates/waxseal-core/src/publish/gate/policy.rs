@@ -162,6 +162,13 @@ impl Exchangers {
         Self { alone, hosts, wrong, gaps, first }
     }
 
+    /// All but the domain itself, which is a mail host only for want of others.
+    fn but(&self, domain: &Domain) -> Self {
+        let others = self.hosts.iter().filter(|(host, _)| host != domain).cloned();
+        let (hosts, wrong, gaps) = (others.collect(), self.wrong.clone(), self.gaps.clone());
+        Self { alone: None, hosts, wrong, gaps, first: self.first }
+    }
+
     /// Whether mail for all of them passes a policy; if not, how a door stands that needs that.
     fn outside(&self, policy: &Policy) -> Option<Judged> {
         let outside = || self.hosts.iter().filter(|(host, _)| !policy.allows(host));
@@ -428,7 +435,13 @@ fn mx(
 ) -> Item {
     let item =
         |judged| Item::new(&facts.domain, Door::Mx, "change the MX records".to_owned(), judged);
-    if let Some(judged) = exchangers.outside(wanted) {
+    // The first MX records are no change that the lack of them forbids.
+    let alone = exchangers.alone.as_ref().filter(|domain| !wanted.allows(domain));
+    let outside = match alone {
+        Some(domain) => exchangers.but(domain).outside(wanted),
+        None => exchangers.outside(wanted),
+    };
+    if let Some(judged) = outside {
         return item(judged);
     }
     // Nothing is known to have changed there, so the time goes on; but nothing opens either.
@@ -443,21 +456,19 @@ fn mx(
     let id = texts::policy_id(wanted);
     let served = memory.served.as_ref().filter(|(known, _)| *known == id).map(|(_, at)| *at);
     let spell = memory.announced.as_ref().filter(|(known, _)| *known == id).map(|known| known.1);
-    let (Some(served), Some(announced)) = (served, spell) else {
-        let because =
-            "the policy with all hosts of `mx` is not served and announced yet".to_owned();
-        let to_do = "serve it, then announce its id: `waxseal publish mta-sts` prints both";
-        return item(Judged::closed(because, to_do));
+    let (Some(served), Some(since)) = (served, spell) else {
+        return item(unannounced(alone, announced, memory));
     };
-    let since = served.max(announced.since);
-    let forgotten = memory.caches.forgotten(&id.to_string(), since, (TTLS, announced.ttl));
+    let (announced, ttl) = (since.since, since.ttl);
+    let since = served.max(announced);
+    let forgotten = memory.caches.forgotten(&id.to_string(), since, (TTLS, ttl));
     let until = forgotten.at + ROUNDING;
     let judged = if now < until {
         Judged::until(
             until,
             format!(
                 "the policy with all hosts of `mx` is announced since {}; senders know it at {until} ({})",
-                announced.since, forgotten.why
+                announced, forgotten.why
             ),
         )
     } else {
@@ -467,6 +478,28 @@ fn mx(
         )
     };
     item(Judged { guessed: forgotten.guessed, ..judged })
+}
+
+/// How the MX records may change while the policy with all of them is not announced. The first ones of the
+/// domain `alone` are no change that this policy has to name, where senders know no other.
+fn unannounced(alone: Option<&Domain>, announced: &Announced, memory: &PolicyMemory) -> Judged {
+    let because = "the policy with all hosts of `mx` is not served and announced yet".to_owned();
+    let Some(domain) = alone else {
+        let to_do = "serve it, then announce its id: `waxseal publish mta-sts` prints both";
+        return Judged::closed(because, to_do);
+    };
+    let nothing = matches!(announced, Announced::Nothing);
+    match nothing && memory.longest_max_age == 0 && memory.mode.is_none() {
+        true => Judged::open(format!(
+            "{domain} has no MX record at a server of its zone, no policy is announced, and none was seen \
+             before: its first MX records turn no mail away"
+        )),
+        false => Judged::closed(
+            format!("{domain} has no MX record at a server of its zone, and {because}"),
+            "publish MX records only of hosts that the announced policy names; then serve the new policy, \
+             and announce its id",
+        ),
+    }
 }
 
 /// A policy that is just taken away goes on in the caches of senders, until `max_age` (RFC 8461 §8.3).

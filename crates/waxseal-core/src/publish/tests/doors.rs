@@ -402,6 +402,40 @@ fn mx_records_change_after_a_policy_with_all_of_them() {
 }
 
 #[test]
+/// A domain that is its own mail host: to publish its first MX records is not what the lack of them forbids.
+#[test]
+fn the_first_mx_records_of_a_domain_wait_only_for_a_policy_that_senders_may_know() {
+    let wanted = policy(sts::Mode::Enforce, &["mx.example.com"]);
+    let without = |world: &mut World| world.facts.mx = vec![view(1, Seen::Absent { ttl: HOUR })];
+    let mut world = World::new(Some(wanted.clone()), None, &[]);
+    without(&mut world);
+    let id = world.ask(Door::Id, NOW);
+    assert!(!id.is_open() && id.to_do == ["publish its MX records first"], "{id:?}");
+    let item = world.ask(Door::Mx, NOW);
+    assert!(item.is_open() && item.because.contains("no policy is announced"), "{item:?}");
+    // Senders know another one.
+    let old = policy(sts::Mode::Testing, &["mx.example.com"]);
+    let mut world = World::new(Some(wanted.clone()), Some(&old), &[]);
+    without(&mut world);
+    let item = world.ask(Door::Mx, NOW);
+    assert_eq!(waits(&item), None);
+    assert!(item.to_do[0].contains("only of hosts that the announced policy names"), "{item:?}");
+    // Once they know ours, its hosts may get their records.
+    let mut world = World::new(Some(wanted.clone()), Some(&wanted), &[]);
+    without(&mut world);
+    world.ask(Door::Mx, NOW);
+    let item = world.ask(Door::Mx, later(2 * DAY));
+    assert!(item.is_open() && item.because.contains("may change among them"), "{item:?}");
+    // Nobody knows what is announced, or what a second server has.
+    let mut world = World::new(Some(wanted), None, &[]);
+    without(&mut world);
+    world.facts.mx.push(view(2, Seen::lost(How::Silent, "no answer")));
+    assert_eq!(world.ask(Door::Mx, NOW).state, State::Unknown);
+    without(&mut world);
+    world.facts.announced[1].seen = Seen::lost(How::Silent, "no answer");
+    assert_eq!(world.ask(Door::Mx, NOW).state, State::Unknown);
+}
+
 fn mode_none_is_kept_as_long_as_the_old_policy_could_live() {
     let old = policy(sts::Mode::Enforce, &["mx.example.com"]);
     let none = Policy { mode: sts::Mode::None, mx: Vec::new(), max_age: HOUR };
