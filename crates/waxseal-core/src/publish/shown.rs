@@ -109,8 +109,8 @@ impl HostShown {
     fn chain(&mut self, address: IpAddr, chain: &[Vec<u8>]) -> Result<(), String> {
         let leaf = chain.first().ok_or("it shows no certificate")?;
         let leaf = Certificate::read(leaf).map_err(|fault| fault.to_string())?;
-        let algorithm = pki::key_kind(leaf.public_key_info()).to_owned();
-        let key = Key { algorithm, spki_sha256: leaf.key_digest() };
+        let spki = leaf.public_key_info();
+        let key = Key::of(pki::key_kind(spki).to_owned(), spki);
         let certificates = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
         let chain = Chain { address, key, certificates };
         if !self.chains.contains(&chain) {

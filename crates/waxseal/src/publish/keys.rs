@@ -2,7 +2,6 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, pem::PemObject};
 use waxseal_core::{
     pki::{self, Certificate},
@@ -66,9 +65,5 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn key(spki: &[u8]) -> Key {
-    let mut spki_sha256 = [0; 32];
-    for (to, from) in spki_sha256.iter_mut().zip(digest(&SHA256, spki).as_ref()) {
-        *to = *from;
-    }
-    Key { algorithm: pki::key_kind(spki).to_owned(), spki_sha256 }
+    Key::of(pki::key_kind(spki).to_owned(), spki)
 }

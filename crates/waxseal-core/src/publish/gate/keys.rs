@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
+
 use super::{Door, Gap, Item, Judged, Seen, ServerView, Views, list, title};
 use crate::{
     dane::{self, Tlsa},
@@ -19,12 +21,32 @@ pub struct Key {
     pub algorithm: String,
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub spki_sha256: [u8; 32],
+    /// SHA-512 of the same: we publish no such record, and others may have.
+    pub spki_sha512: [u8; 64],
 }
 
 impl Key {
     /// The digest in hexadecimal.
     pub fn hex(&self) -> String {
         self.spki_sha256.iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+
+    /// A key with this SubjectPublicKeyInfo.
+    pub fn of(algorithm: String, spki: &[u8]) -> Self {
+        let (mut spki_sha256, mut spki_sha512) = ([0; 32], [0; 64]);
+        for (to, from) in spki_sha256.iter_mut().zip(digest(&SHA256, spki).as_ref()) {
+            *to = *from;
+        }
+        for (to, from) in spki_sha512.iter_mut().zip(digest(&SHA512, spki).as_ref()) {
+            *to = *from;
+        }
+        Self { algorithm, spki_sha256, spki_sha512 }
+    }
+
+    /// What a record of `usage` names it by: its SHA-256, as we publish it, and its SHA-512.
+    fn records(&self, usage: u8) -> [Tlsa; 2] {
+        let of = |matching, data| Tlsa { usage, selector: 1, matching, data };
+        [of(1, self.spki_sha256.to_vec()), of(2, self.spki_sha512.to_vec())]
     }
 
     /// `ECDSA P-256 key 3f5c...`
@@ -148,6 +170,18 @@ impl<'a> Everywhere<'a> {
         self.views.iter().filter(lacks).map(title).collect()
     }
 
+    /// Servers that answer, and where none of these records is one that counts.
+    fn bare(&self, any: &[Tlsa]) -> Vec<String> {
+        let bare = |view: &&ServerView<Vec<Tlsa>>| match &view.seen {
+            Seen::Records { value, .. } => {
+                !dane::effective(value).any(|(_, tlsa)| any.contains(tlsa))
+            }
+            Seen::Absent { .. } => true,
+            Seen::Wrong(_) | Seen::Lost(_) => false,
+        };
+        self.views.iter().filter(bare).map(title).collect()
+    }
+
     /// Servers that have this record for nobody: a stronger digest stands beside it, and senders go by the
     /// strongest alone (digest agility, RFC 7671 §9).
     fn outdone(&self, wanted: &Tlsa) -> Vec<String> {
@@ -240,16 +274,16 @@ fn next(key: &Key, all: &Everywhere<'_>, memory: &mut HostMemory, now: UnixTime)
 
 /// A key in use without a record: mail is being refused now, and a change of keys has to wait.
 fn uncovered(host: &HostKeys, key: &Key, all: &Everywhere<'_>) -> Option<Item> {
-    let wanted = texts::end_entity(key.spki_sha256);
-    let mut lacking = all.without(&wanted);
     // An issuer's record covers the key as well, with the chain that the host sends (RFC 7671 §5.2).
-    for issuer in &host.issuers {
-        let without = all.without(&texts::issuer(issuer.spki_sha256));
-        lacking.retain(|server| without.contains(server));
-    }
-    if lacking.is_empty() {
+    let issuers = host.issuers.iter().flat_map(|issuer| issuer.records(2));
+    let any: Vec<Tlsa> = key.records(3).into_iter().chain(issuers).collect();
+    let bare = all.bare(&any);
+    if bare.is_empty() {
         return None;
     }
+    let outdone: Vec<String> = any.iter().flat_map(|tlsa| all.outdone(tlsa)).collect();
+    let (outdone, lacking): (Vec<_>, Vec<_>) =
+        bare.into_iter().partition(|server| outdone.contains(server));
     let nothing = all.views.iter().all(|view| matches!(view.seen, Seen::Absent { .. }));
     let judged = if nothing {
         let because = "no TLSA record is published yet".to_owned();
@@ -257,6 +291,16 @@ fn uncovered(host: &HostKeys, key: &Key, all: &Everywhere<'_>) -> Option<Item> {
             because,
             "publish that of the key in use together with the next: `waxseal publish tlsa`",
         )
+    } else if lacking.is_empty() {
+        let because = format!(
+            "the TLSA record of the key IN USE counts for nobody at {}: one with SHA-512 (`3 1 2`) that is not \
+             of this key stands beside it, and senders go by the strongest digest alone (RFC 7671 section 9): \
+             those with DANE refuse this host",
+            list(&outdone)
+        );
+        let to_do = "take the records with SHA-512 away AT ONCE: `waxseal publish tlsa --update --prune` does, \
+                     where no key that is shown needs them";
+        Judged::closed(because, to_do)
     } else {
         let because = format!(
             "the key IN USE has no TLSA record at {}: senders with DANE refuse this host",

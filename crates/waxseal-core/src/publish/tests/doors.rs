@@ -4,7 +4,8 @@
 use super::*;
 
 pub(super) fn key(digest: u8) -> Key {
-    Key { algorithm: "ECDSA P-256".to_owned(), spki_sha256: [digest; 32] }
+    let (spki_sha256, spki_sha512) = ([digest; 32], [digest; 64]);
+    Key { algorithm: "ECDSA P-256".to_owned(), spki_sha256, spki_sha512 }
 }
 
 pub(super) fn host(current: &[u8], next: &[u8]) -> HostKeys {
@@ -401,7 +402,6 @@ fn mx_records_change_after_a_policy_with_all_of_them() {
     assert_eq!(world.ask(Door::Mx, later(630)).state, State::Unknown);
 }
 
-#[test]
 /// A domain that is its own mail host: to publish its first MX records is not what the lack of them forbids.
 #[test]
 fn the_first_mx_records_of_a_domain_wait_only_for_a_policy_that_senders_may_know() {
@@ -436,6 +436,7 @@ fn the_first_mx_records_of_a_domain_wait_only_for_a_policy_that_senders_may_know
     assert_eq!(world.ask(Door::Mx, NOW).state, State::Unknown);
 }
 
+#[test]
 fn mode_none_is_kept_as_long_as_the_old_policy_could_live() {
     let old = policy(sts::Mode::Enforce, &["mx.example.com"]);
     let none = Policy { mode: sts::Mode::None, mx: Vec::new(), max_age: HOUR };
@@ -502,4 +503,37 @@ fn a_record_that_a_stronger_digest_outdoes_opens_nothing() {
     let item = look(&mut memory, has(&[1, 2], 300), later(5 * DAY));
     assert_eq!(waits(&item), Some(later(5 * DAY + 601)), "{}", item.because);
     assert!(look(&mut memory, has(&[1, 2], 300), later(5 * DAY + 601)).is_open());
+}
+
+/// The same for the key in use: its `3 1 1` is there and counts for nobody.
+#[test]
+fn a_key_in_use_whose_record_a_stronger_digest_outdoes_is_not_covered() {
+    let with = |sha512: &[u8]| {
+        let Seen::Records { mut value, ttl, authenticity } = has(&[1], 300) else { panic!() };
+        value.extend(sha512.iter().map(|digest| Tlsa {
+            usage: 3,
+            selector: 1,
+            matching: 2,
+            data: vec![*digest; 64],
+        }));
+        Seen::Records { value, ttl, authenticity }
+    };
+    let mut host = host(&[1], &[]);
+    let look = |host: &HostKeys, seen| {
+        let views = [view(1, has(&[1], 300)), view(2, seen)];
+        gate::keys(host, &views, &mut HostMemory::default(), NOW)
+    };
+    let items = look(&host, with(&[9]));
+    assert_eq!(items.len(), 1, "{items:?}");
+    let item = &items[0];
+    assert_eq!(waits(item), None);
+    assert!(item.because.contains("IN USE counts for nobody at ns2.example.net"), "{item:?}");
+    assert!(item.to_do[0].contains("SHA-512"), "{item:?}");
+    // A habit of old guides that turns nobody away: both are of this key.
+    assert!(look(&host, with(&[9, 1])).is_empty());
+    // Nor does it where a record of its issuer counts.
+    host.issuers = vec![key(7)];
+    let Seen::Records { mut value, ttl, authenticity } = with(&[9]) else { panic!() };
+    value.push(texts::issuer([7; 32]));
+    assert!(look(&host, Seen::Records { value, ttl, authenticity }).is_empty());
 }

@@ -35,6 +35,11 @@ fn certificate(names: &[&str]) -> (Vec<u8>, Vec<u8>) {
     (leaf.der().to_vec(), issuer.der().to_vec())
 }
 
+fn key_of(der: &[u8]) -> Key {
+    let spki = crate::pki::Certificate::read(der).unwrap().public_key_info();
+    Key::of("ECDSA P-256".to_owned(), spki)
+}
+
 fn digest_of(der: &[u8]) -> [u8; 32] {
     Certificate::read(der).unwrap().key_digest()
 }
@@ -131,7 +136,7 @@ fn an_expired_chain_of_a_configured_issuer_is_called_expired_and_not_unknown() {
     let (leaf, issuer) = certificate(&["mx.example.com"]);
     let shown = showing(&[&leaf, &issuer]);
     let mut keys = host(&[1], &[]);
-    keys.issuers = vec![Key { algorithm: "ECDSA P-256".into(), spki_sha256: digest_of(&issuer) }];
+    keys.issuers = vec![key_of(&issuer)];
     let records = [texts::issuer(digest_of(&issuer))];
     let late = UnixTime(2_000_000_000);
     assert!(shown.doors(&keys, NOW).is_empty());
@@ -149,7 +154,7 @@ fn an_expired_chain_of_a_configured_issuer_is_called_expired_and_not_unknown() {
         showing(&[&other, &issuer]).uncovered(&[texts::issuer(digest_of(&issuer))], NOW);
     assert!(uncovered[0].contains("other.example.com"), "{uncovered:?}");
     // Its own key in `current` covers it whatever its dates say (RFC 7672 section 3.1.1).
-    keys.current = vec![Key { algorithm: "ECDSA P-256".into(), spki_sha256: digest_of(&leaf) }];
+    keys.current = vec![key_of(&leaf)];
     assert!(shown.doors(&keys, late).is_empty());
 }
 
@@ -165,17 +170,16 @@ fn an_unreadable_certificate_is_not_known() {
 fn each_shown_key_has_its_place_in_the_configuration() {
     let (leaf, issuer) = certificate(&["mx.example.com"]);
     let shown = showing(&[&leaf, &issuer]);
-    let key = |der: &[u8]| Key { algorithm: "ECDSA P-256".into(), spki_sha256: digest_of(der) };
     let place = |keys: &HostKeys| shown.places(keys, NOW).next().unwrap().1;
     let mut keys = host(&[1], &[2]);
     assert_eq!(place(&keys), Place::Nowhere);
     let doors = shown.doors(&keys, NOW);
     assert!(doors.len() == 1 && waits(&doors[0]).is_none(), "{doors:?}");
-    keys.issuers = vec![key(&issuer)];
+    keys.issuers = vec![key_of(&issuer)];
     assert_eq!(place(&keys), Place::Issuer);
-    keys.next.push(key(&leaf));
+    keys.next.push(key_of(&leaf));
     assert_eq!(place(&keys), Place::Next);
-    keys.current.push(key(&leaf));
+    keys.current.push(key_of(&leaf));
     assert_eq!(place(&keys), Place::Current);
     assert!(shown.doors(&keys, NOW).is_empty());
 }
