@@ -1,6 +1,6 @@
 //! What is wanted against what DNS says.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 
@@ -406,14 +406,15 @@ fn outdone(wanted: &[Record], value: &[Tlsa]) -> &'static str {
 }
 
 /// A DMARC record that asks for more than reports is not to be published before anything that the gateway
-/// sends would pass: SPF with the gateway in it, or one of our DKIM keys, is `Live` (RFC 7489 §6.3).
+/// sends would pass: SPF with the gateway in it, or one of our DKIM keys, is `Live` (RFC 7489 §6.3). Where the
+/// record that stands there asks for the same, no mail is newly turned away.
 pub fn hold_dmarc(dmarc: &mut Finding, spf: &Finding, dkim: &[Finding]) {
     // A key that is taken back is live as well, and nothing passes by it (RFC 6376 §3.6.1).
     let signs = |finding: &&Finding| !finding.wanted.iter().any(is_revoked);
     let passing = [spf].into_iter().chain(dkim.iter().filter(signs));
     let passes = passing.into_iter().any(|finding| finding.standing == Standing::Live);
     let goes = matches!(dmarc.act, Act::Add | Act::Replace);
-    if passes || !goes || !dmarc.wanted.iter().any(turns_mail_away) {
+    if passes || !goes || !dmarc.wanted.iter().any(turns_mail_away) || asks_the_same(dmarc) {
         return;
     }
     dmarc.act = Act::ByHand;
@@ -421,6 +422,26 @@ pub fn hold_dmarc(dmarc: &mut Finding, spf: &Finding, dkim: &[Finding]) {
                  that receivers would turn all mail of the domain away; publish one of them first, or \
                  dmarc = \"none\""
         .to_owned();
+}
+
+/// Whether the one DMARC record that stands there asks for as much as the wanted one: all but addresses for
+/// reports is the same, said or not.
+fn asks_the_same(dmarc: &Finding) -> bool {
+    let asked = |text: &str| {
+        let tags = Tags::read(text).ok()?;
+        let tags = tags.iter().filter(|(name, _)| !matches!(*name, "rua" | "ruf"));
+        let tags = tags.map(|(name, value)| (name.to_owned(), dense(value).to_ascii_lowercase()));
+        Some(tags.collect::<BTreeMap<_, _>>())
+    };
+    let live: Vec<&[u8]> =
+        dmarc.seen.iter().filter(|one| is_of("v=DMARC1", one)).map(Vec::as_slice).collect();
+    let ([live], [Record { data: Data::Txt(wanted), .. }]) =
+        (live.as_slice(), dmarc.wanted.as_slice())
+    else {
+        return false;
+    };
+    let live = std::str::from_utf8(live).ok().and_then(asked);
+    live.is_some() && live == asked(wanted)
 }
 
 /// Whether a record is that of a DKIM key that was taken back: its `p` is empty.

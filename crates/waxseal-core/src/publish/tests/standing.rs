@@ -82,6 +82,22 @@ fn a_strict_dmarc_record_waits_for_something_that_passes() {
     let mut held = dmarc("v=DMARC1; p=reject");
     hold_dmarc(&mut held, &missing, &[revoked]);
     assert_eq!(held.act, Act::ByHand);
+    // One that asks for it already asks for nothing new with our address in it; a stricter one does.
+    for (live, held) in [
+        ("v=DMARC1; p=reject", false),
+        ("v=DMARC1;p=Reject; rua=mailto:a@x.example", false),
+        ("v=DMARC1; p=reject; pct=0", false),
+        ("v=DMARC1; p=quarantine", true),
+        ("v=DMARC1; p=none", true),
+        ("v=DMARC1; p=reject; p=none", true),
+    ] {
+        let reports = ["mailto:d@example.com".to_owned()];
+        let record = texts::dmarc(&name("example.com"), "reject", &reports, HOUR).unwrap();
+        let mut finding = text(record, "v=DMARC1", &texts_of(&[live]));
+        assert_eq!(finding.act, Act::Replace);
+        hold_dmarc(&mut finding, &missing, &[]);
+        assert_eq!(finding.act == Act::ByHand, held, "{live}: {finding:?}");
+    }
     let mut none = dmarc("v=DMARC1; p=none; sp=reject");
     hold_dmarc(&mut none, &missing, &[]);
     assert_eq!(none.act, Act::Add);
@@ -192,6 +208,13 @@ fn the_first_tlsa_records_are_those_that_count_first() {
     let finding = of(vec![odd(3, 2, 64)]);
     assert!(finding.fix.contains("SHA-512 stand there, senders go by those"), "{}", finding.fix);
     assert!(!of(vec![odd(3, 1, 32)]).fix.contains("SHA-512"));
+    // Unsigned ones count for nobody either. Where all are there, none comes to them.
+    let unsigned = |value: Vec<Tlsa>| {
+        let wanted = texts::tlsa(&host, vec![texts::end_entity([1; 32])], HOUR).unwrap();
+        tlsa(&host, wanted, &found(value, Authenticity::Insecure))
+    };
+    assert!(unsigned(vec![texts::end_entity([7; 32])]).is_first());
+    assert!(!unsigned(vec![texts::end_entity([1; 32])]).is_first());
 }
 
 /// Ours may be the one that is too many: then nobody's mail passes.
@@ -208,13 +231,6 @@ fn an_spf_record_that_asks_dns_too_often_is_said_before_it_is_pasted() {
     };
     assert!(!with(&includes(9)).fix.contains("NOT YET"));
     let finding = with(&includes(10));
-    // Unsigned ones count for nobody either. Where all are there, none comes to them.
-    let unsigned = |value: Vec<Tlsa>| {
-        let wanted = texts::tlsa(&host, vec![texts::end_entity([1; 32])], HOUR).unwrap();
-        tlsa(&host, wanted, &found(value, Authenticity::Insecure))
-    };
-    assert!(unsigned(vec![texts::end_entity([7; 32])]).is_first());
-    assert!(!unsigned(vec![texts::end_entity([1; 32])]).is_first());
     assert!(finding.fix.contains("NOT YET: more than 10 terms"), "{}", finding.fix);
     assert_eq!(finding.act, Act::Replace);
 }
