@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{Data, Mta, Protocol, Record};
 use crate::{
-    dane::Tlsa,
+    dane::{self, Tlsa},
     domain::{Domain, DomainError},
     sts::{MxPattern, Policy, PolicyId},
 };
@@ -119,7 +119,7 @@ pub fn issuer(spki_sha256: [u8; 32]) -> Tlsa {
 /// # Errors
 /// The name would be too long.
 pub fn tlsa(host: &Domain, records: Vec<Tlsa>, ttl: Duration) -> Result<Vec<Record>, DomainError> {
-    let owner = host.below("_25._tcp")?;
+    let owner = dane::owner(host, 25)?;
     let mut found: Vec<Record> = Vec::new();
     for record in records {
         let data = Data::Tlsa(record);

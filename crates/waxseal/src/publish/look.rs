@@ -247,8 +247,7 @@ impl Looker {
     /// here. One past the limit is none of these: it could be asked, and may serve another policy, so that it
     /// is one that says nothing.
     async fn served(&self, name: &Domain) -> Result<(Served, Aside), StsFailure> {
-        let Each { asked, unasked } =
-            self.fetcher.served_each(name, MOST_POLICY_ADDRESSES).await?;
+        let Each { asked, unasked } = self.fetcher.served_each(name, MOST_POLICY_ADDRESSES).await?;
         let (mut aside, mut served) = (Aside::new(), Served::new());
         for (address, why) in unasked {
             match why {
@@ -318,7 +317,12 @@ impl Looker {
             Ok(served) => (Standing::Differs { found: vec![served.to_string()] }, None),
             Err(failure) => unserved(failure),
         };
-        let policy = PolicyLook { wanted: wanted.policy.clone(), standing, why, not_asked: facts.not_asked() };
+        let policy = PolicyLook {
+            wanted: wanted.policy.clone(),
+            standing,
+            why,
+            not_asked: facts.not_asked(),
+        };
         (vec![host, announcement], Some(policy))
     }
 

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::task::JoinSet;
 use waxseal_core::{
     assess::{Observed, Unprobed},
+    dane,
     dns::{Answer, FailureKind, LookupFailure},
     dnssec::RecordType,
     domain::Domain,
@@ -116,7 +117,7 @@ impl Looker {
     }
 
     async fn tlsa(&self, host: &Domain, records: Vec<publish::Record>) -> Finding {
-        match host.below("_25._tcp") {
+        match dane::owner(host, PORT) {
             Ok(owner) => {
                 let lookup = self.resolver.tlsa(&owner).await;
                 behind(publish::tlsa(host, records, &lookup.answer), &lookup)
@@ -137,7 +138,7 @@ impl Looker {
         now: UnixTime,
     ) -> Vec<Item> {
         let host = &wanted.keys.host;
-        let views = match host.below("_25._tcp") {
+        let views = match dane::owner(host, PORT) {
             Ok(owner) => self.resolver.ask_all(&owner, RecordType::TLSA, &self.dialler).await,
             Err(error) => Err(error.to_string()),
         };
@@ -180,7 +181,7 @@ impl Looker {
 
     /// Whether a host has TLSA records that count.
     pub(super) async fn dane(&self, host: &Domain) -> Standing {
-        let owner = match host.below("_25._tcp") {
+        let owner = match dane::owner(host, PORT) {
             Ok(owner) => owner,
             Err(error) => return Standing::Unknown { why: error.to_string() },
         };
