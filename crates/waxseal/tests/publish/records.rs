@@ -46,6 +46,17 @@ async fn records_are_printed_without_a_look() {
     let json = world.publish(&["mta-sts", "--offline", "--json"]).await.json();
     let text = json["domains"][0]["policy"]["text"].as_str().unwrap();
     assert_eq!(text, "version: STSv1\r\nmode: testing\r\nmx: mx.own.test\r\nmax_age: 1209600\r\n");
+    // A script sees as well what people are told: nobody looked, so some of it is not to be pasted.
+    let json = world.publish(&["records", "--offline", "--json"]).await.json();
+    assert!(json["looked"] == false && json["verdict"].is_null(), "{json}");
+    let records = |part: &str| json[part][0]["records"].as_array().unwrap().clone();
+    for record in [records("domains"), records("hosts")].concat() {
+        let owner = record["owner"].as_str().unwrap();
+        let held = !record["hold"].is_null();
+        assert_eq!(held, !owner.starts_with("_smtp._tls"), "{record}");
+    }
+    let tlsa = records("hosts")[0]["hold"].as_str().unwrap().to_owned();
+    assert!(tlsa.contains("nobody looked which keys mx.own.test shows"), "{tlsa}");
     let said = world.publish(&["records", "elsewhere.test"]).await;
     assert_eq!(said.code, 64);
     assert!(said.err.contains("it has own.test, mx.own.test"), "{}", said.err);

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use waxseal_core::{
     publish::{
-        ClockSet, Finding, Record,
+        ClockSet, Data, Finding, Protocol, Record,
         gate::{self, Item, State},
         rollout::Stage,
-        texts,
+        texts, turns_mail_away,
     },
     sts::{self, Policy},
     time::UnixTime,
@@ -15,9 +15,9 @@ use waxseal_core::{
 use super::{
     Part, Seen,
     gate::Looked,
-    show::{host_records, unknown_steps},
+    show::{ONLY_PASSING, ONLY_SERVED, host_records, only_alone, only_compared, unknown_steps},
 };
-use crate::publish::{Refusal, Served, Wanted, Zone};
+use crate::publish::{DomainWanted, Refusal, Served, Wanted, Zone};
 
 /// The form of what `gate` prints.
 const GATE: &str = "waxseal/publish-gate/1";
@@ -73,6 +73,28 @@ fn policy_json(domain: &str, policy: &Policy) -> Value {
     })
 }
 
+/// A record that is nothing to publish before somebody looked: `hold` says why, as the text does.
+fn held_json(record: &Record, hold: Option<String>) -> Value {
+    let mut value = record_json(record);
+    if let Some(hold) = hold {
+        merge(&mut value, json!({ "hold": hold }));
+    }
+    value
+}
+
+/// Why a record of a domain waits where nobody looked.
+fn hold(domain: &DomainWanted, record: &Record) -> Option<String> {
+    match (record.protocol, &record.data) {
+        (Protocol::MtaSts, Data::Txt(_)) => Some(ONLY_SERVED.to_owned()),
+        (Protocol::Spf, _) => Some(only_alone(domain)),
+        (Protocol::Dmarc, _) if turns_mail_away(record) => Some(ONLY_PASSING.to_owned()),
+        (
+            Protocol::MtaSts | Protocol::Tlsrpt | Protocol::Dkim | Protocol::Dmarc | Protocol::Tlsa,
+            _,
+        ) => None,
+    }
+}
+
 /// The records without a look.
 pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
     let domains = wanted.domains.iter().filter(|_| part.has_domains()).map(|domain| {
@@ -89,17 +111,24 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
             records.extend(&domain.dkim);
             records.extend(&domain.dmarc);
         }
-        let records: Vec<Value> = records.into_iter().map(record_json).collect();
+        let records = records.into_iter().map(|record| held_json(record, hold(domain, record)));
+        let records: Vec<Value> = records.collect();
         let policy = sts.map(|sts| policy_json(domain.domain.as_str(), &sts.policy));
         json!({ "domain": domain.domain, "records": records, "policy": policy })
     });
     let hosts = wanted.hosts.iter().filter(|_| part.has_hosts()).map(|host| {
-        let records: Vec<Value> = host_records(part, host).into_iter().map(record_json).collect();
+        let hold = |record: &Record| match record.data {
+            Data::Tlsa(_) => Some(only_compared(&host.keys.host)),
+            Data::Txt(_) | Data::Cname(_) => None,
+        };
+        let records = host_records(part, host).into_iter();
+        let records: Vec<Value> = records.map(|one| held_json(one, hold(one))).collect();
         json!({ "host": host.keys.host, "records": records })
     });
     let domains: Vec<Value> = domains.collect();
     let hosts: Vec<Value> = hosts.collect();
-    format!("{}\n", json!({ "schema": RECORDS, "domains": domains, "hosts": hosts }))
+    let whole = json!({ "schema": RECORDS, "looked": false, "domains": domains, "hosts": hosts });
+    format!("{whole}\n")
 }
 
 fn finding_json(finding: &Finding) -> Value {
@@ -185,6 +214,7 @@ pub(super) fn looked(part: Part, seen: &Seen, verdict: gate::Verdict) -> String 
     });
     let whole = json!({
         "schema": RECORDS,
+        "looked": true,
         "verdict": verdict,
         "domains": domains.collect::<Vec<_>>(),
         "hosts": hosts.collect::<Vec<_>>(),

@@ -55,7 +55,7 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
             }
             comment(&mut text, &format!("the policy, for {}", place(&domain.domain)));
             policy(&mut text, &sts.policy);
-            comment(&mut text, "only once that policy is served there (RFC 8461 section 8.1):");
+            comment(&mut text, &format!("{ONLY_SERVED}:"));
             comment(&mut text, &sts.announcement.to_string());
         }
         if part == Part::All {
@@ -63,9 +63,7 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
             spf(&mut text, domain);
             match &domain.dmarc {
                 Some(dmarc) if turns_mail_away(dmarc) => {
-                    let words = "only once SPF with this gateway in it or a DKIM key of ours is live: receivers would \
-                                 turn all mail of the domain away";
-                    comment(&mut text, words);
+                    comment(&mut text, ONLY_PASSING);
                     comment(&mut text, &dmarc.to_string());
                 }
                 Some(dmarc) => records.push(dmarc),
@@ -77,12 +75,7 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
     if part.has_hosts() {
         for host in &wanted.hosts {
             if part != Part::Tlsrpt && !host.records.is_empty() {
-                let name = &host.keys.host;
-                let words = format!(
-                    "nobody looked which keys {name} shows: records without the key that it shows turn mail away; \
-                     `waxseal publish tlsa {name}` looks"
-                );
-                comment(&mut text, &words);
+                comment(&mut text, &only_compared(&host.keys.host));
             }
             for record in host_records(part, host) {
                 match &record.data {
@@ -95,16 +88,33 @@ pub(super) fn offline(part: Part, wanted: &Wanted) -> String {
     nothing(text)
 }
 
-/// SPF without a look: a second record beside one that is there would be an error (RFC 7208 §4.5).
-fn spf(text: &mut String, domain: &DomainWanted) {
-    let (record, mechanisms) = &domain.spf;
-    let words = format!(
-        "SPF, only where {} has no v=spf1 record yet; in one that is there, put {} behind v=spf1:",
+/// Why the announcement of a policy waits where nobody looked.
+pub(super) const ONLY_SERVED: &str = "only once that policy is served there (RFC 8461 section 8.1)";
+/// The same of a DMARC record that asks for refusal.
+pub(super) const ONLY_PASSING: &str = "only once SPF with this gateway in it or a DKIM key of ours is live: receivers would \
+     turn all mail of the domain away";
+
+/// The same of TLSA records.
+pub(super) fn only_compared(host: &Domain) -> String {
+    format!(
+        "nobody looked which keys {host} shows: records without the key that it shows turn mail away; \
+         `waxseal publish tlsa {host}` looks"
+    )
+}
+
+/// The same of SPF: a second record beside one that is there would be an error (RFC 7208 §4.5).
+pub(super) fn only_alone(domain: &DomainWanted) -> String {
+    format!(
+        "only where {} has no v=spf1 record yet; in one that is there, put {} behind v=spf1",
         domain.domain,
-        mechanisms.join(" ")
-    );
-    comment(text, &words);
-    comment(text, &record.to_string());
+        domain.spf.1.join(" ")
+    )
+}
+
+/// SPF without a look.
+fn spf(text: &mut String, domain: &DomainWanted) {
+    comment(text, &format!("SPF, {}:", only_alone(domain)));
+    comment(text, &domain.spf.0.to_string());
 }
 
 /// What a part shows of a host.
