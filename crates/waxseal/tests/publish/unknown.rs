@@ -91,6 +91,11 @@ async fn a_policy_that_is_missing_or_ill_served_is_no_failure_to_find_out() {
         let policy = &json["domains"][0]["policy"];
         assert_eq!(policy["standing"], standing, "{json}");
         assert!(policy["why"].as_str().unwrap().contains(why), "{json}");
+        // What nobody knows is not there to be mended.
+        let text = world.publish(&["mta-sts"]).await.out;
+        let serve = text.contains("to do: let that address serve this");
+        assert_eq!(serve, standing != "unknown", "{text}");
+        assert!(serve || text.contains("to do: see that it answers at port 443"), "{text}");
     }
 }
 
@@ -137,18 +142,14 @@ async fn the_id_waits_for_the_file_at_each_address_of_the_policy_host() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_doors_the_closed_one_decides_the_exit_code() {
-    let (world, host, ca, key) = with_policy_host(own_zone()).await;
-    let (now, next) = (world.key("now"), world.key("next"));
-    let keys = |digests: &[&[u8]]| {
 /// IPv6 on a machine without it: what is served there is not known, and that is said.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_of_the_policy_host_that_nobody_could_ask_is_listed() {
     let far = Data::Aaaa(std::net::Ipv6Addr::new(0x2001, 0x4860, 0, 0, 0, 0, 0, 0x80));
     let (world, host, ca, key) = with_policy_host(own_zone().record("mta-sts", &far)).await;
     serve_what_is_wanted(&world, &host, (&ca, &key)).await;
-    let aside = "mta-sts.own.test (2001:4860::80): its address family is switched off in [delivery]";
+    let aside =
+        "mta-sts.own.test (2001:4860::80): its address family is switched off in [delivery]";
     let said = world.publish(&["gate", "--only", "id", "--json"]).await;
     let json = said.json();
     assert_eq!((said.code, &json["items"][0]["not_asked"][0]), (0, &aside.into()), "{json}");
@@ -184,6 +185,11 @@ async fn serve_what_is_wanted(world: &World, host: &PolicyHost, (ca, key): (&Ca,
     host.become_like(PolicyPersonality { identity, answer: Answer::Policy(file) });
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_doors_the_closed_one_decides_the_exit_code() {
+    let (world, host, ca, key) = with_policy_host(own_zone()).await;
+    let (now, next) = (world.key("now"), world.key("next"));
+    let keys = |digests: &[&[u8]]| {
         let zone = own_zone();
         digests.iter().fold(zone, |zone, digest| zone.record("_25._tcp.mx", &tlsa(digest)))
     };

@@ -236,8 +236,16 @@ fn domain(text: &mut String, part: Part, look: &DomainLook, paint: Paint) {
         details(text, standing);
         why.iter().for_each(|why| comment(text, &format!("  {why}")));
         not_asked.iter().for_each(|why| comment(text, &format!("  not asked: {why}")));
-        if *standing != Standing::Live {
-            comment(text, "  to do: let that address serve this");
+        match standing {
+            Standing::Live => {}
+            Standing::Missing | Standing::Differs { .. } => {
+                comment(text, "  to do: let that address serve this");
+            }
+            // It may serve just this.
+            Standing::Unknown { .. } => {
+                let words = "  to do: see that it answers at port 443, and that this machine may connect to it";
+                comment(text, words);
+            }
         }
         policy(text, wanted);
     }
