@@ -467,7 +467,11 @@ impl Visit<'_> {
         match line.handshake(config, &self.target.sni, self.now).await {
             Ok((offered, _)) if offered.key() == Some(key) => Tried::Session(offered),
             Ok(_) | Err(Stop::Tls { .. }) => Tried::NoSuchKey,
-            // A host that hangs up instead of sending an alert.
+            // Many a host hangs up instead of sending an alert, and would else be one of which nobody ever knows.
+            // The other side of it: a connection that was lost for another reason hides a key until the next
+            // look. Judgements of what a host shows stay true of what was seen; `publish` takes a host's keys
+            // for known, so that a record of a key that was hidden so may be held for one that nobody needs
+            // (RFC 7671 §8.1). Who is on the path can do that either way: nothing vouches for an alert here.
             Err(Stop::Lost(_)) => Tried::NoSuchKey,
             Err(Stop::Late(why) | Stop::Broke(why)) => Tried::Unknown(why),
         }
