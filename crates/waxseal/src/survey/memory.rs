@@ -30,6 +30,8 @@ use crate::{
 const NOTED: Duration = Duration::from_secs(1_800);
 /// What they see for the first time, so often: one address may serve thousands of names.
 const NOTED_NEW: Duration = Duration::from_secs(60);
+/// Looks go on side by side, and each has the time at which it began: the longest takes an hour.
+const LOOK: Duration = Duration::from_secs(3_600);
 /// How long the store keeps an address that nobody asks about any more.
 const STORED: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -125,13 +127,20 @@ impl Memory {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of an address, latest last.
+    /// What is known of an address, latest last. What was seen much later than now was so by a clock that was set
+    /// right since, and is forgotten: it would be news until that time has come.
     pub(super) async fn sights(&self, address: SocketAddr, now: UnixTime) -> Vec<Arc<Sight>> {
-        let known = self.lock().sights(address);
+        let latest = now + LOOK;
+        let known = {
+            let mut kept = self.lock();
+            kept.forget_after(address, latest);
+            kept.sights(address)
+        };
         if known.iter().any(|one| one.source == Source::Probe) {
             return known;
         }
         let mut sights = self.stored(address, now).await;
+        sights.retain(|one| one.at <= latest);
         known.into_iter().for_each(|newer| room::add(&mut sights, newer));
         sights
     }
@@ -186,6 +195,7 @@ impl Memory {
         let at = sight.at;
         let (sight, is_written) = {
             let mut kept = self.lock();
+            kept.forget_after(address, at + LOOK);
             let sights = kept.sights(address);
             let same = |one: &&Arc<Sight>| {
                 let name = one.source == sight.source && one.sni == sight.sni;

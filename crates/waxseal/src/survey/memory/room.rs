@@ -84,6 +84,18 @@ impl Kept {
         all
     }
 
+    /// Forgets what was seen of an address later than that.
+    pub(super) fn forget_after(&mut self, address: SocketAddr, latest: UnixTime) {
+        let Some(place) = self.places.get_mut(&address) else { return };
+        if place.sights.iter().all(|sight| sight.at <= latest) {
+            return;
+        }
+        place.sights.retain(|sight| sight.at <= latest);
+        let before = place.octets;
+        place.octets = OVERHEAD + place.sights.iter().map(|sight| weight(sight)).sum::<usize>();
+        self.octets = (self.octets + place.octets).saturating_sub(before);
+    }
+
     pub(super) fn may_ask(
         &mut self,
         (address, sni): (SocketAddr, &Domain),
@@ -94,7 +106,7 @@ impl Kept {
             self.put(address, Vec::new());
         }
         let Some(place) = self.places.get_mut(&address) else { return true };
-        if now.since(place.asked.since) >= HOUR {
+        if now.since(place.asked.since) >= HOUR || place.asked.since.since(now) > HOUR {
             place.asked = Asked { names: 0, since: now };
         }
         let is_this = |one: &Arc<Sight>| {

@@ -1,6 +1,7 @@
 use std::{
+    collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use waxseal_core::{
 };
 
 use super::{
-    Memory, Sight, Source,
+    Memory, ProbeStore, Sight, Soon, Source,
     room::{self, Kept, LARGE, MOST_KEPT, MOST_OF_ONE, MOST_OF_STORE, MOST_STORED, Shelf, weight},
 };
 
@@ -171,4 +172,48 @@ async fn names_are_counted_by_the_hour() {
     assert!(memory.may_ask((address, &name(0)), 3, NOW + Duration::from_secs(60)));
     assert!(memory.may_ask((honest(2), &name(3)), 3, NOW), "another address");
     assert!(memory.may_ask((address, &name(3)), 3, NOW + Duration::from_secs(3_600)));
+}
+
+/// A store that is a map.
+#[derive(Default)]
+struct Shop(Mutex<HashMap<String, Vec<u8>>>);
+
+impl ProbeStore for Shop {
+    fn load<'a>(
+        &'a self,
+        name: &'a str,
+        _now: UnixTime,
+    ) -> Soon<'a, Result<Option<Vec<u8>>, String>> {
+        let found = self.0.lock().unwrap().get(name).cloned();
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn save<'a>(
+        &'a self,
+        name: &'a str,
+        value: Vec<u8>,
+        _expires: UnixTime,
+    ) -> Soon<'a, Result<(), String>> {
+        self.0.lock().unwrap().insert(name.to_owned(), value);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A clock that was years ahead and was set right: what was seen then is not taken for news until that time has
+/// come, neither from memory nor from the store, and what is seen now takes its place.
+#[tokio::test]
+async fn what_was_seen_in_the_future_is_seen_again() {
+    let (address, ahead) = (honest(1), NOW + Duration::from_hours(24 * 3_650));
+    let shop = Arc::new(Shop::default());
+    let memory = Memory::kept_in(Arc::clone(&shop) as _);
+    memory.keep(address, sight(name(1), ahead, USUAL), ahead).await;
+    let seen = async |memory: &Memory| {
+        let all = memory.sights(address, NOW).await;
+        all.iter().map(|one| one.at).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&Memory::kept_in(shop)).await, []);
+    // Looks last for up to an hour, and begin side by side.
+    let soon = NOW + Duration::from_secs(1_800);
+    memory.keep(address, sight(name(1), soon, USUAL), soon).await;
+    assert_eq!(seen(&memory).await, [soon]);
 }
