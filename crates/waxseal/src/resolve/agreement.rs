@@ -265,7 +265,8 @@ impl Authorities {
         let above = self.1.delegation_from_one(zone, &self.0.dialler).await;
         let delegation = above.map(|above| Sides::of(&above, &names));
         // Those first that only the zone above names: whoever took over the account at the registrar put
-        // them there, and no number of others keeps them from being asked.
+        // them there, and no number of others keeps them from being asked; nor do further addresses of
+        // the same names.
         let forgotten = delegation.iter().flat_map(|sides| &sides.above_only).cloned();
         let names = forgotten.chain(names.into_iter().take(MOST_SERVERS));
         let families = self.0.dialler.families();
@@ -273,9 +274,10 @@ impl Authorities {
         for name in names.collect::<Vec<_>>() {
             let all = self.1.addresses_of_server(&name, families).await;
             let good = all.into_iter().flatten().filter(|one| self.0.own.refuses(*one).is_none());
-            found.extend(good.map(|address| (name.clone(), address)));
+            found.extend(good.enumerate().map(|(place, address)| (place, (name.clone(), address))));
         }
-        found.truncate(MOST_ASKED);
+        found.sort_by_key(|(place, _)| *place);
+        let found: Addresses = found.into_iter().map(|(_, one)| one).take(MOST_ASKED).collect();
         if found.is_empty() {
             return Err(format!("no server of {zone} has a public address"));
         }

@@ -140,17 +140,38 @@ async fn a_check_tells_of_a_server_that_only_the_parent_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thief_at_the_registrar_is_seen_behind_twenty_others() {
     let own: Vec<String> = (0..10).map(|n| format!("n{n}.own.test")).collect();
-    let addresses = |n: usize| [2 * n, 2 * n + 1].map(|n| format!("198.51.100.{n}"));
     let twenty = |zone: Zone| {
-        own.iter().enumerate().fold(zone, |zone, (n, name)| {
-            let zone = zone.record("@", &Data::Ns(Name::new(name)));
-            addresses(n).iter().fold(zone, |zone, address| {
-                zone.record(&format!("n{n}"), &Data::A(address.parse().unwrap()))
-            })
-        })
+        let ns = |zone: Zone, name: &String| zone.record("@", &Data::Ns(Name::new(name)));
+        with_addresses("n", 10, own.iter().fold(zone, ns))
     };
     let above = own.iter().map(String::as_str).chain(["ns.lab.invalid", "ns9.own.test"]);
-    let (mut world, _above) = world(&above.collect::<Vec<_>>(), twenty).await;
+    a_thief_is_seen(&above.collect::<Vec<_>>(), twenty).await;
+}
+
+/// Attacker: the same, who hides it behind names that lead to the servers of before, with many addresses each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thief_at_the_registrar_is_seen_behind_names_of_our_own_servers() {
+    let above = ["d0.own.test", "d1.own.test", "d2.own.test", "d3.own.test", "d4.own.test"];
+    let above = [&above[..], &["ns.lab.invalid", "ns9.own.test"]].concat();
+    a_thief_is_seen(&above, |zone| with_addresses("d", 5, zone)).await;
+}
+
+/// Addresses of servers that are ours.
+fn twenty_addresses() -> [Ipv4Addr; 20] {
+    std::array::from_fn(|n| Ipv4Addr::new(198, 51, 100, u8::try_from(n).unwrap()))
+}
+
+/// All of them shared out among so many names.
+fn with_addresses(letter: &str, names: usize, zone: Zone) -> Zone {
+    let addresses = twenty_addresses().into_iter().enumerate();
+    addresses.fold(zone, |zone, (n, address)| {
+        zone.record(&format!("{letter}{}", n % names), &Data::A(address))
+    })
+}
+
+/// A thief has `ns9.own.test`, which `above` names last, and answers there with a mail host of their own.
+async fn a_thief_is_seen(above: &[&str], more: impl FnOnce(Zone) -> Zone) {
+    let (mut world, _above) = world(above, more).await;
     let thief: DnsServer = world.dns.twin().await.unwrap();
     let forged = Act::Replace(vec![Data::mx(10, "mx.thief.test")]);
     thief.tamper(Tampering::only("own.test", rtype::MX, forged));
@@ -158,7 +179,7 @@ async fn a_thief_at_the_registrar_is_seen_behind_twenty_others() {
         let all = server.questions().into_iter();
         all.filter(|one| one.name == "own.test." && one.rtype == rtype::MX).count()
     };
-    for address in (0..10).flat_map(addresses) {
+    for address in twenty_addresses() {
         world.map.push((format!("{address}:53"), world.dns.addr()));
     }
     world.map.push((format!("{FORGOTTEN}:53"), thief.addr()));
