@@ -451,29 +451,36 @@ impl Visit<'_> {
         tried
     }
 
-    /// A handshake that takes only certificates with one kind of key.
+    /// A handshake that takes only certificates with one kind of key. Many a host hangs up instead of sending
+    /// an alert, and would else be one of which nobody ever knows; but a connection may be lost for other
+    /// reasons as well, and `publish` takes a record for surplus whose key no host shows: who hangs up is
+    /// asked once more. (Who is on the path can hide a key in either way: nothing vouches for an alert here.)
     async fn only(&self, key: KeyKind) -> Tried {
+        let tried = match self.takes_only(key).await {
+            Err(HungUp) => self.takes_only(key).await,
+            tried => tried,
+        };
+        tried.unwrap_or(Tried::NoSuchKey)
+    }
+
+    async fn takes_only(&self, key: KeyKind) -> Result<Tried, HungUp> {
         let config = match key {
             KeyKind::Rsa => &self.shared.tls.rsa,
             KeyKind::Ecdsa => &self.shared.tls.ecdsa,
             KeyKind::Ed25519 => &self.shared.tls.ed25519,
         };
+        let unknown = |why: &str| Ok(Tried::Unknown(why.into()));
         let line = match self.greet().await {
             Ok((_, Some(line))) => line,
-            Ok((_, None)) => return Tried::Unknown("STARTTLS was not there again".into()),
-            Err(Ended::NoFamily) => return Tried::Unknown("no way to that address".into()),
-            Err(Ended::Contact(contact)) => return Tried::Unknown(words(contact)),
+            Ok((_, None)) => return unknown("STARTTLS was not there again"),
+            Err(Ended::NoFamily) => return unknown("no way to that address"),
+            Err(Ended::Contact(contact)) => return Ok(Tried::Unknown(words(contact))),
         };
         match line.handshake(config, &self.target.sni, self.now).await {
-            Ok((offered, _)) if offered.key() == Some(key) => Tried::Session(offered),
-            Ok(_) | Err(Stop::Tls { .. }) => Tried::NoSuchKey,
-            // Many a host hangs up instead of sending an alert, and would else be one of which nobody ever knows.
-            // The other side of it: a connection that was lost for another reason hides a key until the next
-            // look. Judgements of what a host shows stay true of what was seen; `publish` takes a host's keys
-            // for known, so that a record of a key that was hidden so may be held for one that nobody needs
-            // (RFC 7671 §8.1). Who is on the path can do that either way: nothing vouches for an alert here.
-            Err(Stop::Lost(_)) => Tried::NoSuchKey,
-            Err(Stop::Late(why) | Stop::Broke(why)) => Tried::Unknown(why),
+            Ok((offered, _)) if offered.key() == Some(key) => Ok(Tried::Session(offered)),
+            Ok(_) | Err(Stop::Tls { .. }) => Ok(Tried::NoSuchKey),
+            Err(Stop::Lost(_)) => Err(HungUp),
+            Err(Stop::Late(why) | Stop::Broke(why)) => Ok(Tried::Unknown(why)),
         }
     }
 
@@ -495,6 +502,9 @@ impl Visit<'_> {
         call.greet().await
     }
 }
+
+/// The connection ended in the handshake, without an alert.
+struct HungUp;
 
 /// Whether a probe saw the same certificate.
 fn shows(probe: &Probe, offered: &OfferedSession) -> bool {

@@ -2,6 +2,7 @@
 
 mod consents;
 pub(crate) mod file;
+mod lost;
 mod names;
 mod openssl;
 mod polite;
