@@ -431,7 +431,8 @@ fn done(finding: &Finding, change: &Change, stands: &Stands) -> Left {
         {
             Left::Refused(
                 Reason::Changed,
-                "the records that stood there are gone at the primary server, so that these would be the first:                  look again when DNS shows it",
+                "the records that stood there are gone at the primary server, so that these would be \
+                 the first: look again when DNS shows it",
             )
         }
         (Change::Add(_), Stands::Own(_), _) => Left::Change,
