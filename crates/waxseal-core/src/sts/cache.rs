@@ -113,6 +113,12 @@ pub enum Next {
     Rest,
 }
 
+/// Whether a pause is over that began then. What lies further ahead than the pause is long was noted by a
+/// clock that was set right since: nobody waits until that time has come.
+fn has_rested(since: UnixTime, pause: Duration, now: UnixTime) -> bool {
+    now.since(since) >= pause || since.since(now) > pause
+}
+
 impl Remembered {
     /// The policy, while it holds.
     pub fn held(&self, now: UnixTime) -> Option<&Kept> {
@@ -127,8 +133,9 @@ impl Remembered {
         if self.held(now).is_some_and(|kept| kept.id.as_ref() == Some(id)) {
             return Next::Rest;
         }
-        let pausing =
-            |failed: &Failed| failed.id.as_ref() == Some(id) && now.since(failed.at) < FETCH_PAUSE;
+        let pausing = |failed: &Failed| {
+            failed.id.as_ref() == Some(id) && !has_rested(failed.at, FETCH_PAUSE, now)
+        };
         if self.failed.as_ref().is_some_and(pausing) { Next::Rest } else { Next::Fetch }
     }
 
@@ -137,7 +144,7 @@ impl Remembered {
     /// (§3.1), and not within five minutes of the last fetch.
     pub fn may_be_stale(&self, discovery: &Discovery, now: UnixTime) -> bool {
         let Some(kept) = self.held(now) else { return false };
-        let rested = |at: UnixTime| now.since(at) >= FETCH_PAUSE;
+        let rested = |at: UnixTime| has_rested(at, FETCH_PAUSE, now);
         !matches!(discovery, Discovery::NotAnnounced(_))
             && rested(kept.fetched_at)
             && self.failed.as_ref().is_none_or(|failed| rested(failed.at))
@@ -150,9 +157,10 @@ impl Remembered {
         let rested = self.failed.as_ref().is_none_or(|failed| {
             // Towards the end more often, but never within five minutes.
             let pause = REFRESH_PAUSE.min(kept.expires().since(now) / 8).max(FETCH_PAUSE);
-            now.since(failed.at) >= pause
+            has_rested(failed.at, pause, now)
         });
-        now >= kept.due() && rested
+        let is_ahead = kept.fetched_at.since(now) > FETCH_PAUSE;
+        (now >= kept.due() || is_ahead) && rested
     }
 
     /// After a fetch, for the `id` that was announced. A failure never touches the policy.

@@ -323,6 +323,25 @@ fn a_policy_is_refreshed_before_it_ends() {
     assert!(!Remembered::default().refresh_due(NOW));
 }
 
+/// A clock that was a year ahead when the policy was fetched, or could not be, and was set right since: nobody
+/// waits for that year to come.
+#[test]
+fn what_was_noted_by_a_clock_that_was_ahead_holds_up_no_fetch() {
+    let ahead = NOW + DAY * 365;
+    let discovery = Discovery::Announced("1".into());
+    let failed = Remembered::default().fetched(Some("1".into()), Err(unreachable()), ahead);
+    assert_eq!(failed.next(&discovery, ahead), Next::Rest);
+    assert_eq!(failed.next(&discovery, NOW), Next::Fetch);
+    // A second is no clock that was set.
+    assert_eq!(failed.next(&discovery, ahead.before(Duration::from_secs(1))), Next::Rest);
+    let year = Ok(policy(Mode::Enforce, DAY * 365));
+    let kept = Remembered::default().fetched(Some("1".into()), year, ahead);
+    assert!(kept.refresh_due(NOW) && kept.may_be_stale(&discovery, NOW));
+    assert_eq!(kept.next(&discovery, NOW), Next::Rest, "it holds meanwhile");
+    let failed = kept.fetched(Some("1".into()), Err(unreachable()), NOW);
+    assert!(!failed.refresh_due(NOW + FETCH_PAUSE / 2), "but not without a pause");
+}
+
 /// RFC 8461 §3.2 allows a `max_age` of 0, for instance on the way out (§8.3): the attempt that
 /// fetched such a policy knows it, whatever its mode, and nobody fetches it in the background.
 #[test]
