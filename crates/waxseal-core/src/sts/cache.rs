@@ -73,8 +73,12 @@ impl Kept {
 
     /// When it is due to be fetched again: daily, and well before a shorter `max_age` ends. One that
     /// ends within minutes is fetched by the attempts that need it: keeping it alive would be a
-    /// fetch a minute for nobody.
-    pub fn due(&self) -> UnixTime {
+    /// fetch a minute for nobody. One that was fetched at a time that has not come, by a clock that was set
+    /// right since, is due now.
+    pub fn due(&self, now: UnixTime) -> UnixTime {
+        if self.fetched_at.since(now) > FETCH_PAUSE {
+            return now;
+        }
         if self.policy.max_age < FETCH_PAUSE {
             return self.expires();
         }
@@ -159,8 +163,7 @@ impl Remembered {
             let pause = REFRESH_PAUSE.min(kept.expires().since(now) / 8).max(FETCH_PAUSE);
             has_rested(failed.at, pause, now)
         });
-        let is_ahead = kept.fetched_at.since(now) > FETCH_PAUSE;
-        (now >= kept.due() || is_ahead) && rested
+        now >= kept.due(now) && rested
     }
 
     /// After a fetch, for the `id` that was announced. A failure never touches the policy.

@@ -166,7 +166,7 @@ impl Shared {
         now: UnixTime,
     ) {
         match after.held(now) {
-            Some(kept) => lock(&self.due).insert(destination.clone(), kept.due()),
+            Some(kept) => lock(&self.due).insert(destination.clone(), kept.due(now)),
             None => lock(&self.due).remove(destination),
         };
         if before == after {
@@ -189,7 +189,7 @@ impl Gatherer {
         let shared = &self.0;
         let mut note = |destination, remembered: Remembered| {
             if let Some(kept) = remembered.held(now) {
-                lock(&shared.due).insert(destination, kept.due());
+                lock(&shared.due).insert(destination, kept.due(now));
             }
         };
         shared.store.each(now, &mut note).await?;
@@ -200,7 +200,9 @@ impl Gatherer {
     /// most `limit`.
     pub fn refresh_due(&self, now: UnixTime, limit: usize) -> Vec<Domain> {
         let due = lock(&self.0.due);
-        let mut late: Vec<_> = due.iter().filter(|(_, at)| **at <= now).collect();
+        // Nothing is due in more than a day, but by a clock that was ahead and was set right since.
+        let is_late = |at: UnixTime| at <= now || at.since(now) > REFRESH;
+        let mut late: Vec<_> = due.iter().filter(|(_, at)| is_late(**at)).collect();
         late.sort_by_key(|(_, at)| **at);
         late.into_iter().take(limit).map(|(destination, _)| destination.clone()).collect()
     }
@@ -243,7 +245,7 @@ impl Gatherer {
             }
         };
         if !before.refresh_due(now) {
-            let again = before.held(now).map(|kept| kept.due().max(now + FETCH_PAUSE));
+            let again = before.held(now).map(|kept| kept.due(now).max(now + FETCH_PAUSE));
             let mut due = lock(&shared.due);
             match again {
                 Some(at) => due.insert(destination.clone(), at),

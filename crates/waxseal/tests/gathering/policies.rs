@@ -422,6 +422,27 @@ async fn known_policies_are_refreshed() {
     assert!(failed.is_some_and(|count| count != "0"), "{numbers}");
 }
 
+/// A clock that was a year ahead when the policy was fetched, and was set right since (`clock = "trusted"`): the
+/// policy is fetched again at once, by the gateway that went on and by one that starts.
+#[tokio::test]
+async fn a_policy_that_was_fetched_in_the_future_is_refreshed_at_once() {
+    let world = world().await;
+    let (went_on, right) = (world.gatherer(), now());
+    let ahead = UnixTime(right.0 + 365 * DAY);
+    went_on.gather(&domain("d.test"), None, ahead).await;
+    let restarted = world.gatherer();
+    assert_eq!(restarted.remember(right).await, Ok(1));
+    for gatherer in [&restarted, &went_on] {
+        assert_eq!(gatherer.refresh_due(right, 10), [domain("d.test")]);
+    }
+    let mut fetching = tokio::task::JoinSet::new();
+    restarted.refresh_late(right, &mut fetching).await;
+    fetching.join_all().await;
+    assert_eq!(world.host.requests().len(), 2);
+    assert!(restarted.refresh_due(right, 10).is_empty(), "once");
+    assert!(restarted.refresh_due(UnixTime(right.0 + DAY - 60), 10).is_empty());
+}
+
 /// First contact, attacker on the path who hides everything: the preloaded policy stands.
 #[tokio::test]
 async fn a_preloaded_policy_needs_no_contact() {
