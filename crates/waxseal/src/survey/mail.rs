@@ -114,7 +114,11 @@ impl Surveyor {
         let others = value.report_domains.iter_mut().filter(|to| to.domain != *about);
         let mut asking = JoinSet::new();
         let mut waiting = Vec::new();
-        for (place, to) in others.take(MOST_ASKED).enumerate() {
+        for (place, to) in others.enumerate() {
+            if place >= MOST_ASKED {
+                to.consent = Consent::Unknown(format!("only {MOST_ASKED} domains are asked"));
+                continue;
+            }
             let (surveyor, about, of, span) =
                 (self.clone(), about.clone(), to.domain.clone(), span.clone());
             asking.spawn(async move {
