@@ -18,6 +18,12 @@ impl UnixTime {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
 
+    /// Whether a `span` that began at this time is over. What lies further ahead than the span is long was noted by a clock
+    /// that was set right since: nobody waits until that time has come.
+    pub fn has_lapsed(self, span: Duration, now: Self) -> bool {
+        now.since(self) >= span || self.since(now) > span
+    }
+
     /// `span` before this, but never before 1970.
     pub const fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(span.as_secs()))

@@ -13,6 +13,9 @@ use std::{
 
 use tokio::net::{TcpSocket, TcpStream};
 
+/// Why nobody connects to an address of a family that is not wanted.
+pub(crate) const FAMILY_OFF: &str = "its address family is switched off in [delivery]";
+
 /// Where connections come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -99,7 +102,7 @@ impl Dialler {
     /// It has none, in words.
     pub(crate) fn way_to(&self, to: SocketAddr) -> Result<(), String> {
         if !self.families().allow(to.ip()) {
-            return Err("its address family is switched off in [delivery]".to_owned());
+            return Err(FAMILY_OFF.to_owned());
         }
         let to = self.target(to);
         let any: IpAddr = match to {

@@ -504,7 +504,7 @@ impl Watcher {
         known: &mut (Vec<Domain>, Option<UnixTime>),
         now: UnixTime,
     ) {
-        if known.1.is_some_and(|at| at <= now && now.since(at) < PARTNERS) {
+        if known.1.is_some_and(|at| !at.has_lapsed(PARTNERS, now)) {
             return;
         }
         // Room for those that are our own; a reload may want more than the configuration does now.

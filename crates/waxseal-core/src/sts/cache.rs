@@ -117,12 +117,6 @@ pub enum Next {
     Rest,
 }
 
-/// Whether a pause is over that began then. What lies further ahead than the pause is long was noted by a
-/// clock that was set right since: nobody waits until that time has come.
-fn has_rested(since: UnixTime, pause: Duration, now: UnixTime) -> bool {
-    now.since(since) >= pause || since.since(now) > pause
-}
-
 impl Remembered {
     /// The policy, while it holds.
     pub fn held(&self, now: UnixTime) -> Option<&Kept> {
@@ -138,7 +132,7 @@ impl Remembered {
             return Next::Rest;
         }
         let pausing = |failed: &Failed| {
-            failed.id.as_ref() == Some(id) && !has_rested(failed.at, FETCH_PAUSE, now)
+            failed.id.as_ref() == Some(id) && !failed.at.has_lapsed(FETCH_PAUSE, now)
         };
         if self.failed.as_ref().is_some_and(pausing) { Next::Rest } else { Next::Fetch }
     }
@@ -148,7 +142,7 @@ impl Remembered {
     /// (§3.1), and not within five minutes of the last fetch.
     pub fn may_be_stale(&self, discovery: &Discovery, now: UnixTime) -> bool {
         let Some(kept) = self.held(now) else { return false };
-        let rested = |at: UnixTime| has_rested(at, FETCH_PAUSE, now);
+        let rested = |at: UnixTime| at.has_lapsed(FETCH_PAUSE, now);
         !matches!(discovery, Discovery::NotAnnounced(_))
             && rested(kept.fetched_at)
             && self.failed.as_ref().is_none_or(|failed| rested(failed.at))
@@ -161,7 +155,7 @@ impl Remembered {
         let rested = self.failed.as_ref().is_none_or(|failed| {
             // Towards the end more often, but never within five minutes.
             let pause = REFRESH_PAUSE.min(kept.expires().since(now) / 8).max(FETCH_PAUSE);
-            has_rested(failed.at, pause, now)
+            failed.at.has_lapsed(pause, now)
         });
         now >= kept.due(now) && rested
     }

@@ -20,6 +20,23 @@ fn a_time_beyond_all_calendars_is_still_shown() {
     assert_eq!(UnixTime(1 << 40).to_string(), "@1099511627776");
 }
 
+/// A clock that was ahead and was set right: what it noted holds up nothing for longer than twice the span.
+#[test]
+fn what_began_in_the_future_is_over() {
+    let (now, span) = (UnixTime(1_795_331_750), Duration::from_secs(60));
+    let second = Duration::from_secs(1);
+    for (began, lapsed) in [
+        (now.before(span), true),
+        (now.before(span) + second, false),
+        (now, false),
+        (now + span, false),
+        (now + span + second, true),
+        (UnixTime(u64::MAX), true),
+    ] {
+        assert_eq!(began.has_lapsed(span, now), lapsed, "{began}");
+    }
+}
+
 /// Records that were written before can still be read and replayed.
 #[test]
 fn a_record_holds_seconds() {

@@ -29,7 +29,7 @@ use waxseal_core::{
 
 use super::Settings;
 use crate::{
-    dial::Dialler,
+    dial::{Dialler, FAMILY_OFF},
     gather::{Dns, hostile},
 };
 
@@ -238,7 +238,7 @@ impl Https {
         };
         let inside = inside.into_iter().map(no_way("it is no public address"));
         let other = other.into_iter();
-        let other = other.map(no_way("its address family is switched off in [delivery]"));
+        let other = other.map(no_way(FAMILY_OFF));
         Ok(Found { good, unasked: inside.chain(other).collect() })
     }
 

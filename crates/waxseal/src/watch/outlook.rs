@@ -166,9 +166,7 @@ impl View {
             self.clear = if unseen == 0 { self.clear.saturating_add(1) } else { 0 };
         }
         self.last.insert(domain.clone(), Glimpse { at: now, unseen, seen });
-        // Much later than now is by a clock that was set right since.
-        let is_fresh = |at: UnixTime| now.since(at) <= OLD && at.since(now) <= OLD;
-        self.last.retain(|_, glimpse| is_fresh(glimpse.at));
+        self.last.retain(|_, glimpse| !glimpse.at.has_lapsed(OLD, now));
         while self.last.len() > NEWEST {
             let oldest = self.last.iter().min_by_key(|(_, glimpse)| glimpse.at);
             let Some(oldest) = oldest.map(|(domain, _)| domain.clone()) else { break };

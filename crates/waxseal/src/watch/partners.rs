@@ -69,7 +69,7 @@ impl Partners {
             let sum = kept.counts.entry(domain).or_default();
             *sum = sum.saturating_add(count);
         }
-        if now.since(kept.faded) >= FADE || kept.faded > now {
+        if kept.faded.has_lapsed(FADE, now) {
             kept.faded = now;
             kept.counts.values_mut().for_each(|count| *count -= *count / 8);
             kept.counts.retain(|_, count| *count >= LEAST);

@@ -75,13 +75,13 @@ impl Told {
             }
         }
         for told in &mut self.0 {
-            let may = told.times == Times::Once || is_past(told.at, repeat, now);
+            let may = told.times == Times::Once || told.at.has_lapsed(repeat, now);
             if may && let Some(change) = told.unsaid.take() {
                 told.over = Some(now);
                 news.cleared.push(change);
             }
         }
-        self.0.retain(|one| one.over.is_none_or(|_| !is_past(one.at, repeat, now)));
+        self.0.retain(|one| one.over.is_none_or(|_| !one.at.has_lapsed(repeat, now)));
         let surplus = self.0.len().saturating_sub(MOST);
         self.0.drain(..surplus);
         news
@@ -104,7 +104,7 @@ impl Told {
         };
         let is_over = before.over.is_some();
         let grave = change.class == Class::LikelyAttack || change.weight == Weight::Conclusive;
-        if change.class > before.class || (is_over && is_past(before.at, repeat, now)) {
+        if change.class > before.class || (is_over && before.at.has_lapsed(repeat, now)) {
             *before = told(Times::Once);
             true
         } else if is_over && grave && before.times == Times::Once {
@@ -126,11 +126,6 @@ impl Told {
             }
         }
     }
-}
-
-/// Whether that was told so long ago. Later than now is by a clock that was set right since, and says nothing.
-fn is_past(told: UnixTime, repeat: Duration, now: UnixTime) -> bool {
-    told > now || now.since(told) >= repeat
 }
 
 impl Announced {

@@ -7,21 +7,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-use waxseal::{
-    deliver::Pace,
-    dial::{self, Dialler},
-    resolve::Clock,
-    survey::probe::{Deliveries, Enough, Memory, Prober, Settings, Target},
-};
-use waxseal_core::{
-    assess::{KeyKind, Observed, Tried},
-    domain::Domain,
-};
+use waxseal::resolve::Clock;
+use waxseal_core::assess::{KeyKind, Tried};
 use waxseal_lab::{
     ca::{self, Ca, ServerKey, Validity},
     mx::{MxServer, Personality, StartTls},
     sink::Sink,
 };
+
+use super::names::{ENOUGH, probe, prober, settings, target};
 
 const HOST: &str = "mx.own.example";
 const ADDRESS: &str = "192.0.2.1:25";
@@ -74,20 +68,10 @@ async fn one_connection_that_is_lost_hides_no_key() {
     // The first connection shows the ECDSA key; those that take only RSA follow.
     for (loses, is_seen) in [(&[1][..], true), (&[1, 2][..], false)] {
         let (door, _tasks) = losing(server.addr(), loses).await;
-        let map = [(ADDRESS.parse().unwrap(), door)].into();
-        let dialler = Dialler::new(dial::Settings { map, ..dial::Settings::default() });
-        let settings = Settings {
-            pace: Pace { at_once: 1, interval: std::time::Duration::ZERO },
-            ..Settings::new("gw.sender.example")
-        };
-        let prober = Prober::new(settings, dialler, Memory::default()).unwrap();
-        let host = Domain::parse(HOST).unwrap();
-        let target = Target { sni: host.clone(), host, address: ADDRESS.parse().unwrap() };
-        let enough =
-            Enough { oldest: std::time::Duration::ZERO, deliveries: Deliveries::DoNotCount };
-        let observed = prober.probe(&target, enough, now).await;
-        let Observed::Probed(probe) = &observed else { panic!("{observed:?}") };
-        let of = |kind| probe.handshakes.iter().find(|one| one.key == kind).unwrap();
+        let prober = prober(settings(), &[(ADDRESS, door)]);
+        let observed = prober.probe(&target(HOST, ADDRESS), ENOUGH, now).await;
+        let handshakes = &probe(&observed).handshakes;
+        let of = |kind| handshakes.iter().find(|one| one.key == kind).unwrap();
         assert!(matches!(of(KeyKind::Ecdsa).tried, Tried::Session(_)), "{observed:?}");
         let rsa = &of(KeyKind::Rsa).tried;
         match is_seen {

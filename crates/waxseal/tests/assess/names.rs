@@ -86,13 +86,13 @@ fn customer(number: usize) -> Target {
     target(&format!("mx.customer{number}.example"), "192.0.2.1:25")
 }
 
-fn target(host: &str, address: &str) -> Target {
+pub(super) fn target(host: &str, address: &str) -> Target {
     Target { host: name(host), sni: name(host), address: address.parse().unwrap() }
 }
 
-const ENOUGH: Enough = Enough { oldest: HOUR, deliveries: Deliveries::DoNotCount };
+pub(super) const ENOUGH: Enough = Enough { oldest: HOUR, deliveries: Deliveries::DoNotCount };
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         connection: Duration::from_secs(8),
         pace: Pace { at_once: 1, interval: Duration::ZERO },
@@ -100,7 +100,7 @@ fn settings() -> Settings {
     }
 }
 
-fn prober(settings: Settings, servers: &[(&str, SocketAddr)]) -> Prober {
+pub(super) fn prober(settings: Settings, servers: &[(&str, SocketAddr)]) -> Prober {
     let map: HashMap<_, _> =
         servers.iter().map(|(public, at)| (public.parse().unwrap(), *at)).collect();
     let dialler = Dialler::new(dial::Settings { map, ..dial::Settings::default() });
@@ -118,7 +118,7 @@ async fn server(starttls: StartTls) -> MxServer {
 }
 
 #[track_caller]
-fn probe(observed: &Observed) -> &Probe {
+pub(super) fn probe(observed: &Observed) -> &Probe {
     let Observed::Probed(probe) = observed else { panic!("{observed:?}") };
     probe
 }

@@ -106,7 +106,7 @@ impl Kept {
             self.put(address, Vec::new());
         }
         let Some(place) = self.places.get_mut(&address) else { return true };
-        if now.since(place.asked.since) >= HOUR || place.asked.since.since(now) > HOUR {
+        if place.asked.since.has_lapsed(HOUR, now) {
             place.asked = Asked { names: 0, since: now };
         }
         let is_this = |one: &Arc<Sight>| {
